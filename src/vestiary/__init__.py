@@ -1,0 +1,72 @@
+"""Vestiary turns product photos into catalogue attributes.
+
+    import vestiary
+
+    predictor = vestiary.Predictor(vestiary.open_bundle())
+    for prediction in predictor.predict(["photo.jpg"]):
+        print(prediction.id, {tag.attribute: tag.value for tag in prediction.tags})
+
+Importing this package loads nothing heavy: each name below is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vestiary.bundle import Bundle, open_bundle
+    from vestiary.catalogue import Catalogue, ingest, load_catalogue
+    from vestiary.errors import VestiaryError
+    from vestiary.images import Preprocess
+    from vestiary.predictor import Predictor, evaluate
+    from vestiary.tags import Failure, Prediction, Tag
+    from vestiary.taxonomy import Attribute, Taxonomy
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Attribute": "taxonomy",
+    "Bundle": "bundle",
+    "Catalogue": "catalogue",
+    "Failure": "tags",
+    "Prediction": "tags",
+    "Predictor": "predictor",
+    "Preprocess": "images",
+    "Tag": "tags",
+    "Taxonomy": "taxonomy",
+    "VestiaryError": "errors",
+    "evaluate": "predictor",
+    "ingest": "catalogue",
+    "load_catalogue": "catalogue",
+    "open_bundle": "bundle",
+}
+
+__all__ = [
+    "Attribute",
+    "Bundle",
+    "Catalogue",
+    "Failure",
+    "Prediction",
+    "Predictor",
+    "Preprocess",
+    "Tag",
+    "Taxonomy",
+    "VestiaryError",
+    "__version__",
+    "evaluate",
+    "ingest",
+    "load_catalogue",
+    "open_bundle",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its room when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vestiary' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"vestiary.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

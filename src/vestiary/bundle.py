@@ -1,0 +1,204 @@
+"""The artefact: one folder (or a zip of it) with everything a prediction needs, and nothing that runs code when opened.
+
+    manifest.json   what the bundle is: taxonomy, preprocess, calibration, figures, and the SHA-256 of every other file
+    model.onnx      images: uint8 [n, height, width, 3] → <attribute>: float32 [n, values] logits,
+                    <attribute>.map: float32 [n, values, h, w] their shares per location, embedding: float32 [n, channels]
+    card.md         the model card
+
+Opening reads the manifest, checks the format number and its own fingerprint, then checks every file's hash, and only then
+builds anything.
+
+When to raise FORMAT: a reader of the old number would misread a bundle of the new one (a key's meaning, unit or place has
+changed, a file or model output that it needs was renamed or removed). Not for keys, files or outputs that it may ignore.
+A raised number keeps the old reader: every older format stays loadable, and a test opens one of each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from vestiary.calibration import Calibration
+from vestiary.catalogue import Source, open_source
+from vestiary.errors import BundleDamagedError, BundleError, BundleFormatError, UsageError, VestiaryError
+from vestiary.images import Preprocess
+from vestiary.taxonomy import Taxonomy
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+MODEL: Final = "model.onnx"
+CARD: Final = "card.md"
+MAX_FILE_BYTES: Final = 4_000_000_000
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened, verified bundle.
+
+    ``scores`` holds figures by split ({"validation": {attribute: {...}}}), ``training`` how it was made (recipe, catalogue
+    fingerprint, parity with the trained network, seconds). ``fingerprint`` is the SHA-256 (hex) of the whole manifest and,
+    through it, of every file; it is empty before the bundle is written.
+    """
+
+    name: str
+    version: str
+    taxonomy: Taxonomy
+    preprocess: Preprocess
+    calibration: Calibration
+    model: bytes
+    card: str
+    licence: str
+    scores: Mapping[str, Any]
+    training: Mapping[str, Any]
+    created_at: str
+    fingerprint: str = ""
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest without its fingerprint: JSON-ready."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "version": self.version,
+            "created_at": self.created_at,
+            "licence": self.licence,
+            "taxonomy": self.taxonomy.to_dict(),
+            "preprocess": self.preprocess.to_dict(),
+            "calibration": self.calibration.to_dict(),
+            "scores": self.scores,
+            "training": self.training,
+            "files": {
+                MODEL: hashlib.sha256(self.model).hexdigest(),
+                CARD: hashlib.sha256(self.card.encode()).hexdigest(),
+            },
+        }
+
+    def write(self, folder: Path, *, overwrite: bool = False) -> Bundle:
+        """Write the bundle, whole or not at all, and return it with its fingerprint.
+
+        Raises UsageError when ``folder`` holds something and may not be replaced, or is something else than a bundle.
+        """
+        check_writable(folder, overwrite=overwrite)
+        body = self.manifest()
+        fingerprint = _fingerprint(body)
+        files = {
+            MANIFEST: _canonical(body | {"fingerprint": fingerprint}),
+            MODEL: self.model,
+            CARD: self.card.encode(),
+        }
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        try:
+            for name, data in files.items():
+                (staging / name).write_bytes(data)
+            staging.chmod(0o755)
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(staging, folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return replace(self, fingerprint=fingerprint)
+
+
+def check_writable(folder: Path, *, overwrite: bool) -> None:
+    """Raise UsageError when a bundle may not be written to ``folder``."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / MANIFEST).is_file():
+        raise UsageError(f"{folder} exists and is no bundle; choose another place.")
+    if not overwrite:
+        raise UsageError(f"{folder} already holds a bundle; choose another place or add --overwrite.")
+
+
+def open_bundle(path: Path | str | None = None) -> Bundle:
+    """Open and verify a bundle: a folder, a zip of one, or for None the default one that ships with the package.
+
+    Raises UsageError when there is nothing there, BundleFormatError for a format number this version does not read,
+    BundleDamagedError when a file is missing or differs from what was written, BundleError for what is no bundle.
+    """
+    where = Path(str(resources.files("vestiary") / "bundles" / "default")) if path is None else Path(path)
+    if not where.exists():
+        raise UsageError(f"There is no bundle at {where}; check the path, or leave --bundle out for the default one.")
+    source, prefix = _locate(where)
+    plain = _read_manifest(where, source, prefix)
+    files = {name: _read_file(where, source, prefix + name) for name in (MODEL, CARD)}
+    for name, expected in _listed_files(where, plain).items():
+        if name not in files or hashlib.sha256(files[name]).hexdigest() != expected:
+            raise BundleDamagedError(f"{where}: {name} is not as it was written; fetch or make the bundle again.")
+    try:
+        return Bundle(
+            name=str(plain["name"]),
+            version=str(plain["version"]),
+            taxonomy=Taxonomy.from_dict(plain["taxonomy"]),
+            preprocess=Preprocess.from_dict(plain["preprocess"]),
+            calibration=Calibration.from_dict(plain["calibration"]),
+            model=files[MODEL],
+            card=files[CARD].decode(),
+            licence=str(plain["licence"]),
+            scores=plain["scores"],
+            training=plain["training"],
+            created_at=str(plain["created_at"]),
+            fingerprint=str(plain["fingerprint"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, VestiaryError) as error:
+        raise BundleError(f"{where}: the manifest lacks or garbles {error}; make the bundle again.") from error
+
+
+def _locate(where: Path) -> tuple[Source, str]:
+    """The opened folder or zip, and the folder inside it that holds the manifest ("" or "name/")."""
+    try:
+        source = open_source(where)
+    except VestiaryError as error:
+        raise BundleError(f"{where} is neither a bundle folder nor a zip of one; name one of these.") from error
+    manifests = [name for name in source.names() if name.rpartition("/")[2] == MANIFEST]
+    if not manifests:
+        raise BundleError(f"{where} is no bundle (no {MANIFEST} in it); name a folder that vestiary train wrote.")
+    return source, min(manifests, key=len).removesuffix(MANIFEST)
+
+
+def _read_file(where: Path, source: Source, name: str) -> bytes:
+    try:
+        return source.read(name, max_bytes=MAX_FILE_BYTES)
+    except VestiaryError as error:
+        raise BundleDamagedError(f"{where}: {error} Fetch or make the bundle again.") from error
+
+
+def _read_manifest(where: Path, source: Source, prefix: str) -> dict[str, Any]:
+    data = _read_file(where, source, prefix + MANIFEST)
+    damaged = BundleDamagedError(f"{where}: {MANIFEST} is not as it was written; fetch or make the bundle again.")
+    try:
+        plain = json.loads(data)
+        number = plain["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged from error
+    if number != FORMAT:
+        raise BundleFormatError(
+            f"{where} has bundle format {number}, but this version of Vestiary reads format {FORMAT}; "
+            "upgrade Vestiary, or make the bundle again with this version."
+        )
+    body = {key: value for key, value in plain.items() if key != "fingerprint"}
+    if plain.get("fingerprint") != _fingerprint(body) or data != _canonical(plain):
+        raise damaged
+    return dict(plain)
+
+
+def _listed_files(where: Path, plain: Mapping[str, Any]) -> dict[str, str]:
+    files = plain.get("files")
+    if not isinstance(files, dict) or MODEL not in files or CARD not in files:
+        raise BundleError(f"{where}: the manifest does not list {MODEL} and {CARD}; make the bundle again.")
+    return {str(name): str(digest) for name, digest in files.items()}
+
+
+def _canonical(plain: Mapping[str, Any]) -> bytes:
+    return (json.dumps(plain, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _fingerprint(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(body)).hexdigest()

@@ -1,0 +1,105 @@
+"""Reader for Kaggle's Fashion Product Images layout: ``styles.csv`` and ``images/<id>.jpg``, as a zip or a folder.
+
+The file quotes nothing, so a comma in a product's name makes an eleventh field; the name is the last column, hence each
+line is split into ten at most and the name keeps its commas. Blank and ``NA`` mean that nobody gave a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from vestiary.catalogue.rows import Reject, RejectReason, Row
+from vestiary.catalogue.sources import Source
+from vestiary.errors import CatalogueError
+
+COLUMNS = (
+    "id",
+    "gender",
+    "masterCategory",
+    "subCategory",
+    "articleType",
+    "baseColour",
+    "season",
+    "year",
+    "usage",
+    "productDisplayName",
+)
+TITLES = {
+    "gender": "Gender",
+    "masterCategory": "Master category",
+    "subCategory": "Sub-category",
+    "articleType": "Article type",
+    "baseColour": "Base colour",
+    "season": "Season",
+    "usage": "Usage",
+}
+NO_LABEL = frozenset({"", "NA"})
+MAX_TABLE_BYTES = 2_000_000_000
+
+
+class KaggleReader:
+    """Rows of ``styles.csv``, wherever in the source it lies, with the pictures beside it.
+
+    Raises CatalogueError when there is no ``styles.csv``, it is not UTF-8, or its header is another.
+    """
+
+    titles = TITLES
+
+    def __init__(self, source: Source) -> None:
+        names = source.names()
+        tables = sorted((name for name in names if PurePosixPath(name).name == "styles.csv"), key=len)
+        if not tables:
+            raise CatalogueError(
+                f"{source.path} has no styles.csv; name the zip or folder in Kaggle's layout (styles.csv, images/)."
+            )
+        self.table = tables[0]
+        folder = PurePosixPath(self.table).parent / "images"
+        self.pictures = {
+            PurePosixPath(name).stem: name
+            for name in names
+            if PurePosixPath(name).parent == folder and name.lower().endswith(".jpg")
+        }
+        self._lines = self._read_lines(source)
+
+    def _read_lines(self, source: Source) -> list[str]:
+        try:
+            text = source.read(self.table, max_bytes=MAX_TABLE_BYTES).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise CatalogueError(f"{self.table} is not UTF-8 at byte {error.start}; save it as UTF-8.") from error
+        lines = text.replace("\r\n", "\n").split("\n")
+        header = tuple(lines[0].split(",")) if lines else ()
+        if header != COLUMNS:
+            raise CatalogueError(
+                f"{self.table} line 1 must read '{','.join(COLUMNS)}', but reads '{','.join(header)[:120]}'."
+            )
+        return lines[1:]
+
+    def rows(self) -> Iterator[Row | Reject]:
+        """Every line after the header, in order: a Row, or a Reject with its reason. Blank lines are passed over."""
+        for number, line in enumerate(self._lines, start=2):
+            if line.strip():
+                yield self._read_row(number, line)
+
+    def _read_row(self, number: int, line: str) -> Row | Reject:
+        fields = [field.strip() for field in line.split(",", len(COLUMNS) - 1)]
+        if len(fields) < len(COLUMNS):
+            detail = f"{len(fields)} fields instead of {len(COLUMNS)}"
+            return Reject(number, fields[0], RejectReason.TOO_FEW_FIELDS, detail)
+        record = dict(zip(COLUMNS, fields, strict=True))
+        if record["id"] not in self.pictures:
+            return Reject(number, record["id"], RejectReason.NO_PICTURE, f"images/{record['id']}.jpg is not there")
+        return Row(
+            line=number,
+            id=record["id"],
+            image=self.pictures[record["id"]],
+            labels={name: record[name] for name in TITLES if record[name] not in NO_LABEL},
+            name=_unquote(record["productDisplayName"]),
+        )
+
+
+def _unquote(name: str) -> str:
+    """A copy of the file saved by a spreadsheet has quotes around a name with commas."""
+    if len(name) >= 2 and name[0] == name[-1] == '"':
+        return name[1:-1].replace('""', '"')
+    return name

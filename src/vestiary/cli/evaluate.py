@@ -1,0 +1,57 @@
+"""``vestiary evaluate``: the figures of a bundle on a catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from vestiary.predictor import Evaluation
+
+SPLITS = ("test", "validation", "train", "all")
+
+
+def run(
+    catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
+    bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
+    split: str = typer.Option("test", help=f"Which products: {', '.join(SPLITS)}."),
+    as_json: bool = typer.Option(False, "--json", help="Print the figures as JSON."),
+) -> None:
+    """Answer every product of a split and compare with its labels."""
+    from vestiary.bundle import open_bundle
+    from vestiary.catalogue import load_catalogue
+    from vestiary.cli.output import print_json, progress_bar
+    from vestiary.errors import UsageError
+    from vestiary.predictor import Predictor, evaluate
+    from vestiary.product import Split
+
+    if split not in SPLITS:
+        raise UsageError(f"--split {split} is not known; choose one of: {', '.join(SPLITS)}.")
+    loaded, predictor = load_catalogue(catalogue), Predictor(open_bundle(bundle))
+    with progress_bar("Answering") as progress:
+        evaluation = evaluate(predictor, loaded, split=None if split == "all" else Split(split), progress=progress)
+    if as_json:
+        print_json(evaluation.to_dict())
+    else:
+        print_evaluation(evaluation)
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """The figures as a table on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from vestiary.cli.output import format_percent
+
+    table = Table(title=f"{evaluation.n:,} products of the {evaluation.split} split", title_justify="left")
+    table.add_column("attribute")
+    for column in ("products", "accuracy", "macro F1", "top 5", "ECE", "accepted", "right among accepted"):
+        table.add_column(column, justify="right")
+    for name, own in evaluation.attributes.items():
+        shares = (own.accuracy, own.macro_f1, own.top5, own.ece, own.coverage, own.accepted_accuracy)
+        table.add_row(name, f"{own.n:,}", *map(format_percent, shares))
+    console = Console()
+    console.print(table)
+    console.print(f"All labels of a product right: {format_percent(evaluation.exact_match)}.")

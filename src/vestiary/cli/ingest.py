@@ -1,0 +1,62 @@
+"""``vestiary ingest``: from a zip or folder to a catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def run(
+    source: Path = typer.Argument(help="Zip or folder in Kaggle's layout: styles.csv and images/<id>.jpg."),
+    out: Path = typer.Option(help="Folder to write the catalogue to."),
+    taxonomy: Path | None = typer.Option(
+        None, help="Closed answers: a TOML file, a catalogue or a bundle. Rows with another value are rejected."
+    ),
+    seed: int = typer.Option(42, help="Seed of the split into train, validation and test."),
+    overwrite: bool = typer.Option(
+        False, "--overwrite", help="Replace the catalogue in OUT; products it knows keep their split."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print the counts as JSON."),
+) -> None:
+    """Read a catalogue: every row becomes a product or a reject with its reason."""
+    from vestiary.catalogue import ingest, load_catalogue
+    from vestiary.cli.output import print_json, progress_bar
+    from vestiary.errors import UsageError
+
+    if out.exists() and not overwrite and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} already exists; choose another place or add --overwrite.")
+    earlier = load_catalogue(out) if overwrite and (out / "catalogue.json").exists() else None
+    with progress_bar("Looking at pictures") as progress:
+        catalogue = ingest(
+            source,
+            taxonomy=_read_taxonomy(taxonomy) if taxonomy else None,
+            seed=seed,
+            earlier=earlier,
+            progress=progress,
+        )
+    catalogue.save(out, overwrite=overwrite)
+    counts = catalogue.counts
+    if as_json:
+        print_json(counts)
+        return
+    typer.echo(f"{counts['rows']:,} rows: {counts['products']:,} products, {counts['rejected_rows']:,} rejected.")
+    for reason, n in counts["rejected_by_reason"].items():
+        typer.echo(f"  {n:>7,}  {reason}")
+    if counts["pictures_without_a_row"]:
+        typer.echo(f"  {counts['pictures_without_a_row']:>7,}  pictures without a row")
+    splits = ", ".join(f"{n:,} {split}" for split, n in counts["splits"].items())
+    typer.echo(f"Split by name and identical picture into {counts['groups']:,} groups: {splits}.")
+    for attribute in catalogue.taxonomy.attributes:
+        typer.echo(f"  {len(attribute.values):>7,}  values of {attribute.name}")
+    typer.echo(f"Written to {out}; the rejects are in {out / 'rejects.csv'}.")
+
+
+def _read_taxonomy(path: Path):  # type: ignore[no-untyped-def]
+    from vestiary.bundle import open_bundle
+    from vestiary.catalogue import load_catalogue
+    from vestiary.taxonomy import Taxonomy
+
+    if path.suffix == ".toml":
+        return Taxonomy.load(path)
+    return load_catalogue(path).taxonomy if (path / "catalogue.json").exists() else open_bundle(path).taxonomy

@@ -1,0 +1,77 @@
+"""``vestiary train``: from a catalogue and a recipe to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from vestiary.training.fit import FitProgress
+
+
+def run(
+    catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
+    recipe: str = typer.Option("default", help="Name of a shipped recipe, or a TOML file."),
+    out: Path = typer.Option(help="Folder to write the bundle to."),
+    settings: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Change one key of the recipe."),
+    resume: bool = typer.Option(False, "--resume", help="Go on with the run that was stopped."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Discard an earlier run and bundle in OUT."),
+    licence: str = typer.Option("unspecified", help="Licence of the pictures and labels, for the model card."),
+    threads: int = typer.Option(0, min=0, help="Cores to use; 0 for all. Results repeat for the same number."),
+    as_json: bool = typer.Option(False, "--json", help="Print the validation figures as JSON."),
+) -> None:
+    """Train a network on a catalogue, calibrate it and write a bundle."""
+    from vestiary.catalogue import load_catalogue
+    from vestiary.cli.evaluate import print_evaluation
+    from vestiary.cli.output import print_json, progress_bar, say
+    from vestiary.errors import UsageError, require
+    from vestiary.training.recipe import load_recipe
+
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other; give one of them.")
+    chosen = load_recipe(recipe, settings)
+    loaded = load_catalogue(catalogue)
+    for module in ("torch", "onnx", "onnxscript"):
+        require(module, extra="train", feature="Training")
+    import torch
+
+    from vestiary.training.train import train
+
+    if threads:
+        torch.set_num_threads(threads)
+    with progress_bar("Decoding pictures") as on_decode, progress_bar("Training") as on_steps:
+
+        def on_progress(progress: FitProgress) -> None:
+            on_steps(progress.step, progress.steps)
+            if progress.finished_epoch:
+                say(_epoch_line(progress))
+
+        bundle, evaluation = train(
+            loaded,
+            chosen,
+            out,
+            cache=catalogue / "cache",
+            resume=resume,
+            overwrite=overwrite,
+            licence=licence,
+            on_decode=on_decode,
+            on_progress=on_progress,
+            on_stage=say,
+        )
+    if as_json:
+        print_json(evaluation.to_dict())
+        return
+    print_evaluation(evaluation)
+    typer.echo(f"Bundle {bundle.name} ({len(bundle.model) / 1e6:.1f} MB, {bundle.fingerprint[:12]}) written to {out}.")
+
+
+def _epoch_line(progress: FitProgress) -> str:
+    log = progress.finished_epoch or {}
+    figures = [f"{key} {100 * value:.1f}" for key, value in list(log.items())[5:]]
+    minutes = progress.seconds_left / 60
+    return (
+        f"epoch {log['epoch']}/{progress.epochs}  loss {log['train_loss']:.3f}  "
+        f"validation {log['validation_loss']:.3f}  {'  '.join(figures)}  {minutes:.0f} min left"
+    )

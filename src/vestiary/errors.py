@@ -1,0 +1,112 @@
+"""Every error that Vestiary raises on purpose.
+
+    VestiaryError
+    ├── UsageError              a path, option or argument that cannot be used
+    ├── PictureError            one picture that cannot be read; never stops the others
+    │   ├── NotAPictureError        the bytes are no picture in a format we read
+    │   ├── DamagedPictureError     a known format, but broken or cut short
+    │   ├── PictureTooLargeError    more bytes or pixels than the limits allow
+    │   └── PictureTooSmallError    too few pixels to tell anything
+    ├── TaxonomyError           attributes or values that contradict each other
+    ├── CatalogueError          a catalogue, or the source of one, that cannot be read
+    ├── BundleError             a bundle that cannot be opened
+    │   ├── BundleDamagedError      a file missing, added or changed since the bundle was written
+    │   └── BundleFormatError       a format number this version does not read
+    ├── RecipeError             a training recipe with wrong keys or values, all named at once
+    ├── TrainingError           a training run that cannot start, go on or be shipped
+    └── MissingExtraError       a feature whose optional packages are not installed
+
+Each message is one plain sentence: what was found, where, and what to do.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class VestiaryError(Exception):
+    """Base of the tree. ``exit_code`` is what the command line ends with."""
+
+    exit_code = 2
+
+
+class UsageError(VestiaryError):
+    """A path, option or argument that cannot be used."""
+
+
+class PictureError(VestiaryError):
+    """One picture that cannot be read. ``code`` is a stable word for scripts."""
+
+    code = "picture"
+
+
+class NotAPictureError(PictureError):
+    """The bytes are no picture in a format Vestiary reads."""
+
+    code = "not-a-picture"
+
+
+class DamagedPictureError(PictureError):
+    """A picture in a known format that is broken or cut short."""
+
+    code = "damaged"
+
+
+class PictureTooLargeError(PictureError):
+    """More bytes or pixels than the limits allow."""
+
+    code = "too-large"
+
+
+class PictureTooSmallError(PictureError):
+    """Too few pixels to tell anything."""
+
+    code = "too-small"
+
+
+class TaxonomyError(VestiaryError):
+    """Attributes or values that contradict each other."""
+
+
+class CatalogueError(VestiaryError):
+    """A catalogue, or the source of one, that cannot be read."""
+
+
+class BundleError(VestiaryError):
+    """A bundle that cannot be opened."""
+
+
+class BundleDamagedError(BundleError):
+    """A file missing, added or changed since the bundle was written."""
+
+
+class BundleFormatError(BundleError):
+    """A format number that this version of Vestiary does not read."""
+
+
+class RecipeError(VestiaryError):
+    """A training recipe with wrong keys or values; ``problems`` lists them all."""
+
+    def __init__(self, where: str, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__(f"{where}: " + "; ".join(problems) + ".")
+
+
+class TrainingError(VestiaryError):
+    """A training run that cannot start, go on or be shipped."""
+
+
+class MissingExtraError(VestiaryError):
+    """A feature whose optional packages are not installed."""
+
+
+def require(module: str, *, extra: str, feature: str) -> ModuleType:
+    """Import ``module`` or raise MissingExtraError naming the extra that brings it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{feature} needs the package '{error.name}', which is not installed; "
+            f"install it with: pip install 'vestiary[{extra}]'."
+        ) from error

@@ -1,0 +1,251 @@
+"""From the bytes of a picture to the pixels a model sees.
+
+Two steps, and the only copy of either: ``read_picture`` turns untrusted bytes into an upright RGB picture within limits,
+``Preprocess`` turns that picture into the ``uint8 [height, width, 3]`` array that training and serving share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+
+from vestiary.errors import (
+    DamagedPictureError,
+    NotAPictureError,
+    PictureError,
+    PictureTooLargeError,
+    PictureTooSmallError,
+    UsageError,
+)
+
+FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF")
+"""Pillow's names of the formats that are read, where Pillow has the plug-in; all others are refused unparsed."""
+
+SUFFIXES: Final = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif"}
+)
+"""File names that are taken for pictures when a folder or an archive is searched."""
+
+# Limits below are checked by us on the header, before anything is decoded, so Pillow's own warning says nothing new.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a picture may be. ``max_bytes`` in bytes; the others in pixels."""
+
+    max_bytes: int = 50_000_000
+    max_pixels: int = 100_000_000
+    min_side: int = 8
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture.
+
+    ``image`` is upright and RGB, perhaps smaller than the original when ``size_hint`` allowed it; ``width`` and ``height``
+    are the original's, upright, in pixels; ``sha256`` (hex) is that of the encoded bytes; ``note`` tells what a person
+    might want to know ("animated, 12 frames: the first was used").
+    """
+
+    image: Image.Image
+    width: int
+    height: int
+    format: str
+    mode: str
+    sha256: str
+    note: str | None = None
+
+    def hash_pixels(self) -> str:
+        """SHA-256 (hex) of size and upright RGB pixels: equal for pictures that look the same to the last pixel."""
+        digest = hashlib.sha256(f"{self.image.width}x{self.image.height}:".encode())
+        digest.update(self.image.tobytes())
+        return digest.hexdigest()
+
+
+def read_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The bytes of a picture file, never more than the limit.
+
+    Raises UsageError for a missing path, a folder or a file that may not be read, PictureTooLargeError over the limit.
+    """
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise UsageError("This is a folder, not a picture; name the pictures in it or the folder itself.")
+        if size > limits.max_bytes:
+            raise _too_many_bytes(size, limits)
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UsageError("There is no such file; check the path.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"The file cannot be read ({reason}); check its permissions.") from error
+
+
+def read_picture(
+    data: bytes, *, limits: Limits = DEFAULT_LIMITS, size_hint: tuple[int, int] | None = None
+) -> Picture:
+    """Decode ``data`` to an upright RGB picture.
+
+    EXIF orientation is applied, colour profiles become sRGB, transparency lies over white, 16-bit becomes 8-bit, and of an
+    animation the first frame is taken. With ``size_hint`` (width, height) a JPEG may be decoded at a reduced scale that is
+    no smaller than the hint. Raises a PictureError and nothing else: NotAPictureError, DamagedPictureError,
+    PictureTooLargeError (bytes, or pixels by the header alone, before anything is decoded), PictureTooSmallError.
+    """
+    if not data:
+        raise NotAPictureError("The file is empty (0 bytes); send it again or remove it.")
+    if len(data) > limits.max_bytes:
+        raise _too_many_bytes(len(data), limits)
+    try:
+        with Image.open(io.BytesIO(data), formats=_readable_formats()) as image:
+            return _decode(image, data, limits, size_hint)
+    except PictureError:
+        raise
+    except UnidentifiedImageError as error:
+        raise NotAPictureError(
+            "The file is not a picture we read; use JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF."
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
+        raise PictureTooLargeError(
+            f"The picture is larger than {limits.max_pixels:,} pixels; make it smaller."
+        ) from error
+    except Exception as error:  # Pillow's plug-ins raise almost anything on broken bytes
+        raise DamagedPictureError(
+            "The picture is damaged or cut short and cannot be decoded; save or send it again."
+        ) from error
+
+
+def _too_many_bytes(size: int, limits: Limits) -> PictureTooLargeError:
+    return PictureTooLargeError(
+        f"The file has {size:,} bytes, more than the {limits.max_bytes:,} allowed; save it smaller."
+    )
+
+
+def _readable_formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _decode(image: Image.Image, data: bytes, limits: Limits, size_hint: tuple[int, int] | None) -> Picture:
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise PictureTooLargeError(
+            f"The picture has {width}×{height} pixels, more than the {limits.max_pixels:,} allowed; make it smaller."
+        )
+    if min(width, height) < limits.min_side:
+        raise PictureTooSmallError(
+            f"The picture has only {width}×{height} pixels; at least {limits.min_side}×{limits.min_side} are needed."
+        )
+    frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+    file_format, mode = str(image.format), image.mode
+    if size_hint is not None and image.format in ("JPEG", "MPO"):
+        longest = max(size_hint)  # orientation is not known yet, so the longer side stands for both
+        image.draft("RGB" if mode != "CMYK" else "CMYK", (longest, longest))
+    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    return Picture(
+        image=_to_rgb(ImageOps.exif_transpose(image)),
+        width=height if turned else width,
+        height=width if turned else height,
+        format=file_format,
+        mode=mode,
+        sha256=hashlib.sha256(data).hexdigest(),
+        note=f"animated, {frames} frames: the first was used" if frames > 1 else None,
+    )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    image.load()
+    profile = image.info.get("icc_profile")
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _from_deep(np.asarray(image))
+    if image.has_transparency_data:
+        layers = image.convert("RGBA")
+        white = Image.new("RGBA", layers.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, layers).convert("RGB")
+    if profile and image.mode in ("RGB", "CMYK", "L"):
+        image = _to_srgb(image, profile)
+    return image.convert("RGB")
+
+
+def _from_deep(pixels: NDArray[Any]) -> Image.Image:
+    """One-channel pictures of 16 or 32 bits: a range of 0..1, 0..255 or 0..65535 is told by the largest value."""
+    values = np.nan_to_num(pixels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    top = float(values.max(initial=0.0))
+    if pixels.dtype == np.uint16 or top > 255:
+        values = values / 257.0
+    elif pixels.dtype.kind == "f" and top <= 1:
+        values = values * 255.0
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Colours by the embedded profile; a profile that does not fit or cannot be read is ignored, as browsers do."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if image.mode == "RGB" and "srgb" in (ImageCms.getProfileDescription(source) or "").lower():
+            return image
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image
+    return image if converted is None else converted
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """The one way from a picture to a model's input.
+
+    The picture is scaled to fit inside ``width`` × ``height`` pixels, its aspect kept, and centred on ``background``
+    (an RGB triple, 0..255). Normalisation is the model's own business.
+    """
+
+    width: int
+    height: int
+    background: tuple[int, int, int] = (255, 255, 255)
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no picture could have."""
+        if not (8 <= self.width <= 4096 and 8 <= self.height <= 4096):
+            raise UsageError(f"A model input of {self.width}×{self.height} px is not possible; use 8 to 4096.")
+
+    def read(self, data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
+        """``read_picture`` with the decoding scale that this preprocess needs: JPEGs at no less than twice the target."""
+        return read_picture(data, limits=limits, size_hint=(2 * self.width, 2 * self.height))
+
+    def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
+        """``uint8 [height, width, 3]`` of an RGB picture of any size."""
+        image = image.convert("RGB")
+        scale = min(self.width / image.width, self.height / image.height)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        if size != image.size:
+            image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+        if size != (self.width, self.height):
+            canvas = Image.new("RGB", (self.width, self.height), self.background)
+            canvas.paste(image, ((self.width - size[0]) // 2, (self.height - size[1]) // 2))
+            image = canvas
+        return np.asarray(image, dtype=np.uint8)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``from_dict`` reads them back."""
+        return asdict(self) | {"background": list(self.background)}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Preprocess:
+        """Read what ``to_dict`` wrote."""
+        red, green, blue = (int(part) for part in plain["background"])
+        return cls(width=int(plain["width"]), height=int(plain["height"]), background=(red, green, blue))
+
+
+# A picture that is cut short must be an error, not a half-grey product.
+ImageFile.LOAD_TRUNCATED_IMAGES = False

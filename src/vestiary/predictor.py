@@ -1,0 +1,288 @@
+"""Pictures in, predictions out: the one path that every figure, tag and service answer takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image
+
+from vestiary.bundle import Bundle, open_bundle
+from vestiary.calibration import decide
+from vestiary.catalogue import Catalogue
+from vestiary.errors import BundleError, CatalogueError, UsageError, VestiaryError
+from vestiary.images import DEFAULT_LIMITS, Limits, Picture, read_file
+from vestiary.metrics import Scores, exact_match, score
+from vestiary.product import Product, Split
+from vestiary.tags import Failure, Prediction, Tag
+from vestiary.taxonomy import Attribute
+
+ImageInput = str | Path | bytes | Image.Image | NDArray[np.uint8]
+"""A path, the bytes of a picture file, a Pillow picture, or ``uint8 [height, width, 3]`` RGB pixels of any size."""
+
+Progress = Callable[[int, int], None]
+"""Called with (pictures answered, pictures in all)."""
+
+BATCH = 64
+
+
+class Predictor:
+    """An ONNX Runtime session over a bundle. Safe to share between threads.
+
+    ``threads`` is the number of cores one call may use; 0 takes them all.
+    """
+
+    def __init__(self, bundle: Bundle | None = None, *, threads: int = 0, limits: Limits = DEFAULT_LIMITS) -> None:
+        """Load the model of ``bundle`` (None: the default one). Raises BundleError when it does not fit its manifest."""
+        self.bundle = bundle if bundle is not None else open_bundle()
+        self.limits = limits
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or os.cpu_count() or 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self._run_options = onnxruntime.RunOptions()
+        # Outputs that nobody asked for (class maps) are not computed.
+        self._run_options.only_execute_path_to_fetches = True
+        try:
+            self._session = onnxruntime.InferenceSession(
+                self.bundle.model, sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime raises its own kinds, none of them exported
+            raise BundleError(f"The model of bundle {self.bundle.name} cannot be loaded: {error}") from error
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        shapes = {output.name: output.shape for output in self._session.get_outputs()}
+        for attribute in self.bundle.taxonomy.attributes:
+            if attribute.name not in shapes or shapes[attribute.name][-1] != len(attribute.values):
+                raise BundleError(
+                    f"The model of bundle {self.bundle.name} does not answer {attribute.name} with "
+                    f"{len(attribute.values)} values, as its manifest says; make the bundle again."
+                )
+
+    def logits(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Raw scores ``float32 [n, values]`` per attribute of preprocessed ``uint8 [n, height, width, 3]`` pictures."""
+        names = list(self.bundle.taxonomy.names)
+        outputs = self._session.run(names, {"images": pixels}, self._run_options)
+        return dict(zip(names, outputs, strict=True))
+
+    def embed(self, images: Sequence[ImageInput]) -> NDArray[np.float32]:
+        """Embeddings ``float32 [n, channels]``, one per picture. Raises a VestiaryError for the first unusable one."""
+        pixels = np.stack([self._preprocess(image)[0] for image in images])
+        embeddings: NDArray[np.float32] = self._session.run(["embedding"], {"images": pixels}, self._run_options)[0]
+        return embeddings
+
+    def predict(
+        self, images: Sequence[ImageInput], *, ids: Sequence[str] | None = None, top_k: int = 3
+    ) -> list[Prediction]:
+        """One Prediction per picture, in order.
+
+        ``ids`` names the predictions (default: the path as given, else "0", "1", …); ``top_k`` is how many answers are told
+        per attribute, the tag itself included. A picture that cannot be read gives a Prediction with a ``failure``; it
+        raises nothing and spoils no other. UsageError when ``ids`` and ``images`` differ in number or ``top_k`` is under 1.
+        """
+        if top_k < 1:
+            raise UsageError(f"top_k is {top_k}, but must be at least 1.")
+        if ids is not None and len(ids) != len(images):
+            raise UsageError(f"There are {len(images)} pictures but {len(ids)} ids; give one id each.")
+        names = ids if ids is not None else [_default_id(image, number) for number, image in enumerate(images)]
+        predictions: list[Prediction] = []
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            for start in range(0, len(images), BATCH):
+                prepared = pool.map(self._prepare, names[start : start + BATCH], images[start : start + BATCH])
+                predictions += self._answer(list(prepared), top_k)
+        return predictions
+
+    def _preprocess(self, image: ImageInput) -> tuple[NDArray[np.uint8], Picture | None]:
+        preprocess = self.bundle.preprocess
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise UsageError(
+                    f"An array of {image.dtype} {list(image.shape)} is no picture; give uint8 [height, width, 3]."
+                )
+            return preprocess(Image.fromarray(image)), None
+        if isinstance(image, Image.Image):
+            return preprocess(image), None
+        data = image if isinstance(image, bytes) else read_file(Path(image), limits=self.limits)
+        picture = preprocess.read(data, limits=self.limits)
+        return preprocess(picture.image), picture
+
+    def _prepare(self, name: str, image: ImageInput) -> _Prepared:
+        try:
+            pixels, picture = self._preprocess(image)
+        except VestiaryError as error:
+            return _Prepared(name, None, None, Failure(getattr(error, "code", "unusable"), str(error)))
+        return _Prepared(name, pixels, picture, None)
+
+    def _answer(self, prepared: Sequence[_Prepared], top_k: int) -> list[Prediction]:
+        """Predictions of one batch, in order; failures keep their place."""
+        good = [entry.pixels for entry in prepared if entry.pixels is not None]
+        tags = iter(self._tag(np.stack(good), top_k) if good else [])
+        return [
+            Prediction(
+                id=entry.id,
+                bundle=self.bundle.fingerprint,
+                image_sha256=entry.picture.sha256 if entry.picture else None,
+                tags=() if entry.failure else next(tags),
+                failure=entry.failure,
+                note=entry.picture.note if entry.picture else None,
+            )
+            for entry in prepared
+        ]
+
+    def _tag(self, pixels: NDArray[np.uint8], top_k: int) -> list[tuple[Tag, ...]]:
+        calibration = self.bundle.calibration
+        logits = self.logits(pixels)
+        columns = [
+            self._tag_attribute(attribute, calibration.probabilities(attribute.name, logits[attribute.name]), top_k)
+            for attribute in self.bundle.taxonomy.attributes
+        ]
+        return list(zip(*columns, strict=True))
+
+    def _tag_attribute(self, attribute: Attribute, probabilities: NDArray[np.float64], top_k: int) -> list[Tag]:
+        threshold = self.bundle.calibration.thresholds[attribute.name]
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+        tags = []
+        for row, best in zip(probabilities, order, strict=True):
+            ranked = [(attribute.values[index], float(row[index])) for index in best]
+            value, confidence = ranked[0]
+            accepted = decide(confidence=confidence, threshold=threshold)
+            tags.append(Tag(attribute.name, value, confidence, accepted, tuple(ranked[1:])))
+        return tags
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A picture on its way: pixels, or the failure that stands in for them."""
+
+    id: str
+    pixels: NDArray[np.uint8] | None
+    picture: Picture | None
+    failure: Failure | None
+
+
+def _default_id(image: ImageInput, number: int) -> str:
+    return str(image) if isinstance(image, (str, Path)) else str(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Figures of a bundle on ``n`` products: Scores per attribute in the taxonomy's order, and ``exact_match`` (0..1, None
+    without labels), the share of products all of whose labels are answered rightly.
+    """
+
+    bundle: str
+    split: str
+    n: int
+    attributes: dict[str, Scores]
+    exact_match: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the per-value tables."""
+        brief = {
+            name: {key: value for key, value in scores.to_dict().items() if key not in ("attribute", "values", "confusions")}
+            for name, scores in self.attributes.items()
+        }
+        return {
+            "bundle": self.bundle,
+            "split": self.split,
+            "n": self.n,
+            "attributes": brief,
+            "exact_match": self.exact_match,
+        }
+
+
+def evaluate(
+    predictor: Predictor, catalogue: Catalogue, *, split: Split | None = Split.TEST, progress: Progress | None = None
+) -> Evaluation:
+    """Answer every product of a split (None: all) and compare with its labels.
+
+    Labels are matched by value; a label that the bundle has no value for counts as answered wrongly. Raises CatalogueError
+    when the split is empty, shares no attribute with the bundle, or a picture cannot be read any more.
+    """
+    products = catalogue.select(split)
+    name = str(split) if split is not None else "all"
+    if not products:
+        raise CatalogueError(f"The {name} split of this catalogue has no products; choose another with --split.")
+    taxonomy = predictor.bundle.taxonomy
+    shared = [attribute for attribute in taxonomy.attributes if attribute.name in catalogue.taxonomy.names]
+    if not shared:
+        raise CatalogueError(
+            f"The catalogue has {', '.join(catalogue.taxonomy.names)}, but the bundle answers only "
+            f"{', '.join(taxonomy.names)}; evaluate it on a catalogue with one of these."
+        )
+    logits = collect_logits(predictor, catalogue, products, progress=progress)
+    labels = encode_labels(predictor, products)
+    probabilities = {
+        attribute.name: predictor.bundle.calibration.probabilities(attribute.name, logits[attribute.name])
+        for attribute in shared
+    }
+    scores = {
+        attribute.name: score(
+            attribute.name,
+            attribute.values,
+            probabilities[attribute.name],
+            labels[attribute.name],
+            threshold=predictor.bundle.calibration.thresholds[attribute.name],
+        )
+        for attribute in shared
+    }
+    answers = {attribute: scores_of.argmax(axis=1) for attribute, scores_of in probabilities.items()}
+    match = exact_match(answers, {attribute: labels[attribute] for attribute in answers})
+    return Evaluation(predictor.bundle.fingerprint, name, len(products), scores, match)
+
+
+def collect_logits(
+    predictor: Predictor, catalogue: Catalogue, products: Sequence[Product], *, progress: Progress | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Logits ``float32 [n, values]`` per attribute, one row per product: the mean over its views.
+
+    Raises CatalogueError when a picture cannot be read any more.
+    """
+    parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in predictor.bundle.taxonomy.names}
+    done = 0
+    for pixels, counts in _batches(predictor, catalogue, products):
+        starts = np.cumsum([0, *counts[:-1]])
+        for name, logits in predictor.logits(pixels).items():
+            parts[name].append(np.add.reduceat(logits, starts, axis=0) / np.array(counts, dtype=np.float32)[:, None])
+        done += len(counts)
+        if progress is not None:
+            progress(done, len(products))
+    return {name: np.concatenate(batches) for name, batches in parts.items()}
+
+
+def _batches(
+    predictor: Predictor, catalogue: Catalogue, products: Sequence[Product]
+) -> Iterator[tuple[NDArray[np.uint8], list[int]]]:
+    """Preprocessed views of BATCH products at a time, and how many views each product has."""
+    source = catalogue.open_source()
+    preprocess = predictor.bundle.preprocess
+
+    def read(product: Product) -> list[NDArray[np.uint8]]:
+        try:
+            return [preprocess(preprocess.read(source.read(name)).image) for name in product.images]
+        except VestiaryError as error:
+            raise CatalogueError(
+                f"The picture of product {product.id} could be read at ingest but not now ({error}) "
+                "Ingest the source again."
+            ) from error
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for start in range(0, len(products), BATCH):
+            views = list(pool.map(read, products[start : start + BATCH]))
+            yield np.stack([view for own in views for view in own]), [len(own) for own in views]
+
+
+def encode_labels(predictor: Predictor, products: Sequence[Product]) -> dict[str, NDArray[np.int64]]:
+    """Output indices ``int64 [n]`` per attribute of the bundle: MISSING without a label, UNKNOWN for one it cannot give."""
+    encoded = [predictor.bundle.taxonomy.encode(product.labels) for product in products]
+    return {
+        name: np.array([row[name] for row in encoded], dtype=np.int64) for name in predictor.bundle.taxonomy.names
+    }

@@ -1,0 +1,1 @@
+"""What people read about catalogues and bundles: one file per report."""

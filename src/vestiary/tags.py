@@ -1,0 +1,67 @@
+"""What a model says of a picture: plain values and their wire form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A predicted answer: ``confidence`` is calibrated, 0..1; ``accepted`` means that it needs no person's eye."""
+
+    attribute: str
+    value: str
+    confidence: float
+    accepted: bool
+    runners_up: tuple[tuple[str, float], ...] = ()
+    """The next best (value, confidence) pairs, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a picture has no tags: a stable ``code`` for scripts, one plain sentence for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer for one picture: exactly one of ``tags`` and ``failure`` is there.
+
+    ``image_sha256`` is that of the picture's encoded bytes (None when there were none to hash), ``bundle`` the fingerprint
+    of the bundle that answered, ``note`` something a person may want to know about the picture.
+    """
+
+    id: str
+    bundle: str
+    image_sha256: str | None = None
+    tags: tuple[Tag, ...] = ()
+    failure: Failure | None = None
+    note: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether every tag is accepted, so that no person needs to look."""
+        return self.failure is None and all(tag.accepted for tag in self.tags)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The wire form: JSON-ready, ``tags`` by attribute name, ``status`` either "success" or "error"."""
+        head: dict[str, Any] = {"id": self.id, "status": "error" if self.failure else "success"}
+        if self.failure is not None:
+            head["error"] = asdict(self.failure)
+        else:
+            head["tags"] = {tag.attribute: _tag_to_dict(tag) for tag in self.tags}
+            head["decision"] = "auto" if self.accepted else "review"
+        return head | {"note": self.note, "image_sha256": self.image_sha256, "bundle": self.bundle}
+
+
+def _tag_to_dict(tag: Tag) -> Mapping[str, Any]:
+    return {
+        "value": tag.value,
+        "confidence": round(tag.confidence, 6),
+        "accepted": tag.accepted,
+        "runners_up": [{"value": value, "confidence": round(score, 6)} for value, score in tag.runners_up],
+    }

@@ -1,0 +1,1 @@
+"""Training: the only room that knows torch. ``recipe`` is torch-free; the others are imported when training starts."""

@@ -1,0 +1,91 @@
+"""From a trained network to ONNX bytes, and the proof that both say the same."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vestiary.errors import TrainingError
+from vestiary.predictor import Predictor
+from vestiary.taxonomy import Taxonomy
+from vestiary.training.model import Classifier, to_pixels
+
+MAX_PARITY = 1e-4
+"""The largest difference between a logit of the network and of its export that is let through."""
+
+
+class _Exported(nn.Module):
+    """What ships: normalisation inside, logits, class maps and embedding out."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """``uint8 [n, height, width, 3]`` → logits and maps in turn, then the embedding.
+
+        A map is the head applied at each location, without its bias, so that ``mean(map) + bias = logit``.
+        """
+        features = self.model.features(to_pixels(images))
+        embedding = features.mean((2, 3))
+        logits = self.model.heads(embedding).split(self.model.sizes, dim=1)
+        maps = F.conv2d(features, self.model.heads.weight[:, :, None, None]).split(self.model.sizes, dim=1)
+        return *(output for pair in zip(logits, maps, strict=True) for output in pair), embedding
+
+
+def export_onnx(model: Classifier, taxonomy: Taxonomy, *, height: int, width: int) -> bytes:
+    """ONNX bytes of the trained network, for any number of pictures of one size (pixels)."""
+    names = [name for attribute in taxonomy.names for name in (attribute, f"{attribute}.map")]
+    example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
+        program = torch.onnx.export(
+            _Exported(model.cpu().eval()),
+            (example,),
+            dynamo=True,
+            verbose=False,
+            input_names=["images"],
+            output_names=[*names, "embedding"],
+            dynamic_shapes={"images": {0: torch.export.Dim("n")}},
+        )
+    assert program is not None  # the dynamo exporter always returns its program
+    proto = program.model_proto
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+    for value in [*proto.graph.input, *proto.graph.output, *proto.graph.value_info, *proto.graph.initializer]:
+        del value.metadata_props[:]
+    del proto.graph.metadata_props[:]
+    buffer = io.BytesIO()
+    onnx.save(proto, buffer)
+    return buffer.getvalue()
+
+
+@torch.inference_mode()
+def prove_parity(model: Classifier, predictor: Predictor, pixels: Sequence[NDArray[np.uint8]]) -> float:
+    """The largest difference of any logit between the network and its export, over preprocessed pictures.
+
+    Raises TrainingError above MAX_PARITY.
+    """
+    images = np.stack(pixels)
+    ours = model.cpu().eval()(to_pixels(torch.from_numpy(images)))
+    theirs = predictor.logits(images)
+    worst = max(
+        float(np.abs(own.numpy() - theirs[name]).max())
+        for name, own in zip(predictor.bundle.taxonomy.names, ours, strict=True)
+    )
+    if not worst <= MAX_PARITY:
+        raise TrainingError(
+            f"The exported model differs from the trained one by {worst:.2g} (at most {MAX_PARITY:g} is let through), "
+            "so no bundle was written; report this with the recipe."
+        )
+    return worst
