@@ -1,16 +1,18 @@
 """The artefact: one folder (or a zip of it) with everything a prediction needs, and nothing that runs code when opened.
 
     manifest.json   what the bundle is: taxonomy, preprocess, calibration, figures, and the SHA-256 of every other file
-    model.onnx      images: uint8 [n, height, width, 3] → <attribute>: float32 [n, values] logits,
-                    <attribute>.map: float32 [n, values, h, w] their shares per location, embedding: float32 [n, channels]
+    model.onnx      images: uint8 [n, height, width, 3]
+                    → <attribute>: float32 [n, values] logits
+                    → <attribute>.map: float32 [n, values, h, w] their shares per location
+                    → embedding: float32 [n, channels]
     card.md         the model card
 
-Opening reads the manifest, checks the format number and its own fingerprint, then checks every file's hash, and only then
-builds anything.
+Opening reads the manifest, checks the format number and its own fingerprint, then checks every file's hash, and only
+then builds anything.
 
-When to raise FORMAT: a reader of the old number would misread a bundle of the new one (a key's meaning, unit or place has
-changed, a file or model output that it needs was renamed or removed). Not for keys, files or outputs that it may ignore.
-A raised number keeps the old reader: every older format stays loadable, and a test opens one of each.
+When to raise FORMAT: a reader of the old number would misread a bundle of the new one (a key's meaning, unit or place
+has changed, a file or model output that it needs was renamed or removed). Not for keys, files or outputs that it may
+ignore. A raised number keeps the old reader: every older format stays loadable, and a test opens one of each.
 """
 
 from __future__ import annotations
@@ -43,9 +45,9 @@ MAX_FILE_BYTES: Final = 4_000_000_000
 class Bundle:
     """An opened, verified bundle.
 
-    ``scores`` holds figures by split ({"validation": {attribute: {...}}}), ``training`` how it was made (recipe, catalogue
-    fingerprint, parity with the trained network, seconds). ``fingerprint`` is the SHA-256 (hex) of the whole manifest and,
-    through it, of every file; it is empty before the bundle is written.
+    ``scores`` holds figures by split ({"validation": {attribute: {...}}}), ``training`` how it was made (recipe,
+    catalogue fingerprint, parity with the trained network, seconds). ``fingerprint`` is the SHA-256 (hex) of the
+    whole manifest and, through it, of every file; it is empty before the bundle is written.
     """
 
     name: str
@@ -96,15 +98,25 @@ class Bundle:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
+            (staging / "new").mkdir()
             for name, data in files.items():
-                (staging / name).write_bytes(data)
-            staging.chmod(0o755)
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(staging, folder)
+                (staging / "new" / name).write_bytes(data)
+            _swap(staging / "new", folder, aside=staging / "old")
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         return replace(self, fingerprint=fingerprint)
+
+
+def _swap(new: Path, folder: Path, *, aside: Path) -> None:
+    """Put ``new`` in the place of ``folder``; when that fails, what was there is there again."""
+    if folder.exists():
+        os.replace(folder, aside)
+    try:
+        os.replace(new, folder)
+    except OSError:
+        if aside.exists():
+            os.replace(aside, folder)
+        raise
 
 
 def check_writable(folder: Path, *, overwrite: bool) -> None:
@@ -133,12 +145,13 @@ def open_bundle(path: Path | str | None = None) -> Bundle:
         if name not in files or hashlib.sha256(files[name]).hexdigest() != expected:
             raise BundleDamagedError(f"{where}: {name} is not as it was written; fetch or make the bundle again.")
     try:
+        taxonomy = Taxonomy.from_dict(plain["taxonomy"])
         return Bundle(
             name=str(plain["name"]),
             version=str(plain["version"]),
-            taxonomy=Taxonomy.from_dict(plain["taxonomy"]),
+            taxonomy=taxonomy,
             preprocess=Preprocess.from_dict(plain["preprocess"]),
-            calibration=Calibration.from_dict(plain["calibration"]),
+            calibration=_read_calibration(plain["calibration"], taxonomy),
             model=files[MODEL],
             card=files[CARD].decode(),
             licence=str(plain["licence"]),
@@ -148,7 +161,18 @@ def open_bundle(path: Path | str | None = None) -> Bundle:
             fingerprint=str(plain["fingerprint"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, VestiaryError) as error:
-        raise BundleError(f"{where}: the manifest lacks or garbles {error}; make the bundle again.") from error
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise BundleError(f"{where}: the manifest cannot be used ({reason}); make the bundle again.") from error
+
+
+def _read_calibration(plain: Mapping[str, Any], taxonomy: Taxonomy) -> Calibration:
+    calibration = Calibration.from_dict(plain)
+    for name in taxonomy.names:
+        if name not in calibration.temperatures or name not in calibration.thresholds:
+            raise ValueError(f"its calibration leaves out {name}")
+        if not calibration.temperatures[name] > 0:
+            raise ValueError(f"the temperature of {name} is not above 0")
+    return calibration
 
 
 def _locate(where: Path) -> tuple[Source, str]:
@@ -167,7 +191,7 @@ def _read_file(where: Path, source: Source, name: str) -> bytes:
     try:
         return source.read(name, max_bytes=MAX_FILE_BYTES)
     except VestiaryError as error:
-        raise BundleDamagedError(f"{where}: {error} Fetch or make the bundle again.") from error
+        raise BundleDamagedError(f"{where}: {str(error).rstrip('.')}; fetch or make the bundle again.") from error
 
 
 def _read_manifest(where: Path, source: Source, prefix: str) -> dict[str, Any]:
@@ -176,7 +200,7 @@ def _read_manifest(where: Path, source: Source, prefix: str) -> dict[str, Any]:
     try:
         plain = json.loads(data)
         number = plain["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged from error
     if number != FORMAT:
         raise BundleFormatError(
@@ -184,7 +208,11 @@ def _read_manifest(where: Path, source: Source, prefix: str) -> dict[str, Any]:
             "upgrade Vestiary, or make the bundle again with this version."
         )
     body = {key: value for key, value in plain.items() if key != "fingerprint"}
-    if plain.get("fingerprint") != _fingerprint(body) or data != _canonical(plain):
+    try:
+        intact = plain.get("fingerprint") == _fingerprint(body) and data == _canonical(plain)
+    except ValueError as error:  # numbers or characters that no manifest of ours has, such as 1e999
+        raise damaged from error
+    if not intact:
         raise damaged
     return dict(plain)
 

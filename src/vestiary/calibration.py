@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -51,9 +52,7 @@ class Calibration:
         """Read what ``to_dict`` wrote."""
         return cls(
             temperatures={name: float(value) for name, value in plain["temperatures"].items()},
-            thresholds={
-                name: None if value is None else float(value) for name, value in plain["thresholds"].items()
-            },
+            thresholds={name: None if value is None else float(value) for name, value in plain["thresholds"].items()},
             target_precision=float(plain["target_precision"]),
         )
 
@@ -74,8 +73,8 @@ def decide(*, confidence: float, threshold: float | None) -> bool:
 def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
     """The temperature that makes the labels most likely (Guo et al. 2017), between 0.05 and 20.
 
-    ``logits`` is ``float [n, values]``, ``labels`` is ``int64 [n]``; negative labels are left out. Without any label: 1.
-    The negative log-likelihood is convex in 1/temperature, so its derivative is bisected.
+    ``logits`` is ``float [n, values]``, ``labels`` is ``int64 [n]``; negative labels are left out. Without any label:
+    1. The negative log-likelihood is convex in 1/temperature, so its derivative is bisected.
     """
     known = labels >= 0
     if not known.any():
@@ -88,9 +87,9 @@ def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
 
     low, high = 1 / 20, 1 / 0.05
     for _ in range(60):
-        middle = (low * high) ** 0.5
+        middle = math.sqrt(low * high)
         low, high = (low, middle) if slope(middle) > 0 else (middle, high)
-    return 1 / (low * high) ** 0.5
+    return 1 / math.sqrt(low * high)
 
 
 def fit_threshold(
@@ -98,8 +97,8 @@ def fit_threshold(
 ) -> float | None:
     """The least confidence above which answers are right in ``target_precision`` of the cases, for the widest coverage.
 
-    ``probabilities`` is ``float64 [n, values]``, ``labels`` ``int64 [n]``; MISSING ones are left out. None when no threshold
-    with at least MIN_ACCEPTED answers above it gets there.
+    ``probabilities`` is ``float64 [n, values]``, ``labels`` ``int64 [n]``; MISSING ones are left out. None when no
+    threshold with at least MIN_ACCEPTED answers above it gets there.
     """
     known = labels != MISSING
     confidence = probabilities[known].max(axis=1, initial=0.0)

@@ -10,7 +10,7 @@
     ├── TaxonomyError           attributes or values that contradict each other
     ├── CatalogueError          a catalogue, or the source of one, that cannot be read
     ├── BundleError             a bundle that cannot be opened
-    │   ├── BundleDamagedError      a file missing, added or changed since the bundle was written
+    │   ├── BundleDamagedError      a file missing or changed since the bundle was written
     │   └── BundleFormatError       a format number this version does not read
     ├── RecipeError             a training recipe with wrong keys or values, all named at once
     ├── TrainingError           a training run that cannot start, go on or be shipped
@@ -78,7 +78,7 @@ class BundleError(VestiaryError):
 
 
 class BundleDamagedError(BundleError):
-    """A file missing, added or changed since the bundle was written."""
+    """A file missing or changed since the bundle was written."""
 
 
 class BundleFormatError(BundleError):

@@ -1,13 +1,14 @@
 """From the bytes of a picture to the pixels a model sees.
 
-Two steps, and the only copy of either: ``read_picture`` turns untrusted bytes into an upright RGB picture within limits,
-``Preprocess`` turns that picture into the ``uint8 [height, width, 3]`` array that training and serving share.
+Two steps, and the only copy of either: ``read_picture`` turns untrusted bytes into an upright RGB picture within
+limits, ``Preprocess`` turns that picture into the ``uint8 [height, width, 3]`` array that training and serving share.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -35,8 +36,15 @@ SUFFIXES: Final = frozenset(
 )
 """File names that are taken for pictures when a folder or an archive is searched."""
 
-# Limits below are checked by us on the header, before anything is decoded, so Pillow's own warning says nothing new.
+# Limits below are checked by us on the header, before anything is decoded, so Pillow's own warning says nothing new;
+# nor do those about broken metadata in a picture that can be read all the same.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+_SIGNATURES: Final = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|II\*\0|MM\0\*|RIFF.{4}WEBP|.{4}ftypavi[fs]", re.DOTALL
+)
+"""First bytes that tell a damaged picture from what never was one; BMP's two letters are too few to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +63,9 @@ DEFAULT_LIMITS: Final = Limits()
 class Picture:
     """A decoded picture.
 
-    ``image`` is upright and RGB, perhaps smaller than the original when ``size_hint`` allowed it; ``width`` and ``height``
-    are the original's, upright, in pixels; ``sha256`` (hex) is that of the encoded bytes; ``note`` tells what a person
-    might want to know ("animated, 12 frames: the first was used").
+    ``image`` is upright and RGB, perhaps smaller than the original when ``size_hint`` allowed it; ``width`` and
+    ``height`` are the original's, upright, in pixels; ``sha256`` (hex) is that of the encoded bytes; ``note`` tells
+    what a person might want to know ("animated, 12 frames: the first was used").
     """
 
     image: Image.Image
@@ -76,7 +84,7 @@ class Picture:
 
 
 def read_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """The bytes of a picture file, never more than the limit.
+    """The bytes of a picture file (or pipe), never more than the limit.
 
     Raises UsageError for a missing path, a folder or a file that may not be read, PictureTooLargeError over the limit.
     """
@@ -86,23 +94,26 @@ def read_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
             raise UsageError("This is a folder, not a picture; name the pictures in it or the folder itself.")
         if size > limits.max_bytes:
             raise _too_many_bytes(size, limits)
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(limits.max_bytes + 1)  # a pipe or a growing file has more bytes than its size says
     except FileNotFoundError as error:
         raise UsageError("There is no such file; check the path.") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"The file cannot be read ({reason}); check its permissions.") from error
+        reason = getattr(error, "strerror", None) or "its name is not possible"
+        raise UsageError(f"The file cannot be read ({reason}); check its name and permissions.") from error
+    if len(data) > limits.max_bytes:
+        raise PictureTooLargeError(f"The file has more than the {limits.max_bytes:,} bytes allowed; save it smaller.")
+    return data
 
 
-def read_picture(
-    data: bytes, *, limits: Limits = DEFAULT_LIMITS, size_hint: tuple[int, int] | None = None
-) -> Picture:
+def read_picture(data: bytes, *, limits: Limits = DEFAULT_LIMITS, size_hint: tuple[int, int] | None = None) -> Picture:
     """Decode ``data`` to an upright RGB picture.
 
-    EXIF orientation is applied, colour profiles become sRGB, transparency lies over white, 16-bit becomes 8-bit, and of an
-    animation the first frame is taken. With ``size_hint`` (width, height) a JPEG may be decoded at a reduced scale that is
-    no smaller than the hint. Raises a PictureError and nothing else: NotAPictureError, DamagedPictureError,
-    PictureTooLargeError (bytes, or pixels by the header alone, before anything is decoded), PictureTooSmallError.
+    EXIF orientation is applied, colour profiles become sRGB, transparency lies over white, 16-bit becomes 8-bit, and
+    of an animation the first frame is taken. With ``size_hint`` (width, height) a JPEG may be decoded at a reduced
+    scale that is no smaller than the hint. Raises a PictureError and nothing else: NotAPictureError,
+    DamagedPictureError, PictureTooLargeError (bytes, or pixels by the header alone, before anything is decoded),
+    PictureTooSmallError.
     """
     if not data:
         raise NotAPictureError("The file is empty (0 bytes); send it again or remove it.")
@@ -113,15 +124,13 @@ def read_picture(
             return _decode(image, data, limits, size_hint)
     except PictureError:
         raise
-    except UnidentifiedImageError as error:
-        raise NotAPictureError(
-            "The file is not a picture we read; use JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF."
-        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
-        raise PictureTooLargeError(
-            f"The picture is larger than {limits.max_pixels:,} pixels; make it smaller."
-        ) from error
+        raise _too_many_pixels(error, limits) from error
     except Exception as error:  # Pillow's plug-ins raise almost anything on broken bytes
+        if isinstance(error, UnidentifiedImageError) and not _SIGNATURES.match(data):
+            raise NotAPictureError(
+                "The file is not a picture we read; use JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF."
+            ) from error
         raise DamagedPictureError(
             "The picture is damaged or cut short and cannot be decoded; save or send it again."
         ) from error
@@ -130,6 +139,17 @@ def read_picture(
 def _too_many_bytes(size: int, limits: Limits) -> PictureTooLargeError:
     return PictureTooLargeError(
         f"The file has {size:,} bytes, more than the {limits.max_bytes:,} allowed; save it smaller."
+    )
+
+
+def _too_many_pixels(error: BaseException, limits: Limits) -> PictureTooLargeError:
+    """For a picture that Pillow itself refuses by its header, before we see it; only its message has the number."""
+    most = min(limits.max_pixels, 2 * Image.MAX_IMAGE_PIXELS) if Image.MAX_IMAGE_PIXELS else limits.max_pixels
+    given = re.search(r"\((\d+) pixels\)", str(error))
+    if given is None:
+        return PictureTooLargeError("The picture is too large for the memory of this machine; make it smaller.")
+    return PictureTooLargeError(
+        f"The picture has {int(given[1]):,} pixels, more than the {most:,} allowed; make it smaller."
     )
 
 
@@ -153,20 +173,33 @@ def _decode(image: Image.Image, data: bytes, limits: Limits, size_hint: tuple[in
     if size_hint is not None and image.format in ("JPEG", "MPO"):
         longest = max(size_hint)  # orientation is not known yet, so the longer side stands for both
         image.draft("RGB" if mode != "CMYK" else "CMYK", (longest, longest))
-    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    turned = file_format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # Pillow turns TIFFs itself
     return Picture(
-        image=_to_rgb(ImageOps.exif_transpose(image)),
+        image=to_upright_rgb(image),
         width=height if turned else width,
         height=width if turned else height,
         format=file_format,
         mode=mode,
         sha256=hashlib.sha256(data).hexdigest(),
-        note=f"animated, {frames} frames: the first was used" if frames > 1 else None,
+        note=_describe_frames(file_format, frames),
     )
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    image.load()
+def _describe_frames(file_format: str, frames: int) -> str | None:
+    if frames < 2:
+        return None
+    what = f"{frames} pages" if file_format == "TIFF" else f"animated, {frames} frames"
+    return f"{what}: the first was used"
+
+
+def to_upright_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow picture as an upright RGB one: the same rules as for ``read_picture``, which uses this.
+
+    Raises PictureTooSmallError for a picture without pixels, and whatever Pillow raises on a broken one opened lazily.
+    """
+    if min(image.size) < 1:
+        raise PictureTooSmallError("The picture has no pixels; send it again or remove it.")
+    image = ImageOps.exif_transpose(image)
     profile = image.info.get("icc_profile")
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _from_deep(np.asarray(image))
@@ -174,6 +207,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         layers = image.convert("RGBA")
         white = Image.new("RGBA", layers.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, layers).convert("RGB")
+    if image.mode == "P":
+        image = image.convert("RGB")
     if profile and image.mode in ("RGB", "CMYK", "L"):
         image = _to_srgb(image, profile)
     return image.convert("RGB")
@@ -220,7 +255,7 @@ class Preprocess:
             raise UsageError(f"A model input of {self.width}×{self.height} px is not possible; use 8 to 4096.")
 
     def read(self, data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
-        """``read_picture`` with the decoding scale that this preprocess needs: JPEGs at no less than twice the target."""
+        """``read_picture`` at the scale that this preprocess needs: JPEGs at no less than twice the target."""
         return read_picture(data, limits=limits, size_hint=(2 * self.width, 2 * self.height))
 
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]:

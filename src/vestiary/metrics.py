@@ -38,8 +38,9 @@ class Scores:
     """Figures of one attribute over ``n`` labelled products; shares are 0..1, None where there is nothing to divide by.
 
     ``macro_f1`` is the plain mean of F1 over the values that occur among labels or answers (as scikit-learn has it);
-    ``top5`` the share with the label among the five best answers; ``ece`` the expected calibration error over 15 equal bins
-    (Guo et al. 2017); ``coverage`` the share of answers accepted, ``accepted_accuracy`` how many of those are right.
+    ``top5`` the share with the label among the five best answers; ``ece`` the expected calibration error over 15
+    equal bins (Guo et al. 2017); ``coverage`` the share of answers accepted, ``accepted_accuracy`` how many of those
+    are right.
     """
 
     attribute: str
@@ -69,8 +70,8 @@ def score(
 ) -> Scores:
     """Figures of one attribute.
 
-    ``probabilities`` is ``float64 [n, values]``, ``labels`` ``int64 [n]``: MISSING ones are left out, UNKNOWN ones count as
-    answered wrongly. An answer is accepted when its confidence reaches ``threshold``; None accepts nothing.
+    ``probabilities`` is ``float64 [n, values]``, ``labels`` ``int64 [n]``: MISSING ones are left out, UNKNOWN ones
+    count as answered wrongly. An answer is accepted when its confidence reaches ``threshold``; None accepts nothing.
     """
     known = labels != MISSING
     probabilities, labels = probabilities[known], labels[known]
@@ -104,7 +105,7 @@ def expected_calibration_error(confidence: NDArray[np.float64], right: NDArray[n
 
 
 def exact_match(answers: Mapping[str, NDArray[np.int64]], labels: Mapping[str, NDArray[np.int64]]) -> float | None:
-    """Share of products all of whose labelled attributes are answered rightly; products without any label are left out."""
+    """Share of products with every label answered rightly; a product without any label is left out."""
     right = np.all([(answers[name] == labels[name]) | (labels[name] == MISSING) for name in labels], axis=0)
     labelled = np.any([labels[name] != MISSING for name in labels], axis=0)
     return float(right[labelled].mean()) if labelled.any() else None

@@ -17,8 +17,15 @@ from PIL import Image
 from vestiary.bundle import Bundle, open_bundle
 from vestiary.calibration import decide
 from vestiary.catalogue import Catalogue
-from vestiary.errors import BundleError, CatalogueError, UsageError, VestiaryError
-from vestiary.images import DEFAULT_LIMITS, Limits, Picture, read_file
+from vestiary.errors import (
+    BundleError,
+    CatalogueError,
+    DamagedPictureError,
+    PictureError,
+    UsageError,
+    VestiaryError,
+)
+from vestiary.images import DEFAULT_LIMITS, Limits, Picture, read_file, to_upright_rgb
 from vestiary.metrics import Scores, exact_match, score
 from vestiary.product import Product, Split
 from vestiary.tags import Failure, Prediction, Tag
@@ -40,7 +47,7 @@ class Predictor:
     """
 
     def __init__(self, bundle: Bundle | None = None, *, threads: int = 0, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Load the model of ``bundle`` (None: the default one). Raises BundleError when it does not fit its manifest."""
+        """Load the model of ``bundle`` (None: the default one). BundleError when it does not fit its manifest."""
         self.bundle = bundle if bundle is not None else open_bundle()
         self.limits = limits
         options = onnxruntime.SessionOptions()
@@ -55,13 +62,30 @@ class Predictor:
                 self.bundle.model, sess_options=options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime raises its own kinds, none of them exported
-            raise BundleError(f"The model of bundle {self.bundle.name} cannot be loaded: {error}") from error
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise BundleError(
+                f"The model of bundle {self.bundle.name} cannot be loaded ({reason}); make the bundle again."
+            ) from error
+        self._check_input()
         self._check_outputs()
+
+    def _check_input(self) -> None:
+        height, width = self.bundle.preprocess.height, self.bundle.preprocess.width
+        inputs = [(entry.name, entry.type) for entry in self._session.get_inputs()]
+        shape = self._session.get_inputs()[0].shape if inputs == [("images", "tensor(uint8)")] else []
+        fixed = [
+            has if isinstance(has, int) else wanted for has, wanted in zip(shape[1:], (height, width, 3), strict=False)
+        ]
+        if len(shape) != 4 or fixed != [height, width, 3]:
+            raise BundleError(
+                f"The model of bundle {self.bundle.name} does not take pictures of {width}×{height} px as 'images', "
+                "as its manifest says; make the bundle again."
+            )
 
     def _check_outputs(self) -> None:
         shapes = {output.name: output.shape for output in self._session.get_outputs()}
         for attribute in self.bundle.taxonomy.attributes:
-            if attribute.name not in shapes or shapes[attribute.name][-1] != len(attribute.values):
+            if shapes.get(attribute.name, [])[1:] != [len(attribute.values)]:
                 raise BundleError(
                     f"The model of bundle {self.bundle.name} does not answer {attribute.name} with "
                     f"{len(attribute.values)} values, as its manifest says; make the bundle again."
@@ -75,7 +99,9 @@ class Predictor:
 
     def embed(self, images: Sequence[ImageInput]) -> NDArray[np.float32]:
         """Embeddings ``float32 [n, channels]``, one per picture. Raises a VestiaryError for the first unusable one."""
-        pixels = np.stack([self._preprocess(image)[0] for image in images])
+        _refuse_single(images)
+        size = (len(images), self.bundle.preprocess.height, self.bundle.preprocess.width, 3)
+        pixels = np.array([self._preprocess(image)[0] for image in images], dtype=np.uint8).reshape(size)
         embeddings: NDArray[np.float32] = self._session.run(["embedding"], {"images": pixels}, self._run_options)[0]
         return embeddings
 
@@ -84,10 +110,12 @@ class Predictor:
     ) -> list[Prediction]:
         """One Prediction per picture, in order.
 
-        ``ids`` names the predictions (default: the path as given, else "0", "1", …); ``top_k`` is how many answers are told
-        per attribute, the tag itself included. A picture that cannot be read gives a Prediction with a ``failure``; it
-        raises nothing and spoils no other. UsageError when ``ids`` and ``images`` differ in number or ``top_k`` is under 1.
+        ``ids`` names the predictions (default: the path as given, else "0", "1", …); ``top_k`` is how many answers are
+        told per attribute, the tag itself included. A picture that cannot be read gives a Prediction with a
+        ``failure``; it raises nothing and spoils no other. UsageError when ``images`` is a single picture, when ``ids``
+        are not as many, or when ``top_k`` is under 1.
         """
+        _refuse_single(images)
         if top_k < 1:
             raise UsageError(f"top_k is {top_k}, but must be at least 1.")
         if ids is not None and len(ids) != len(images):
@@ -107,9 +135,13 @@ class Predictor:
                 raise UsageError(
                     f"An array of {image.dtype} {list(image.shape)} is no picture; give uint8 [height, width, 3]."
                 )
-            return preprocess(Image.fromarray(image)), None
+            image = Image.fromarray(image)
         if isinstance(image, Image.Image):
-            return preprocess(image), None
+            return preprocess(_convert(image)), None
+        if not isinstance(image, (str, Path, bytes)):
+            raise UsageError(
+                f"A {type(image).__name__} is no picture; give a path, bytes, a Pillow picture or a uint8 array."
+            )
         data = image if isinstance(image, bytes) else read_file(Path(image), limits=self.limits)
         picture = preprocess.read(data, limits=self.limits)
         return preprocess(picture.image), picture
@@ -158,6 +190,17 @@ class Predictor:
         return tags
 
 
+def _convert(image: Image.Image) -> Image.Image:
+    try:
+        return to_upright_rgb(image)
+    except PictureError:
+        raise
+    except Exception as error:  # Pillow opens files lazily, and its plug-ins raise almost anything on broken bytes
+        raise DamagedPictureError(
+            "The picture is damaged or cut short and cannot be decoded; save or send it again."
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     """A picture on its way: pixels, or the failure that stands in for them."""
@@ -168,14 +211,21 @@ class _Prepared:
     failure: Failure | None
 
 
+def _refuse_single(images: Sequence[ImageInput]) -> None:
+    if isinstance(images, (str, bytes, Path, Image.Image)):
+        raise UsageError("A single picture was given where a list of them belongs; put it into a list.")
+
+
 def _default_id(image: ImageInput, number: int) -> str:
     return str(image) if isinstance(image, (str, Path)) else str(number)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Figures of a bundle on ``n`` products: Scores per attribute in the taxonomy's order, and ``exact_match`` (0..1, None
-    without labels), the share of products all of whose labels are answered rightly.
+    """Figures of a bundle on ``n`` products.
+
+    ``attributes`` holds Scores in the taxonomy's order; ``exact_match`` is the share of products with every label
+    answered rightly, 0..1, None without labels.
     """
 
     bundle: str
@@ -187,7 +237,11 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the per-value tables."""
         brief = {
-            name: {key: value for key, value in scores.to_dict().items() if key not in ("attribute", "values", "confusions")}
+            name: {
+                key: value
+                for key, value in scores.to_dict().items()
+                if key not in ("attribute", "values", "confusions")
+            }
             for name, scores in self.attributes.items()
         }
         return {
@@ -204,8 +258,8 @@ def evaluate(
 ) -> Evaluation:
     """Answer every product of a split (None: all) and compare with its labels.
 
-    Labels are matched by value; a label that the bundle has no value for counts as answered wrongly. Raises CatalogueError
-    when the split is empty, shares no attribute with the bundle, or a picture cannot be read any more.
+    Labels are matched by value; a label that the bundle has no value for counts as answered wrongly. Raises
+    CatalogueError when the split is empty, shares no attribute with the bundle, or a picture cannot be read any more.
     """
     products = catalogue.select(split)
     name = str(split) if split is not None else "all"
@@ -251,7 +305,8 @@ def collect_logits(
     for pixels, counts in _batches(predictor, catalogue, products):
         starts = np.cumsum([0, *counts[:-1]])
         for name, logits in predictor.logits(pixels).items():
-            parts[name].append(np.add.reduceat(logits, starts, axis=0) / np.array(counts, dtype=np.float32)[:, None])
+            summed = np.add.reduceat(logits, starts, axis=0)
+            parts[name].append((summed / np.array(counts)[:, None]).astype(np.float32))
         done += len(counts)
         if progress is not None:
             progress(done, len(products))
@@ -281,8 +336,6 @@ def _batches(
 
 
 def encode_labels(predictor: Predictor, products: Sequence[Product]) -> dict[str, NDArray[np.int64]]:
-    """Output indices ``int64 [n]`` per attribute of the bundle: MISSING without a label, UNKNOWN for one it cannot give."""
+    """Output indices ``int64 [n]`` per attribute: MISSING without a label, UNKNOWN for one the bundle cannot give."""
     encoded = [predictor.bundle.taxonomy.encode(product.labels) for product in products]
-    return {
-        name: np.array([row[name] for row in encoded], dtype=np.int64) for name in predictor.bundle.taxonomy.names
-    }
+    return {name: np.array([row[name] for row in encoded], dtype=np.int64) for name in predictor.bundle.taxonomy.names}

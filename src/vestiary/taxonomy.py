@@ -128,7 +128,7 @@ class Taxonomy:
 
     @classmethod
     def from_labels(cls, labels: Iterable[Mapping[str, str]], titles: Mapping[str, str]) -> Taxonomy:
-        """The values found in ``labels``, sorted, for the attributes named in ``titles``; one without any is left out."""
+        """The values found in ``labels``, sorted, per attribute in ``titles``; one without any is left out."""
         found: dict[str, set[str]] = {name: set() for name in titles}
         for row in labels:
             for name, value in row.items():
@@ -140,8 +140,10 @@ class Taxonomy:
         """Read a TOML file with ``[[attributes]]`` tables (name, values, and if wanted title and aliases)."""
         try:
             return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise TaxonomyError(f"The taxonomy {path} cannot be read: {error}.") from error
+        except OSError as error:
+            raise TaxonomyError(f"The taxonomy {path} cannot be read ({error.strerror}); check the path.") from error
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise TaxonomyError(f"The taxonomy {path} is not valid TOML ({error}); mend it there.") from error
 
 
 def _texts(values: Any) -> list[str]:

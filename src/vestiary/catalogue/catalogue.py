@@ -51,7 +51,8 @@ class Catalogue:
         """Where the pictures lie. CatalogueError when it is gone since the catalogue was made."""
         if not self.source.exists():
             raise CatalogueError(
-                f"The pictures of this catalogue were in {self.source}, which is not there; put it back or ingest again."
+                f"The pictures of this catalogue were in {self.source}, which is not there; "
+                "put it back or ingest again."
             )
         return open_source(self.source)
 
@@ -80,7 +81,7 @@ class Catalogue:
 
     def _rejects_text(self) -> str:
         table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
+        writer = csv.writer(table, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # else a lone \r is not quoted
         writer.writerow(["line", "id", "reason", "detail"])
         writer.writerows([reject.line, reject.id, reject.reason, reject.detail] for reject in self.rejects)
         return table.getvalue()
@@ -103,7 +104,10 @@ class Catalogue:
             "taxonomy": self.taxonomy.to_dict(),
         }
         texts = (json.dumps(head, ensure_ascii=False, indent=1) + "\n", products, self._rejects_text())
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error
         with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as staging:
             for name, text in zip(_FILES, texts, strict=True):
                 (Path(staging) / name).write_text(text, encoding="utf-8", newline="")
@@ -114,12 +118,15 @@ class Catalogue:
 def load_catalogue(folder: Path | str) -> Catalogue:
     """Read a catalogue folder that ``ingest`` wrote.
 
-    Raises UsageError when there is none, CatalogueError when its format is another or its products were changed by hand.
+    Raises UsageError when there is none, CatalogueError when its format is another or its products were changed by
+    hand.
     """
     folder = Path(folder)
     path = folder / "catalogue.json"
     if not path.is_file():
-        raise UsageError(f"{folder} holds no catalogue (no catalogue.json); make one with: vestiary ingest SOURCE --out DIR.")
+        raise UsageError(
+            f"{folder} holds no catalogue (no catalogue.json); make one with: vestiary ingest SOURCE --out DIR."
+        )
     try:
         head = json.loads(path.read_text(encoding="utf-8"))
         if head["format"] != FORMAT:
@@ -134,13 +141,13 @@ def load_catalogue(folder: Path | str) -> Catalogue:
             )
         return Catalogue(
             taxonomy=Taxonomy.from_dict(head["taxonomy"]),
-            products=tuple(_read_product(json.loads(line)) for line in text.splitlines()),
+            products=tuple(_read_product(json.loads(line)) for line in text.split("\n") if line),
             rejects=_read_rejects(folder / "rejects.csv"),
             source=Path(head["source"]),
             n_rows=int(head["counts"]["rows"]),
             split_seed=int(head["split"]["seed"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, TaxonomyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error, TaxonomyError) as error:
         raise CatalogueError(f"{folder} holds a broken catalogue ({error}); ingest its source again.") from error
 
 

@@ -33,8 +33,8 @@ def ingest(
 
     Every row ends as a product or as a Reject with its line; pictures that no row names are rejects without a line.
     Without a ``taxonomy`` the values found become its answers; with one, a row with another value is a reject. Products
-    known to ``earlier`` keep the split they had there. Raises UsageError or CatalogueError when the source cannot be read
-    at all, or when no product is left.
+    known to ``earlier`` keep the split they had there. Raises UsageError or CatalogueError when the source cannot be
+    read at all, or when no product is left.
     """
     source = open_source(Path(path))
     reader = KaggleReader(source)
@@ -50,12 +50,19 @@ def ingest(
         for row, failure in zip(rows, hashes, strict=True)
         if not isinstance(failure, str)
     ]
-    if not sound:
-        raise CatalogueError(f"{path} holds no usable product: all {len(entries)} rows were rejected; see its pictures.")
-    named = {entry.id for entry in entries}
     rejects = sorted(rejects, key=lambda reject: reject.line or 0)
+    if not entries:
+        raise CatalogueError(f"{reader.table} in {path} has no rows below its header; fill it in and ingest again.")
+    if not sound:
+        raise CatalogueError(
+            f"{path} holds no usable product: all {len(entries)} rows were rejected, "
+            f"line {rejects[0].line} for {rejects[0].reason} ({rejects[0].detail}); correct them and ingest again."
+        )
+    if taxonomy is None and not any(row.labels for row, _ in sound):
+        raise CatalogueError(f"{reader.table} in {path} has no label in any row; fill in at least one column.")
+    named = {entry.id for entry in entries}
     rejects += [
-        Reject(None, picture_id, RejectReason.NO_ROW, name)
+        Reject(None, _printable(picture_id), RejectReason.NO_ROW, _printable(name))
         for picture_id, name in sorted(reader.pictures.items())
         if picture_id not in named
     ]
@@ -68,6 +75,11 @@ def ingest(
         n_rows=len(entries),
         split_seed=seed,
     )
+
+
+def _printable(name: str) -> str:
+    """A file name as text: bytes that are not UTF-8, which a folder may hold, become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _drop_repeated_ids(rows: Iterable[Row], rejects: list[Reject]) -> list[Row]:

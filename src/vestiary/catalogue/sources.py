@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from vestiary.errors import CatalogueError, PictureTooLargeError, UsageError
+from vestiary.errors import CatalogueError, PictureTooLargeError, UsageError, VestiaryError
 from vestiary.images import DEFAULT_LIMITS
 
 
@@ -52,8 +52,8 @@ class ZipSource:
         self.path = path.resolve()
         try:
             self._archive = zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise CatalogueError(f"{path} is not a readable zip archive ({error}); fetch or pack it again.") from error
+        except (zipfile.BadZipFile, OSError, RuntimeError, ValueError) as error:
+            raise CatalogueError(f"{path} is not a readable zip archive; fetch or pack it again.") from error
 
     def names(self) -> list[str]:
         """Every member's name, sorted, folders left out."""
@@ -69,8 +69,12 @@ class ZipSource:
                 raise _too_large(name, size, max_bytes)
             with self._archive.open(name) as member:
                 return member.read(max_bytes + 1)[:max_bytes]
-        except (KeyError, zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
-            raise UsageError(f"{name} cannot be read from {self.path.name}: {_reason(error)}; pack it again.") from error
+        except VestiaryError:
+            raise
+        except Exception as error:  # zipfile lets its decompressors' own errors through
+            raise UsageError(
+                f"{name} cannot be read from {self.path.name}: {_reason(error)}; pack it again."
+            ) from error
 
 
 def open_source(path: Path) -> FolderSource | ZipSource:
@@ -99,4 +103,4 @@ def _reason(error: Exception) -> str:
         return "there is no such member"
     if isinstance(error, RuntimeError):
         return "it is encrypted or packed by a method we do not read"
-    return str(error)
+    return getattr(error, "strerror", None) or "it is damaged"

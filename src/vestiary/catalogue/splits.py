@@ -51,10 +51,10 @@ def assign_splits(
 ) -> list[Split]:
     """The split of each product, one for a whole group, stratified as far as the groups allow.
 
-    ``strata`` is the value (of the attribute to keep in proportion) of each product; a group belongs to the commonest one
-    among its products. Within a stratum the largest groups go first, equals in an order drawn by ``seed``, each to the
-    split that lacks most against ``ratios``. Groups in ``earlier`` keep their split. The result depends on the set of
-    products alone, not on their order.
+    ``strata`` is the value (of the attribute to keep in proportion) of each product; a group belongs to the commonest
+    one among its products. Within a stratum the largest groups go first, equals in an order drawn by ``seed``, each
+    to the split that lacks most against ``ratios``. Groups in ``earlier`` keep their split. The result depends on the
+    set of products alone, not on their order.
     """
     sizes = Counter(groups)
     members: dict[str, Counter[str]] = defaultdict(Counter)
@@ -76,7 +76,9 @@ def assign_splits(
     return [chosen[group] for group in groups]
 
 
-def _order(group: str, sizes: Mapping[str, int], earlier: Mapping[str, Split] | None, seed: int) -> tuple[bool, int, str]:
+def _order(
+    group: str, sizes: Mapping[str, int], earlier: Mapping[str, Split] | None, seed: int
+) -> tuple[bool, int, str]:
     draw = hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
     return (group not in (earlier or {}), -sizes[group], draw)
 

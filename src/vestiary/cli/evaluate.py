@@ -40,18 +40,19 @@ def run(
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """The figures as a table on stdout."""
-    from rich.console import Console
+    from rich import box
     from rich.table import Table
 
-    from vestiary.cli.output import format_percent
+    from vestiary.cli.output import format_percent, make_console
 
-    table = Table(title=f"{evaluation.n:,} products of the {evaluation.split} split", title_justify="left")
-    table.add_column("attribute")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("attribute", no_wrap=True)
     for column in ("products", "accuracy", "macro F1", "top 5", "ECE", "accepted", "right among accepted"):
         table.add_column(column, justify="right")
     for name, own in evaluation.attributes.items():
         shares = (own.accuracy, own.macro_f1, own.top5, own.ece, own.coverage, own.accepted_accuracy)
         table.add_row(name, f"{own.n:,}", *map(format_percent, shares))
-    console = Console()
+    console = make_console()
+    console.print(f"{evaluation.n:,} products of the {evaluation.split} split")
     console.print(table)
     console.print(f"All labels of a product right: {format_percent(evaluation.exact_match)}.")

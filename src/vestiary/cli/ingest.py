@@ -21,6 +21,7 @@ def run(
 ) -> None:
     """Read a catalogue: every row becomes a product or a reject with its reason."""
     from vestiary.catalogue import ingest, load_catalogue
+    from vestiary.cli.inspect import print_catalogue
     from vestiary.cli.output import print_json, progress_bar
     from vestiary.errors import UsageError
 
@@ -36,19 +37,10 @@ def run(
             progress=progress,
         )
     catalogue.save(out, overwrite=overwrite)
-    counts = catalogue.counts
     if as_json:
-        print_json(counts)
+        print_json(catalogue.counts)
         return
-    typer.echo(f"{counts['rows']:,} rows: {counts['products']:,} products, {counts['rejected_rows']:,} rejected.")
-    for reason, n in counts["rejected_by_reason"].items():
-        typer.echo(f"  {n:>7,}  {reason}")
-    if counts["pictures_without_a_row"]:
-        typer.echo(f"  {counts['pictures_without_a_row']:>7,}  pictures without a row")
-    splits = ", ".join(f"{n:,} {split}" for split, n in counts["splits"].items())
-    typer.echo(f"Split by name and identical picture into {counts['groups']:,} groups: {splits}.")
-    for attribute in catalogue.taxonomy.attributes:
-        typer.echo(f"  {len(attribute.values):>7,}  values of {attribute.name}")
+    print_catalogue(catalogue)
     typer.echo(f"Written to {out}; the rejects are in {out / 'rejects.csv'}.")
 
 

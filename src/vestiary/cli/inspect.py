@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from vestiary.bundle import Bundle
+    from vestiary.catalogue import Catalogue
 
 
 def run(
     path: Path | None = typer.Argument(None, help="Bundle or catalogue; the default bundle when left out."),
-    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+    as_json: bool = typer.Option(False, "--json", help="Print everything as JSON."),
 ) -> None:
     """Tell what a bundle or a catalogue holds."""
     from vestiary.bundle import open_bundle
@@ -18,7 +23,68 @@ def run(
 
     if path is not None and (path / "catalogue.json").is_file():
         catalogue = load_catalogue(path)
-        print_json({"source": str(catalogue.source), "fingerprint": catalogue.fingerprint, "counts": catalogue.counts})
-    else:
-        bundle = open_bundle(path)
+        if as_json:
+            counts = {"counts": catalogue.counts, "taxonomy": catalogue.taxonomy.to_dict()}
+            print_json({"source": str(catalogue.source), "fingerprint": catalogue.fingerprint, **counts})
+        else:
+            print_catalogue(catalogue)
+        return
+    bundle = open_bundle(path)
+    if as_json:
         print_json(bundle.manifest() | {"fingerprint": bundle.fingerprint})
+    else:
+        _print_bundle(bundle)
+
+
+def print_catalogue(catalogue: Catalogue) -> None:
+    """Counts and attributes on stdout."""
+    counts = catalogue.counts
+    typer.echo(f"{counts['rows']:,} rows: {counts['products']:,} products, {counts['rejected_rows']:,} rejected.")
+    for reason, n in counts["rejected_by_reason"].items():
+        typer.echo(f"  {n:>7,}  {reason}")
+    if counts["pictures_without_a_row"]:
+        typer.echo(f"  {counts['pictures_without_a_row']:>7,}  pictures without a row")
+    splits = ", ".join(f"{n:,} {split}" for split, n in counts["splits"].items())
+    typer.echo(f"Split by name and identical picture into {counts['groups']:,} groups: {splits}.")
+    for attribute in catalogue.taxonomy.attributes:
+        labelled = sum(attribute.name in product.labels for product in catalogue.products)
+        typer.echo(f"  {len(attribute.values):>7,}  values of {attribute.name}, on {labelled:,} products")
+
+
+def _print_bundle(bundle: Bundle) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from vestiary.cli.output import format_percent, make_console
+
+    console = make_console()
+    console.print(f"{bundle.name} {bundle.version}, made at {bundle.created_at}, licence of its data: {bundle.licence}")
+    console.print(f"fingerprint  {bundle.fingerprint}")
+    size = f"{bundle.preprocess.width}×{bundle.preprocess.height} px"
+    console.print(f"input        {size}, model of {len(bundle.model) / 1e6:.1f} MB")
+    parity = bundle.training.get("parity")
+    if parity:
+        console.print(
+            f"parity       {parity['max_difference']:.1e} between the trained and the exported model, "
+            f"on {parity['pictures']} pictures"
+        )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("attribute", no_wrap=True)
+    for column in ("values", "accuracy", "accepted", "temperature", "threshold"):
+        table.add_column(column, justify="right")
+    for attribute in bundle.taxonomy.attributes:
+        own = bundle.scores.get("validation", {}).get(attribute.name, {})
+        threshold = bundle.calibration.thresholds[attribute.name]
+        table.add_row(
+            attribute.name,
+            str(len(attribute.values)),
+            format_percent(own.get("accuracy")),
+            format_percent(own.get("coverage")),
+            f"{bundle.calibration.temperatures[attribute.name]:.2f}",
+            "always review" if threshold is None else f"{threshold:.2f}",
+        )
+    console.print(table)
+    console.print(
+        f"Accuracy and share accepted on validation, where {100 * bundle.calibration.target_precision:.0f} % of "
+        "accepted tags are right."
+    )

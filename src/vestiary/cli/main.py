@@ -43,9 +43,13 @@ def main() -> None:
     except VestiaryError as error:
         typer.echo(f"vestiary: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()  # the reader of our output went away; Python would complain at exit
+            sys.exit(0)
+        where = error.filename or "A file"
+        typer.echo(f"vestiary: {where} cannot be read or written ({error.strerror}); check place and disk.", err=True)
+        sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("vestiary: stopped.", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away; Python would complain at exit
-        sys.exit(0)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPED_WIDTH = 140
+"""Columns of a table that goes to a file or a pipe, where no terminal says how wide it is."""
 
 
 def print_json(value: Any) -> None:
@@ -23,6 +30,16 @@ def say(line: str) -> None:
 def format_percent(share: float | None) -> str:
     """A share of 0..1 as per cent, a dash for None."""
     return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def make_console() -> Console:
+    """A console on stdout that neither cuts tables in a pipe nor fails where the terminal knows no Unicode."""
+    from rich.console import Console
+
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
 
 
 @contextmanager

@@ -2,8 +2,223 @@
 
 from __future__ import annotations
 
+import csv
+import glob
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import typer
 
+from vestiary.errors import UsageError, VestiaryError
 
-def run() -> None:
-    """Tag pictures."""
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from vestiary.predictor import ImageInput, Predictor
+    from vestiary.tags import Prediction, Tag
+    from vestiary.taxonomy import Taxonomy
+
+Found = tuple[str, "ImageInput | VestiaryError"]
+"""What a picture is called, and the picture or the reason why there is none."""
+
+
+def run(
+    paths: list[str] = typer.Argument(help="Pictures, folders, zips or globs; - reads one picture from stdin."),
+    bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
+    out_format: str = typer.Option("table", "--format", help="table, json, jsonl or csv."),
+    top_k: int = typer.Option(3, min=1, help="How many answers per attribute, in json and jsonl."),
+) -> None:
+    """Tag pictures; one that cannot be read is named on stderr (exit code 2), and all others are answered."""
+    if out_format not in WRITERS:
+        raise UsageError(f"--format {out_format} is not known; choose one of: {', '.join(WRITERS)}.")
+    from vestiary.bundle import open_bundle
+    from vestiary.predictor import Predictor
+
+    predictor = Predictor(open_bundle(bundle))
+    failed = 0
+
+    def watched() -> Iterator[Prediction]:
+        nonlocal failed
+        for prediction in tag_pictures(predictor, find_pictures(paths), top_k):
+            if prediction.failure:
+                failed += 1
+                typer.echo(f"vestiary: {prediction.id}: {prediction.failure.message}", err=True)
+            yield prediction
+
+    WRITERS[out_format](watched(), predictor.bundle.taxonomy)
+    if failed:
+        raise typer.Exit(2)
+
+
+def find_pictures(paths: Sequence[str]) -> Iterator[Found]:
+    """Every picture that the paths name, in order: files as they are, folders and zips searched, globs expanded."""
+    for text in paths:
+        path = Path(text)
+        if text == "-":
+            yield text, sys.stdin.buffer.read()
+        elif path.is_dir() or (path.suffix.lower() == ".zip" and path.is_file()):
+            yield from _search(path)
+        elif not path.exists() and glob.has_magic(text):
+            matches = sorted(glob.glob(text, recursive=True))
+            yield from (
+                find_pictures(matches) if matches else [(text, UsageError("Nothing matches; check the pattern."))]
+            )
+        else:
+            yield text, path
+
+
+def _search(path: Path) -> Iterator[Found]:
+    """The pictures in a folder or zip, by their file names."""
+    from vestiary.catalogue import open_source
+    from vestiary.images import SUFFIXES
+
+    try:
+        source = open_source(path)
+        names = [name for name in source.names() if Path(name).suffix.lower() in SUFFIXES]
+    except VestiaryError as error:
+        yield str(path), error
+        return
+    if not names:
+        yield str(path), UsageError(f"There are no pictures in it; they end in {', '.join(sorted(SUFFIXES))}.")
+    for name in names:
+        try:
+            yield f"{path}/{name}", source.read(name)
+        except VestiaryError as error:
+            yield f"{path}/{name}", error
+
+
+def tag_pictures(predictor: Predictor, found: Iterable[Found], top_k: int) -> Iterator[Prediction]:
+    """One prediction per picture, in order, some at a time."""
+    from vestiary.predictor import BATCH
+    from vestiary.tags import Failure, Prediction
+
+    pictures = iter(found)
+    while chunk := list(islice(pictures, BATCH)):
+        good = [(name, image) for name, image in chunk if not isinstance(image, VestiaryError)]
+        answers = iter(predictor.predict([image for _, image in good], ids=[name for name, _ in good], top_k=top_k))
+        for name, image in chunk:
+            if isinstance(image, VestiaryError):
+                failure = Failure(getattr(image, "code", "unusable"), str(image))
+                yield Prediction(name, predictor.bundle.fingerprint, failure=failure)
+            else:
+                yield next(answers)
+
+
+def _write_json(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> None:
+    from vestiary.cli.output import print_json
+
+    print_json([prediction.to_dict() for prediction in predictions])
+
+
+def _write_jsonl(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> None:
+    for prediction in predictions:
+        typer.echo(json.dumps(prediction.to_dict(), ensure_ascii=False))
+
+
+def _write_csv(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> None:
+    columns = [f"{name}{part}" for name in taxonomy.names for part in ("", "_confidence", "_accepted")]
+    writer = csv.DictWriter(sys.stdout, ["id", "status", "decision", *columns, "error", "note"], lineterminator="\n")
+    writer.writeheader()
+    for prediction in predictions:
+        row: dict[str, object] = {"id": prediction.id, "status": "success", "note": prediction.note}
+        if prediction.failure:
+            row |= {"status": "error", "error": prediction.failure.message}
+        else:
+            row["decision"] = "auto" if prediction.accepted else "review"
+        for tag in prediction.tags:
+            accepted = "yes" if tag.accepted else "no"
+            row |= {
+                tag.attribute: tag.value,
+                f"{tag.attribute}_confidence": f"{tag.confidence:.4f}",
+                f"{tag.attribute}_accepted": accepted,
+            }
+        writer.writerow(row)
+
+
+def _write_table(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> None:
+    from vestiary.cli.output import make_console
+
+    console = make_console()
+    answered, failed = [], 0
+    with console.status("Looking at pictures"):
+        for prediction in predictions:
+            if prediction.failure:
+                failed += 1
+            else:
+                answered.append(prediction)
+    if answered:
+        wide = _build_wide_table(answered, taxonomy)
+        fits = console.measure(wide, options=console.options.update(width=1000)).maximum <= console.width
+        console.print(wide if fits else _build_long_table(answered, taxonomy))
+    n_tags = sum(len(prediction.tags) for prediction in answered)
+    n_accepted = sum(tag.accepted for prediction in answered for tag in prediction.tags)
+    pictures = "1 picture" if len(answered) == 1 else f"{len(answered):,} pictures"
+    summary = f"{pictures}, {n_tags:,} tags: {n_accepted:,} accepted ✓, {n_tags - n_accepted:,} for review ?"
+    console.print(summary + (f"; {failed:,} could not be read, see above." if failed else "."))
+
+
+def _build_wide_table(predictions: Sequence[Prediction], taxonomy: Taxonomy) -> Table:
+    """A row per picture, a column per attribute."""
+    from rich.text import Text
+
+    table = _new_table()
+    for attribute in taxonomy.attributes:
+        table.add_column(attribute.title or attribute.name)
+    for prediction in predictions:
+        cells = (Text.assemble(tag.value, "\n", _confidence(tag)) for tag in prediction.tags)
+        table.add_row(_picture_name(prediction), *cells, end_section=True)
+    return table
+
+
+def _build_long_table(predictions: Sequence[Prediction], taxonomy: Taxonomy) -> Table:
+    """A row per tag, for narrow screens."""
+    from rich.text import Text
+
+    table = _new_table()
+    for column in ("Attribute", "Value", "Confidence"):
+        table.add_column(column)
+    for prediction in predictions:
+        name = _picture_name(prediction)
+        for tag in prediction.tags:
+            title = taxonomy[tag.attribute].title or tag.attribute
+            table.add_row(name, title, tag.value, _confidence(tag), end_section=tag is prediction.tags[-1])
+            name = Text()
+    return table
+
+
+def _new_table() -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("Picture", overflow="fold", min_width=12, max_width=36)
+    return table
+
+
+def _picture_name(prediction: Prediction) -> Text:
+    from rich.text import Text
+
+    name = Text(Path(prediction.id).name or prediction.id)
+    if prediction.note:
+        name.append(f"\n{prediction.note}", style="dim")
+    return name
+
+
+def _confidence(tag: Tag) -> Text:
+    from rich.text import Text
+
+    mark, style = ("✓", "green") if tag.accepted else ("?", "yellow")
+    return Text(f"{100 * tag.confidence:.0f} % {mark}", style=style)
+
+
+WRITERS: dict[str, Callable[[Iterable[Prediction], Taxonomy], None]] = {
+    "table": _write_table,
+    "json": _write_json,
+    "jsonl": _write_jsonl,
+    "csv": _write_csv,
+}

@@ -12,6 +12,7 @@ def write_card(bundle: Bundle, scores: Mapping[str, Scores]) -> str:
     """The card in Markdown. ``scores`` are the figures on the validation split, by attribute."""
     counts = bundle.training["catalogue"]["counts"]
     recipe = bundle.training["recipe"]
+    epochs = sum(phase["epochs"] for phase in recipe["phases"])
     sections = [
         f"# {bundle.name} {bundle.version}",
         "Tags a product photo with " + ", ".join(bundle.taxonomy.names) + ".",
@@ -19,7 +20,7 @@ def write_card(bundle: Bundle, scores: Mapping[str, Scores]) -> str:
         f"- Catalogue: {counts['products']:,} products in {counts['groups']:,} groups of one name or picture; "
         f"{counts['splits']['train']:,} for training, {counts['splits']['validation']:,} for validation, "
         f"{counts['splits']['test']:,} for test; fingerprint `{bundle.training['catalogue']['fingerprint'][:16]}`.\n"
-        f"- Recipe: `{recipe['name']}`, seed {recipe['seed']}, {sum(phase['epochs'] for phase in recipe['phases'])} epochs, "
+        f"- Recipe: `{recipe['name']}`, seed {recipe['seed']}, {epochs} epochs, "
         f"{bundle.training['parameters']:,} parameters from random weights.\n"
         f"- Input: {bundle.preprocess.width}×{bundle.preprocess.height} px, aspect kept, white around it.\n"
         f"- Made at {bundle.created_at}; licence of the labels and pictures it learnt from: {bundle.licence}.",

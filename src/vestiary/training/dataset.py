@@ -38,7 +38,7 @@ class Samples:
 def open_samples(
     catalogue: Catalogue, preprocess: Preprocess, cache: Path, *, progress: Progress | None = None
 ) -> Samples:
-    """The catalogue's samples, decoded into ``cache`` unless the same pictures in the same preprocess are there already.
+    """The catalogue's samples, decoded into ``cache`` unless the same pictures, so preprocessed, are there already.
 
     Raises TrainingError when a picture cannot be read any more.
     """

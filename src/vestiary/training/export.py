@@ -37,8 +37,9 @@ class _Exported(nn.Module):
         """
         features = self.model.features(to_pixels(images))
         embedding = features.mean((2, 3))
-        logits = self.model.heads(embedding).split(self.model.sizes, dim=1)
-        maps = F.conv2d(features, self.model.heads.weight[:, :, None, None]).split(self.model.sizes, dim=1)
+        scores: Tensor = self.model.heads(embedding)
+        logits = torch.split(scores, self.model.sizes, dim=1)
+        maps = torch.split(F.conv2d(features, self.model.heads.weight[:, :, None, None]), self.model.sizes, dim=1)
         return *(output for pair in zip(logits, maps, strict=True) for output in pair), embedding
 
 

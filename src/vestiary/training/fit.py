@@ -33,7 +33,7 @@ CHECKPOINT_EVERY_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class FitProgress:
-    """Where a run stands. ``epoch`` counts finished ones; ``finished_epoch`` holds the log line just written, if any."""
+    """Where a run stands: ``epoch`` counts finished ones, ``finished_epoch`` is the log line just written, if any."""
 
     step: int
     steps: int
@@ -59,9 +59,9 @@ def fit(
     """Train a Classifier, writing ``checkpoint.pt`` and ``log.csv`` into ``work``.
 
     Every random choice is drawn from the seed and the step, so a run resumed from its checkpoint ends with the same
-    weights as one that was never stopped. Raises TrainingError when there is a run to resume and ``resume`` is not set, when
-    that run had another recipe or catalogue, when a split has no pictures, or when the loss is no longer a number (the last
-    checkpoint stays).
+    weights as one that was never stopped. Raises TrainingError when there is a run to resume and ``resume`` is not
+    set, when that run had another recipe or catalogue, when a split has no pictures, or when the loss is no longer a
+    number (the last checkpoint stays).
     """
     run = _Run(recipe, taxonomy, samples, work)
     run.start(resume=resume)
@@ -84,7 +84,8 @@ class _Run:
                 raise TrainingError(f"The {split} split has no pictures; ingest a larger catalogue.")
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         _seed_everything(recipe.seed, 0)
-        self.model = Classifier(recipe, taxonomy).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = Classifier(recipe, taxonomy).to(self.device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = _make_optimiser(self.model, recipe)
         self.train_rows = samples.rows[Split.TRAIN]
         self.batches = math.ceil(len(self.train_rows) / recipe.batch_size)
@@ -111,7 +112,8 @@ class _Run:
             return
         if not resume:
             raise TrainingError(
-                f"{self.work} holds a run that was started before; add --resume to go on with it, or --overwrite to discard it."
+                f"{self.work} holds a run that was started before; add --resume to go on with it, "
+                "or --overwrite to discard it."
             )
         try:
             state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
@@ -167,7 +169,7 @@ class _Run:
         number = self.step % self.batches
         chosen = np.sort(self.order[number * self.recipe.batch_size : (number + 1) * self.recipe.batch_size])
         generator = _seed_everything(self.recipe.seed, self.step)
-        pixels = _resize(to_pixels(self._to_device(self.samples.pixels[chosen])), self._phase())
+        pixels = _resize(to_pixels(self._to_device(self.samples.pixels[chosen])), self._phase(self.step))
         pixels = augment(pixels, self.recipe, generator).contiguous(memory_format=torch.channels_last)
         for group in self.optimiser.param_groups:
             group["lr"] = one_cycle(self.step, self.steps, self.recipe)
@@ -180,8 +182,8 @@ class _Run:
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
-                f"The loss is no longer a number at step {self.step} of {self.steps}; lower learning_rate and start again. "
-                f"The last checkpoint stays in {self.work}."
+                f"The loss is no longer a number at step {self.step} of {self.steps}; lower learning_rate and start "
+                f"again with --overwrite (until then, what was written to {self.work} stays)."
             )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -194,11 +196,11 @@ class _Run:
     def _to_device(self, array: np.ndarray[Any, Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
-    def _phase(self) -> Phase:
+    def _phase(self, step: int) -> Phase:
         epochs = 0
         for phase in self.recipe.phases:
             epochs += phase.epochs
-            if self.epoch < epochs:
+            if step < epochs * self.batches:
                 return phase
         return self.recipe.phases[-1]
 
@@ -224,15 +226,19 @@ class _Run:
 
     @torch.inference_mode()
     def _validate(self) -> dict[str, float]:
-        """Loss and accuracy on the validation split, to watch a run by; the figures that count come from the bundle."""
+        """Loss and accuracy on the validation split at the phase's resolution, to watch a run by.
+
+        The figures that count come from the bundle.
+        """
+        phase = self._phase(self.step - 1)
         self.model.eval()
         rows = self.samples.rows[Split.VALIDATION]
         right, counted, loss = np.zeros(len(self.model.sizes)), np.zeros(len(self.model.sizes)), 0.0
         for start in range(0, len(rows), 256):
             chosen = rows[start : start + 256]
             labels = self._to_device(self.samples.labels[chosen])
-            pixels = to_pixels(self._to_device(self.samples.pixels[chosen])).contiguous(memory_format=torch.channels_last)
-            logits = self.model(pixels)
+            pixels = _resize(to_pixels(self._to_device(self.samples.pixels[chosen])), phase)
+            logits = self.model(pixels.contiguous(memory_format=torch.channels_last))
             loss += float(multi_attribute_loss(logits, labels, label_smoothing=0.0)) * len(chosen)
             for column, scores in enumerate(logits):
                 known = labels[:, column] != MISSING
@@ -259,11 +265,12 @@ class _Run:
 
     def _seconds_left(self, done: int) -> float:
         """From the pixels still to be seen and the rate at which they were seen since this start."""
-        work = [phase.epochs * self.batches * phase.height * phase.width for phase in self.recipe.phases]
-        ends = np.cumsum([phase.epochs * self.batches for phase in self.recipe.phases])
-        seen_at = lambda step: float(np.interp(step, [0, *ends], [0, *np.cumsum(work)]))  # noqa: E731
-        rate = (seen_at(self.step) - seen_at(self.step - done)) / max(time.monotonic() - self.started, 1e-9)
-        return (seen_at(self.steps) - seen_at(self.step)) / max(rate, 1e-9)
+        ends = np.cumsum([0, *(phase.epochs * self.batches for phase in self.recipe.phases)])
+        areas = [phase.height * phase.width for phase in self.recipe.phases]
+        seen = np.cumsum([0.0, *(np.diff(ends) * areas)])
+        at_start, now, at_end = np.interp([self.step - done, self.step, self.steps], ends, seen)
+        rate = (now - at_start) / max(time.monotonic() - self.started, 1e-9)
+        return float((at_end - now) / max(rate, 1e-9))
 
 
 def one_cycle(step: int, steps: int, recipe: Recipe) -> float:

@@ -11,8 +11,8 @@ from vestiary.taxonomy import MISSING
 def multi_attribute_loss(logits: list[Tensor], labels: Tensor, *, label_smoothing: float) -> Tensor:
     """Sum over attributes of the mean cross-entropy of the labelled samples.
 
-    ``logits`` holds ``float [n, values]`` per attribute, ``labels`` is ``int64 [n, attributes]``, −1 for a missing label:
-    such a sample adds nothing for that attribute, and an attribute without any label in the batch adds zero.
+    ``logits`` holds ``float [n, values]`` per attribute, ``labels`` is ``int64 [n, attributes]``, −1 for a missing
+    label: such a sample adds nothing for that attribute, and an attribute without any label in the batch adds zero.
     """
     total = logits[0].new_zeros(())
     for column, scores in enumerate(logits):

@@ -15,7 +15,7 @@ DEVIATION = (58.395, 57.12, 57.375)
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut (He et al. 2015); a halving shortcut averages before its 1×1 (ResNet-D)."""
+    """Two 3×3 convolutions beside a shortcut (He et al. 2015); a halving one averages (ResNet-D, He et al. 2018)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
-"""A training recipe: every choice of a run, from a TOML file and ``--set key=value``, checked before anything starts."""
+"""A training recipe: every choice of a run, from TOML and ``--set key=value``, checked before anything starts."""
 
 from __future__ import annotations
 
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -110,7 +110,7 @@ def load_recipe(name_or_file: str, settings: Sequence[str] = ()) -> Recipe:
     try:
         plain = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"Recipe {name_or_file}", [f"not valid TOML: {error}"]) from error
+        raise RecipeError(f"Recipe {name_or_file}", [f"not valid TOML: {error}; correct it there"]) from error
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
@@ -132,17 +132,19 @@ def parse_recipe(plain: Mapping[str, Any], *, where: str = "The recipe") -> Reci
     hints = get_type_hints(Recipe)
     problems = []
     values: dict[str, Any] = {}
-    for key, value in plain.items():
+    for key in plain:
         if key not in hints:
             near = difflib.get_close_matches(key, hints, n=1)
-            problems.append(f"unknown key '{key}'" + (f", did you mean '{near[0]}'?" if near else ""))
+            problems.append(f"unknown key '{key}', " + (f"write '{near[0]}'" if near else "remove it"))
     for spec in fields(Recipe):
         if spec.name in plain:
             try:
                 values[spec.name] = _check(plain[spec.name], hints[spec.name], spec.metadata)
             except (ValueError, TypeError, KeyError) as error:
                 problems.append(f"{spec.name} {error}")
-    problems += _check_phases(values)
+        elif spec.default is MISSING:
+            problems.append(f"{spec.name} is missing, but must be given")
+    problems += _check_phases(plain, values)
     if problems:
         raise RecipeError(where, problems)
     return Recipe(**values)
@@ -154,13 +156,15 @@ def _check(value: Any, hint: Any, bounds: Mapping[str, float]) -> Any:
             raise ValueError(f"is {value!r}, but must be one of: {', '.join(get_args(hint))}")
         return value
     if hint is str:
-        return str(value)
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"is {value!r}, but must be a word or text")
+        return value
     if hint in (int, float):
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not (whole or (hint is float and isinstance(value, float))):
             raise ValueError(f"is {value!r}, but must be a {'whole number' if hint is int else 'number'}")
         if not bounds["low"] <= value <= bounds["high"]:
-            raise ValueError(f"is {value}, but must lie between {bounds['low']:g} and {bounds['high']:g}")
+            raise ValueError(f"is {value}, but must lie between {bounds['low']:.10g} and {bounds['high']:.10g}")
         return hint(value)
     if hint == tuple[Phase, ...]:
         return _check_list(value, "{epochs, height, width}", lambda entry: Phase(**_whole_numbers(entry)))
@@ -190,9 +194,11 @@ def _whole_numbers(entry: Mapping[str, Any]) -> dict[str, int]:
     return dict(entry)
 
 
-def _check_phases(values: Mapping[str, Any]) -> list[str]:
-    if "phases" not in values:
+def _check_phases(plain: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
+    if "phases" not in plain:
         return ["phases is missing, but must be a list of {epochs, height, width}"]
+    if any(key in plain and key not in values for key in ("phases", "height", "width")):
+        return []  # named already, and nothing to compare with
     defaults = {spec.name: spec.default for spec in fields(Recipe)}
     height, width = (values.get(key, defaults[key]) for key in ("height", "width"))
     last = values["phases"][-1]

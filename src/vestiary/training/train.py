@@ -1,4 +1,4 @@
-"""One run from catalogue and recipe to bundle: decode, fit, export, prove parity, calibrate through the shipped path."""
+"""From catalogue and recipe to bundle: decode, fit, export, prove parity, calibrate through the shipped path."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def train(
 ) -> tuple[Bundle, Evaluation]:
     """Train and write the bundle to ``out``; the bundle and its figures on the validation split.
 
-    ``cache`` is a folder for decoded pictures; checkpoints and the log go to ``<out>.training`` beside the bundle, and stay.
-    The test split is not touched. Raises UsageError when ``out`` may not be written, TrainingError as ``fit`` does and when
-    the export does not say what the network says.
+    ``cache`` is a folder for decoded pictures; checkpoints and the log go to ``<out>.training`` beside the bundle,
+    and stay. The test split is not touched. Raises UsageError when ``out`` may not be written, TrainingError as
+    ``fit`` does and when the export does not say what the network says.
     """
     work = out.with_name(f"{out.name}.training")
     check_writable(out, overwrite=overwrite or resume)
@@ -97,6 +97,6 @@ def _refuse_single_answers(catalogue: Catalogue) -> None:
     for attribute in catalogue.taxonomy.attributes:
         if len(attribute.values) < 2:
             raise TrainingError(
-                f"Attribute {attribute.name} has the single value {attribute.values[0]!r}, so there is nothing to learn; "
-                "leave it out of the taxonomy."
+                f"Attribute {attribute.name} has the single value {attribute.values[0]!r}, so there is nothing "
+                "to learn; leave it out of the taxonomy."
             )

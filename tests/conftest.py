@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vestiary.bundle import Bundle
+from vestiary.calibration import Calibration
+from vestiary.images import Preprocess
+from vestiary.taxonomy import Attribute, Taxonomy
+
+if TYPE_CHECKING:
+    from vestiary.catalogue import Catalogue
+    from vestiary.training.recipe import Recipe
+
+ROOT = Path(__file__).parents[1]
+
+# Nets in tests are tiny: one thread is faster than two that wait for each other, above all beside other work.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def draw() -> ModuleType:
+    """The project's own picture generator, examples/draw_photos.py."""
+    spec = importlib.util.spec_from_file_location("draw_photos", ROOT / "examples" / "draw_photos.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["draw_photos"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def drawn_folder(draw: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean drawn catalogue of 600 products in Kaggle's layout."""
+    folder = tmp_path_factory.mktemp("drawn") / "source"
+    draw.draw_catalogue(folder, products=480, seed=7, size=(30, 40), quirks=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_catalogue(drawn_folder: Path) -> Catalogue:
+    from vestiary.catalogue import ingest
+
+    return ingest(drawn_folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> Recipe:
+    """A net that learns the drawn catalogue in seconds."""
+    from vestiary.training.recipe import parse_recipe
+
+    return parse_recipe(
+        {
+            "name": "tiny",
+            "width": 30,
+            "height": 40,
+            "phases": [{"epochs": 20, "height": 40, "width": 30}],
+            "stem": 8,
+            "stages": [[16, 1], [32, 1], [64, 1]],
+            "batch_size": 32,
+            "learning_rate": 1e-2,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def trained_bundle(tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle trained on the drawn catalogue; tests that need it skip without torch."""
+    pytest.importorskip("torch", reason="the extra 'train' is not installed")
+    from vestiary.training.train import train
+
+    out = tmp_path_factory.mktemp("trained") / "bundle"
+    train(tiny_catalogue, tiny_recipe, out, cache=out.with_name("cache"))
+    return out
+
+
+Rule = Mapping[str, Sequence[tuple[float, float, float, float]]]
+"""Per attribute, one row per value: weights of the picture's mean red, green and blue (each 0..1), and a constant."""
+
+TINY_TAXONOMY = Taxonomy(
+    (
+        Attribute("baseColour", ("Red", "Green", "Blue"), "Base colour", {"Navy": "Blue"}),
+        Attribute("season", ("Summer", "Winter"), "Season"),
+    )
+)
+TINY_RULE: Rule = {
+    "baseColour": ((8.0, 0.0, 0.0, 0.0), (0.0, 8.0, 0.0, 0.0), (0.0, 0.0, 8.0, 0.0)),
+    "season": ((6.0, 6.0, 0.0, 0.0), (0.0, 0.0, 6.0, 0.0)),
+}
+"""A plainly red picture is Red and for Summer, a green one Green and for Summer, a blue one Blue and for Winter."""
+TINY_PREPROCESS = Preprocess(width=12, height=16)
+
+
+def build_model(rule: Rule = TINY_RULE, *, preprocess: Preprocess = TINY_PREPROCESS) -> bytes:
+    """ONNX bytes with the inputs and outputs of a real bundle, whose answers follow ``rule``.
+
+    The embedding is the mean red, green and blue; each ``.map`` is the rule without its constant at each pixel.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    def constant(name: str, values: object) -> TensorProto:
+        return numpy_helper.from_array(np.asarray(values, dtype=np.float32), name)
+
+    height, width = preprocess.height, preprocess.width
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["floats", "scale"], ["scaled"]),
+        helper.make_node("Transpose", ["scaled"], ["features"], perm=[0, 3, 1, 2]),
+        helper.make_node("GlobalAveragePool", ["features"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["embedding"]),
+    ]
+    weights = [constant("scale", 1 / 255)]
+    outputs = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 3])]
+    for name, rows in rule.items():
+        table = np.array(rows, dtype=np.float32)
+        nodes += [
+            helper.make_node("Gemm", ["embedding", f"{name}.weight", f"{name}.bias"], [name], transB=1),
+            helper.make_node("Conv", ["features", f"{name}.kernel"], [f"{name}.map"]),
+        ]
+        weights += [
+            constant(f"{name}.weight", table[:, :3]),
+            constant(f"{name}.bias", table[:, 3]),
+            constant(f"{name}.kernel", table[:, :3, None, None]),
+        ]
+        outputs += [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", len(rows)]),
+            helper.make_tensor_value_info(f"{name}.map", TensorProto.FLOAT, ["n", len(rows), height, width]),
+        ]
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", height, width, 3])
+    graph = helper.make_graph(nodes, "tiny", [images], outputs, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+@pytest.fixture
+def make_model() -> Callable[..., bytes]:
+    """``make_model(rule, preprocess=…)``: ONNX bytes of a tiny model whose answers follow a rule of colours."""
+    return build_model
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> Callable[..., Path]:
+    """``make_bundle()`` writes a tiny bundle and returns its folder.
+
+    Without arguments its answers follow the colour of the picture as TINY_RULE says, every tag is accepted from a
+    confidence of 0.9, and the folder is ``bundle`` in the test's own folder. Every part can be given: ``folder``,
+    ``taxonomy`` (with a ``rule`` for its values), ``preprocess``, ``calibration``, ``model`` (ONNX bytes), and with
+    ``parts`` any other field of Bundle.
+    """
+
+    def make(
+        folder: Path | None = None,
+        *,
+        taxonomy: Taxonomy = TINY_TAXONOMY,
+        rule: Rule = TINY_RULE,
+        preprocess: Preprocess = TINY_PREPROCESS,
+        calibration: Calibration | None = None,
+        model: bytes | None = None,
+        overwrite: bool = False,
+        **parts: object,
+    ) -> Path:
+        names = taxonomy.names
+        rest = {
+            "name": "tiny",
+            "version": "1.0",
+            "card": "# tiny\n\nAnswers by mean colour — für Tests.\n",
+            "licence": "MIT",
+            "scores": {"validation": {name: {"n": 3, "accuracy": 1.0} for name in names}},
+            "training": {"recipe": {"name": "drawn"}, "seconds": 0.5, "parity": 1e-08},
+            "created_at": "2026-01-01T00:00:00+00:00",
+        }
+        bundle = Bundle(
+            taxonomy=taxonomy,
+            preprocess=preprocess,
+            calibration=calibration or Calibration(dict.fromkeys(names, 1.0), dict.fromkeys(names, 0.9)),
+            model=model if model is not None else build_model(rule, preprocess=preprocess),
+            **(rest | parts),  # type: ignore[arg-type]
+        )
+        place = folder if folder is not None else tmp_path / "bundle"
+        bundle.write(place, overwrite=overwrite)
+        return place
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def real_small() -> Path:
+    """The real small catalogue; tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("VESTIARY_TEST_DATA", ROOT.parent / "shared" / "data"))
+    path = folder / "fashion-product-images-small.zip"
+    if not path.is_file():
+        pytest.skip(f"the Fashion Product Images are not at {path} (set VESTIARY_TEST_DATA)")
+    return path
+
+
+KAGGLE_DEFAULTS = {
+    "id": "1",
+    "gender": "Men",
+    "masterCategory": "Apparel",
+    "subCategory": "Topwear",
+    "articleType": "Shirts",
+    "baseColour": "Blue",
+    "season": "Summer",
+    "year": "2012",
+    "usage": "Casual",
+    "productDisplayName": "",
+}
+
+
+def paint_picture(colour: tuple[int, int, int]) -> bytes:
+    """A tiny picture of one colour, without loss."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (12, 16), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def make_source(tmp_path: Path) -> Callable[..., Path]:
+    """``make_source(rows, …)`` writes a source in Kaggle's layout into the test's own folder and returns its path.
+
+    A row is a line as it stands, or a mapping of the columns that matter; the others get a default, the name one of
+    its own. Every row given as a mapping has a picture in a colour of its own; ``pictures`` (id to colour, bytes, or
+    None for no picture) adds to these or replaces them. ``inside`` is a folder within the source to put it all in,
+    ``files`` are further files.
+    """
+
+    def make(
+        rows: Sequence[str | Mapping[str, object]],
+        *,
+        pictures: Mapping[str, tuple[int, int, int] | bytes | None] | None = None,
+        name: str = "source",
+        zipped: bool = False,
+        inside: str = "",
+        header: str = ",".join(KAGGLE_DEFAULTS),
+        newline: str = "\n",
+        encoding: str = "utf-8",
+        files: Mapping[str, bytes] | None = None,
+    ) -> Path:
+        lines = [header]
+        bodies: dict[str, tuple[int, int, int] | bytes | None] = {}
+        for row in rows:
+            if isinstance(row, str):
+                lines.append(row)
+                continue
+            number = str(row.get("id", "1"))
+            fields = KAGGLE_DEFAULTS | {"productDisplayName": f"Product {number}"} | dict(row)
+            lines.append(",".join(str(field) for field in fields.values()))
+            red, green, blue = (zlib.crc32(number.encode()) >> shift & 255 for shift in (0, 8, 16))
+            bodies[number] = (red, green, blue)
+        content = {"styles.csv": newline.join([*lines, ""]).encode(encoding)}
+        for number, body in (bodies | dict(pictures or {})).items():
+            if body is not None:
+                content[f"images/{number}.jpg"] = body if isinstance(body, bytes) else paint_picture(body)
+        content = {f"{inside}{path}": body for path, body in content.items()} | dict(files or {})
+        place = tmp_path / (f"{name}.zip" if zipped else name)
+        if zipped:
+            with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+                for path, body in content.items():
+                    archive.writestr(path, body)
+            return place
+        for path, body in content.items():
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).write_bytes(body)
+        return place
+
+    return make

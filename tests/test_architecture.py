@@ -1,0 +1,140 @@
+"""Keeps the floors of docs/architecture.md: imports run downward, heavy packages stay behind their walls."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "vestiary"
+
+FLOORS = {
+    "errors": 0,
+    "taxonomy": 1,
+    "product": 1,
+    "images": 1,
+    "tags": 1,
+    "metrics": 2,
+    "calibration": 2,
+    "catalogue": 2,
+    "bundle": 3,
+    "predictor": 4,
+    "reports": 4,
+    "training": 5,
+    "cli": 7,
+}
+"""The rooms that hold something; a new one takes its floor from docs/architecture.md."""
+
+WALLS = {"torch": "training", "onnx": "training", "transformers": "training", "accelerate": "training"}
+HEAVY = (
+    "torch",
+    "transformers",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "pyarrow",
+    "fastapi",
+    "streamlit",
+    "ray",
+    "numpy",
+    "PIL",
+)
+WORDS_NOT_USED = {"utils", "common", "helpers", "manager", "core", "base", "engine"}
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE).parts
+    return parts[0].removesuffix(".py")
+
+
+def imported_names(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def loaded_after(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {room_of(path) for path in modules()} - {"__init__", "__main__"}
+    assert rooms == set(FLOORS)
+
+
+def test_imports_run_downward_and_rooms_of_one_floor_do_not_know_each_other() -> None:
+    wrong = []
+    for path in modules():
+        own = room_of(path)
+        if own in ("__init__", "__main__"):
+            continue
+        for name in imported_names(path):
+            parts = name.split(".")
+            if parts[0] != "vestiary" or len(parts) < 2 or parts[1] not in FLOORS or parts[1] == own:
+                continue
+            if FLOORS[parts[1]] >= FLOORS[own]:
+                wrong.append(
+                    f"{path.relative_to(SOURCE)} (floor {FLOORS[own]}) imports {name} (floor {FLOORS[parts[1]]})"
+                )
+    assert not wrong, "\n".join(wrong)
+
+
+def test_walled_packages_are_imported_only_in_their_room() -> None:
+    wrong = []
+    for path in modules():
+        for name in imported_names(path):
+            package = name.split(".")[0]
+            # The verb that trains may set torch's threads; it imports it inside its function.
+            if package in WALLS and room_of(path) != WALLS[package] and path.name != "train.py":
+                wrong.append(f"{path.relative_to(SOURCE)} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_module_names_say_something() -> None:
+    names = {path.stem for path in modules()} | {path.parent.name for path in modules()}
+    assert not names & WORDS_NOT_USED
+    files = {path.stem for path in modules() if not path.stem.startswith("__")}
+    assert not {name for name in files if name in sys.stdlib_module_names} - {"inspect"}
+
+
+@pytest.mark.parametrize(
+    "statement", ["import vestiary", "import vestiary.cli.main", "import vestiary.training.recipe"]
+)
+def test_light_imports_load_nothing_heavy(statement: str) -> None:
+    allowed = {"numpy", "PIL"} if "recipe" in statement else set()
+    assert not loaded_after(statement) & (set(HEAVY) - allowed)
+
+
+def test_tagging_needs_no_training_package() -> None:
+    loaded = loaded_after("import vestiary.predictor")
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "onnx", "pandas", "pyarrow"}
+
+
+def test_training_loads_torch() -> None:
+    pytest.importorskip("torch", reason="the extra 'train' is not installed")
+    assert "torch" in loaded_after("import vestiary.training.fit")
+
+
+def test_public_names_are_sorted_and_importable() -> None:
+    package = importlib.import_module("vestiary")
+    assert list(package.__all__) == sorted(package.__all__)
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    assert set(package.__all__) <= set(dir(package))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = package.nonsense

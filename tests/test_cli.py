@@ -1,0 +1,356 @@
+"""The command line as its users meet it: results on stdout, one plain sentence on stderr, the right exit code."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from PIL import Image
+
+from vestiary.cli.main import main
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def vestiary(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Done]:
+    """Run the command line in this process."""
+
+    def run(*arguments: object, stdin: bytes = b"") -> Done:
+        monkeypatch.setattr(sys, "argv", ["vestiary", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsysbinary.readouterr()
+        code: object = 0
+        try:
+            main()
+        except SystemExit as leaving:
+            code = leaving.code or 0
+        captured = capsysbinary.readouterr()
+        assert isinstance(code, int), f"left with {code!r} instead of a number"
+        return Done(code, captured.out.decode(), captured.err.decode())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def photos(draw: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for name, article, colour in (("a-shirt.jpg", "Shirts", "Blue"), ("b-heels.jpg", "Heels", "Red")):
+        draw.draw_photo(article, colour, seed=5).save(folder / name)
+    return folder
+
+
+def picture_bytes(image: Image.Image, file_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG whose header promises a size, and hardly any pixels behind it."""
+
+    def chunk(body: bytes) -> bytes:
+        return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(head) + chunk(b"IDAT" + zlib.compress(b"\0" * 100)) + chunk(b"IEND")
+
+
+def turned(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+SHIRT = Image.linear_gradient("L").resize((60, 80)).convert("RGB")
+UNREADABLE = {
+    "words.jpg": (b"these are words, not a picture", "is not a picture we read; use JPEG, PNG"),
+    "empty.jpg": (b"", "is empty (0 bytes)"),
+    "cut.jpg": (picture_bytes(SHIRT, "JPEG")[:400], "is damaged or cut short"),
+    "dot.png": (picture_bytes(Image.new("RGB", (1, 1)), "PNG"), "only 1×1 pixels; at least 8×8"),
+    "huge.png": (png_header(30_000, 30_000), "pixels, more than the 100,000,000 allowed; make it smaller"),
+}
+READABLE = {
+    "animated.gif": picture_bytes(
+        SHIRT, "GIF", save_all=True, append_images=[SHIRT.rotate(90).resize((60, 80)), SHIRT.rotate(180)]
+    ),
+    "cmyk.jpg": picture_bytes(SHIRT.convert("CMYK"), "JPEG"),
+    "deep.png": picture_bytes(Image.new("I;16", (60, 80), 30_000), "PNG"),
+    "palette.png": picture_bytes(SHIRT.convert("P"), "PNG", transparency=3),
+    "turned.jpg": picture_bytes(SHIRT, "JPEG", exif=turned(6)),
+}
+
+
+def one_sentence(text: str) -> bool:
+    line = text.strip()
+    return "\n" not in line and line.startswith("vestiary: ") and line.endswith(".") and "Traceback" not in line
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_bad_picture_gets_one_sentence_and_spoils_no_other(
+    name: str, vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, tmp_path: Path
+) -> None:
+    data, sentence = UNREADABLE[name]
+    (tmp_path / name).write_bytes(data)
+    good = sorted(photos.iterdir())
+    done = vestiary("tag", good[0], tmp_path / name, good[1], "--bundle", trained_bundle, "--format", "json")
+    assert done.code == 2
+    assert sentence in done.err
+    assert f"{name}: " in done.err
+    assert one_sentence(done.err)
+    answers = json.loads(done.out)
+    assert [answer["status"] for answer in answers] == ["success", "error", "success"]
+    assert sentence in answers[1]["error"]["message"]
+    assert answers[1]["error"]["code"]
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_an_unusual_picture_is_answered(
+    name: str, vestiary: Callable[..., Done], trained_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(READABLE[name])
+    done = vestiary("tag", tmp_path / name, "--bundle", trained_bundle, "--format", "json")
+    assert (done.code, done.err) == (0, "")
+    (answer,) = json.loads(done.out)
+    assert answer["note"] == ("animated, 3 frames: the first was used" if name == "animated.gif" else None)
+
+
+def test_missing_paths_empty_folders_and_patterns_without_a_match_are_named(
+    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = vestiary("tag", tmp_path / "nowhere.jpg", empty, tmp_path / "*.webp", photos, "--bundle", trained_bundle)
+    assert done.code == 2
+    lines = done.err.strip().splitlines()
+    assert len(lines) == 3
+    assert all(one_sentence(line) for line in lines)
+    assert "nowhere.jpg: There is no such file" in lines[0]
+    assert "There are no pictures in it" in lines[1]
+    assert "Nothing matches" in lines[2]
+    assert "2 pictures" in done.out
+
+
+def test_a_folder_a_zip_a_pattern_and_stdin_give_the_same_answers(
+    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, tmp_path: Path
+) -> None:
+    archive = tmp_path / "photos.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for file in sorted(photos.iterdir()):
+            packed.write(file, f"inside/{file.name}")
+    answers = []
+    for source in (photos, archive, photos / "*.jpg"):
+        done = vestiary("tag", source, "--bundle", trained_bundle, "--format", "jsonl")
+        assert done.code == 0
+        answers.append([json.loads(line)["tags"] for line in done.out.splitlines()])
+    first = (photos / "a-shirt.jpg").read_bytes()
+    done = vestiary("tag", "-", "--bundle", trained_bundle, "--format", "jsonl", stdin=first)
+    assert answers[0] == answers[1] == answers[2]
+    assert json.loads(done.out)["tags"] == answers[0][0]
+
+
+def test_a_zip_name_that_leaves_the_archive_is_refused_and_the_others_answered(
+    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, tmp_path: Path
+) -> None:
+    archive = tmp_path / "photos.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(photos / "a-shirt.jpg", "../../outside.jpg")
+        packed.write(photos / "a-shirt.jpg", "inside.jpg")
+    done = vestiary("tag", archive, "--bundle", trained_bundle, "--format", "json")
+    assert done.code == 2
+    assert "leads out of the archive" in done.err
+    assert one_sentence(done.err)
+    assert [answer["status"] for answer in json.loads(done.out)] == ["error", "success"]
+    assert not (tmp_path.parent / "outside.jpg").exists()
+
+
+def test_table_json_jsonl_and_csv_say_the_same(
+    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path
+) -> None:
+    def tag(form: str) -> str:
+        done = vestiary("tag", photos, "--bundle", trained_bundle, "--format", form)
+        assert (done.code, done.err) == (0, "")
+        return str(done.out)
+
+    as_json = json.loads(tag("json"))
+    assert as_json == [json.loads(line) for line in tag("jsonl").splitlines()]
+    rows = list(csv.DictReader(io.StringIO(tag("csv"))))
+    table = tag("table")
+    for answer, row in zip(as_json, rows, strict=True):
+        assert row["id"] == answer["id"]
+        assert row["decision"] == answer["decision"]
+        assert Path(answer["id"]).name in table
+        for name, own in answer["tags"].items():
+            assert row[name] == own["value"]
+            assert float(row[f"{name}_confidence"]) == pytest.approx(own["confidence"], abs=1e-4)
+            assert row[f"{name}_accepted"] == ("yes" if own["accepted"] else "no")
+            assert f"{100 * own['confidence']:.0f} % {'✓' if own['accepted'] else '?'}" in table
+
+
+def test_top_k_tells_as_many_answers(vestiary: Callable[..., Done], trained_bundle: Path, photos: Path) -> None:
+    done = vestiary("tag", photos / "a-shirt.jpg", "--bundle", trained_bundle, "--format", "json", "--top-k", 4)
+    own = json.loads(done.out)[0]["tags"]["articleType"]
+    confidences = [own["confidence"], *(runner["confidence"] for runner in own["runners_up"])]
+    assert len(confidences) == 4
+    assert confidences == sorted(confidences, reverse=True)
+
+
+def test_a_narrow_terminal_gets_a_long_table(
+    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vestiary.cli import output
+
+    monkeypatch.setattr(output, "PIPED_WIDTH", 70)
+    done = vestiary("tag", photos, "--bundle", trained_bundle)
+    assert max(map(len, done.out.splitlines())) <= 70
+    assert "Master category" in done.out
+    assert "…" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["tag", "x.jpg", "--format", "xml"], "--format xml is not known; choose one of: table, json, jsonl, csv."),
+        (["tag", "x.jpg", "--bundle", "nowhere"], "There is no bundle at nowhere"),
+        (["evaluate", "nowhere"], "nowhere holds no catalogue"),
+        (["evaluate", "nowhere", "--split", "dev"], "--split dev is not known"),
+        (["ingest", "nowhere", "--out", "out"], "nowhere does not exist; check the path."),
+        (["ingest", __file__, "--out", "out"], "is neither a folder nor a zip archive"),
+        (["train", "nowhere", "--out", "out"], "nowhere holds no catalogue"),
+        (["train", "nowhere", "--recipe", "fancy", "--out", "out"], "There is no recipe 'fancy'"),
+        (["train", "nowhere", "--out", "out", "--set", "epochs"], "has no '='"),
+        (["train", "nowhere", "--out", "out", "--resume", "--overwrite"], "exclude each other"),
+        (
+            ["train", "nowhere", "--out", "out", "--set", "drop_out=2", "--set", "dropout=7"],
+            "unknown key 'drop_out', write 'dropout'; dropout is 7",
+        ),
+        (["inspect", "nowhere"], "There is no bundle at nowhere"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_exit_2(
+    arguments: list[str],
+    sentence: str,
+    vestiary: Callable[..., Done],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = vestiary(*arguments)
+    assert done.code == 2
+    assert done.out == ""
+    assert sentence in done.err
+    assert one_sentence(done.err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_changed_byte_and_a_newer_format_are_refused_in_words(
+    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(trained_bundle, bundle)
+    model = bytearray((bundle / "model.onnx").read_bytes())
+    model[len(model) // 2] ^= 1
+    (bundle / "model.onnx").write_bytes(model)
+    done = vestiary("tag", photos, "--bundle", bundle)
+    assert (done.code, done.out) == (2, "")
+    assert "model.onnx is not as it was written" in done.err
+    assert one_sentence(done.err)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    done = vestiary("tag", photos, "--bundle", bundle)
+    assert done.code == 2
+    assert "has bundle format 99, but this version of Vestiary reads format 1; upgrade Vestiary" in done.err
+    assert one_sentence(done.err)
+
+
+def test_from_source_to_figures(
+    vestiary: Callable[..., Done], draw: ModuleType, trained_bundle: Path, tmp_path: Path
+) -> None:
+    drawn = draw.draw_catalogue(tmp_path / "shop.zip", products=120, seed=3)
+    done = vestiary("ingest", drawn.path, "--out", tmp_path / "catalogue", "--json")
+    counts = json.loads(done.out)
+    assert done.code == 0
+    assert counts["rows"] == drawn.rows == counts["products"] + counts["rejected_rows"]
+    assert counts["products"] == drawn.products
+    assert counts["rejected_by_reason"] == {
+        "duplicate id": drawn.duplicate_ids,
+        "no picture": drawn.missing_pictures,
+        "too few fields": drawn.short_rows,
+        "unreadable picture": drawn.unreadable_pictures,
+    }
+    assert counts["pictures_without_a_row"] == drawn.pictures_without_row
+    again = vestiary("ingest", drawn.path, "--out", tmp_path / "catalogue")
+    assert again.code == 2
+    assert "already exists; choose another place or add --overwrite" in again.err
+    done = vestiary("evaluate", tmp_path / "catalogue", "--bundle", trained_bundle, "--split", "all", "--json")
+    figures = json.loads(done.out)
+    assert figures["n"] == drawn.products
+    assert set(figures) == {"bundle", "split", "n", "attributes", "exact_match"}
+    for own in figures["attributes"].values():
+        assert set(own) == {"n", "accuracy", "macro_f1", "top5", "ece", "coverage", "accepted_accuracy"}
+    assert figures["attributes"]["usage"]["n"] == drawn.products - drawn.na_usages
+    table = vestiary("evaluate", tmp_path / "catalogue", "--bundle", trained_bundle, "--split", "all").out
+    for name, own in figures["attributes"].items():
+        (line,) = [line for line in table.splitlines() if line.split()[:1] == [name]]
+        assert f"{100 * own['accuracy']:.1f} %" in line
+
+
+def test_a_given_taxonomy_rejects_other_values(
+    vestiary: Callable[..., Done], drawn_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "genders.toml").write_text(
+        '[[attributes]]\nname = "gender"\nvalues = ["Men", "Ladies", "Unisex"]\naliases = { Women = "Ladies" }\n'
+    )
+    done = vestiary(
+        "ingest", drawn_folder, "--out", tmp_path / "out", "--taxonomy", tmp_path / "genders.toml", "--json"
+    )
+    assert done.code == 0, done.err
+    told = json.loads(vestiary("inspect", tmp_path / "out", "--json").out)
+    assert told["counts"] == json.loads(done.out)
+    labels = [json.loads(line)["labels"] for line in (tmp_path / "out" / "products.jsonl").read_text().splitlines()]
+    assert {label["gender"] for label in labels} <= {"Men", "Ladies", "Unisex"}
+    assert {name for label in labels for name in label} == {"gender"}
+
+
+def test_inspect_tells_what_a_bundle_is(vestiary: Callable[..., Done], trained_bundle: Path) -> None:
+    brief = vestiary("inspect", trained_bundle)
+    assert brief.code == 0
+    for words in ("articleType", "40", "tiny", "fingerprint"):
+        assert words in brief.out
+    told = json.loads(vestiary("inspect", trained_bundle, "--json").out)
+    assert told["format"] == 1
+    assert set(told["files"]) == {"model.onnx", "card.md"}
+
+
+def test_the_command_is_installed_and_knows_its_version() -> None:
+    done = subprocess.run([sys.executable, "-m", "vestiary", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("vestiary 0.")
+
+
+def test_a_reader_that_goes_away_leaves_no_traceback(trained_bundle: Path, photos: Path) -> None:
+    command = [sys.executable, "-m", "vestiary", "tag", *[str(photos)] * 200, "--bundle", str(trained_bundle)]
+    with subprocess.Popen([*command, "--format", "jsonl"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""

@@ -1,0 +1,322 @@
+"""Training as a user meets it: it learns, survives a kill, refuses what cannot work, and ships what it measured."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
+
+from PIL import Image  # noqa: E402
+
+from vestiary.bundle import open_bundle  # noqa: E402
+from vestiary.catalogue import Catalogue  # noqa: E402
+from vestiary.errors import TrainingError, UsageError  # noqa: E402
+from vestiary.predictor import Predictor, evaluate  # noqa: E402
+from vestiary.product import Split  # noqa: E402
+from vestiary.taxonomy import MISSING, Attribute, Taxonomy  # noqa: E402
+from vestiary.training import export as export_module  # noqa: E402
+from vestiary.training import fit as fit_module  # noqa: E402
+from vestiary.training.augment import augment  # noqa: E402
+from vestiary.training.dataset import Samples, open_samples  # noqa: E402
+from vestiary.training.fit import fit, one_cycle  # noqa: E402
+from vestiary.training.losses import multi_attribute_loss  # noqa: E402
+from vestiary.training.model import Classifier, to_pixels  # noqa: E402
+from vestiary.training.recipe import Phase, Recipe  # noqa: E402
+from vestiary.training.train import train  # noqa: E402
+
+
+def quick(recipe: Recipe, **changes: Any) -> Recipe:
+    """A recipe of two short epochs at two resolutions."""
+    phases = (Phase(1, 20, 15), Phase(1, recipe.height, recipe.width))
+    return replace(recipe, **{"phases": phases, "batch_size": 64, **changes})
+
+
+@pytest.fixture(scope="module")
+def samples(tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    return open_samples(tiny_catalogue, tiny_recipe.preprocess, tmp_path_factory.mktemp("cache"))
+
+
+def weights(model: Classifier) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_small_run_learns_to_tell_articles_and_colours(trained_bundle: Path, tiny_catalogue: Catalogue) -> None:
+    figures = evaluate(Predictor(open_bundle(trained_bundle)), tiny_catalogue, split=Split.TEST).attributes
+    assert figures["masterCategory"].accuracy > 0.85
+    assert figures["subCategory"].accuracy > 0.7
+    # 25 article types and 19 colours: chance is far below
+    assert figures["articleType"].accuracy > 0.5
+    assert figures["baseColour"].accuracy > 0.4
+
+
+def test_the_bundle_says_how_it_was_made(trained_bundle: Path, tiny_catalogue: Catalogue, tiny_recipe: Recipe) -> None:
+    bundle = open_bundle(trained_bundle)
+    assert bundle.training["recipe"] == tiny_recipe.to_dict()
+    assert bundle.training["catalogue"]["fingerprint"] == tiny_catalogue.fingerprint
+    assert 0 <= bundle.training["parity"]["max_difference"] <= 1e-4
+    assert bundle.taxonomy == tiny_catalogue.taxonomy
+    assert set(bundle.scores["validation"]) == set(bundle.taxonomy.names)
+    for name in bundle.taxonomy.names:
+        assert f"| {name} |" in bundle.card
+    assert {file.name for file in trained_bundle.iterdir()} == {"manifest.json", "model.onnx", "card.md"}
+
+
+def test_validation_figures_in_the_bundle_are_those_of_the_shipped_path(
+    trained_bundle: Path, tiny_catalogue: Catalogue
+) -> None:
+    bundle = open_bundle(trained_bundle)
+    again = evaluate(Predictor(bundle), tiny_catalogue, split=Split.VALIDATION)
+    for name, own in again.attributes.items():
+        assert bundle.scores["validation"][name]["accuracy"] == pytest.approx(own.accuracy)
+        assert bundle.scores["validation"][name]["ece"] == pytest.approx(own.ece)
+
+
+def test_the_mean_of_a_class_map_plus_bias_is_the_logit(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, samples: Samples
+) -> None:
+    import onnxruntime
+
+    model = Classifier(tiny_recipe, tiny_catalogue.taxonomy).eval()
+    height, width = tiny_recipe.height, tiny_recipe.width
+    data = export_module.export_onnx(model, tiny_catalogue.taxonomy, height=height, width=width)
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    biases = model.heads.bias.detach().split(model.sizes)
+    for n in (1, 3):
+        for name, bias in zip(tiny_catalogue.taxonomy.names, biases, strict=True):
+            logits, maps = session.run([name, f"{name}.map"], {"images": np.array(samples.pixels[:n])})
+            np.testing.assert_allclose(maps.mean(axis=(2, 3)) + bias.numpy(), logits, atol=1e-5)
+    assert session.run(["embedding"], {"images": np.array(samples.pixels[:2])})[0].shape == (2, model.backbone.channels)
+
+
+def test_an_export_that_says_something_else_is_refused(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_module, "MAX_PARITY", -1.0)
+    with pytest.raises(TrainingError, match="differs from the trained one"):
+        train(tiny_catalogue, quick(tiny_recipe), tmp_path / "bundle", cache=tmp_path / "cache")
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 4])
+def test_a_run_stopped_anywhere_and_resumed_ends_as_an_unbroken_one(
+    stop_at: int,
+    tiny_catalogue: Catalogue,
+    tiny_recipe: Recipe,
+    samples: Samples,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = quick(tiny_recipe, dropout=0.3, erase=0.5)
+    whole = fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path / "whole")
+
+    class Stopped(Exception):
+        pass
+
+    def stop(progress: fit_module.FitProgress) -> None:
+        if progress.step == stop_at:
+            raise Stopped
+
+    monkeypatch.setattr(fit_module, "CHECKPOINT_EVERY_S", -1.0)
+    with pytest.raises(Stopped):
+        fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path / "broken", on_progress=stop)
+    resumed_at = []
+    resumed = fit(
+        recipe,
+        tiny_catalogue.taxonomy,
+        samples,
+        tmp_path / "broken",
+        resume=True,
+        on_progress=lambda progress: resumed_at.append(progress.step),
+    )
+    assert resumed_at[0] == stop_at + 1
+    assert same_weights(weights(whole), weights(resumed))
+
+    def without_time(path: Path) -> list[list[str]]:
+        rows = [line.split(",") for line in (path / "log.csv").read_text().splitlines()]
+        return [row[:1] + row[2:] for row in rows]
+
+    assert without_time(tmp_path / "whole") == without_time(tmp_path / "broken")
+
+
+def test_the_seed_alone_decides_the_weights(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, samples: Samples, tmp_path: Path
+) -> None:
+    recipe = quick(tiny_recipe)
+    runs = [
+        weights(fit(replace(recipe, seed=seed), tiny_catalogue.taxonomy, samples, tmp_path / str(number)))
+        for number, seed in enumerate((1, 1, 2))
+    ]
+    assert same_weights(runs[0], runs[1])
+    assert not same_weights(runs[0], runs[2])
+
+
+def test_an_earlier_run_is_neither_overwritten_nor_mixed_with_another(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, samples: Samples, tmp_path: Path
+) -> None:
+    recipe = quick(tiny_recipe)
+    fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path)
+    with pytest.raises(TrainingError, match="--resume to go on with it, or --overwrite"):
+        fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path)
+    with pytest.raises(TrainingError, match="another recipe or catalogue"):
+        fit(replace(recipe, learning_rate=1e-3), tiny_catalogue.taxonomy, samples, tmp_path, resume=True)
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match="start again with --overwrite"):
+        fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path, resume=True)
+
+
+def test_train_refuses_a_place_that_is_taken_before_it_starts(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(UsageError, match="is no bundle; choose another place"):
+        train(tiny_catalogue, tiny_recipe, tmp_path / "mine", cache=tmp_path, overwrite=True)
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = multi_attribute_loss
+    calls = []
+
+    def breaking(logits: list[torch.Tensor], labels: torch.Tensor, *, label_smoothing: float) -> torch.Tensor:
+        calls.append(1)
+        return real(logits, labels, label_smoothing=label_smoothing) * (float("nan") if len(calls) > 10 else 1)
+
+    monkeypatch.setattr(fit_module, "multi_attribute_loss", breaking)
+    with pytest.raises(TrainingError, match=r"no longer a number.*lower learning_rate"):
+        fit(quick(tiny_recipe), tiny_catalogue.taxonomy, samples, tmp_path)
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert all(torch.isfinite(tensor).all() for tensor in kept["model"].values())
+
+
+def test_missing_labels_change_neither_loss_nor_gradient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 4, generator=generator, requires_grad=True)
+    labels = torch.tensor([[0], [1], [MISSING], [3], [MISSING], [2]])
+    known = labels[:, 0] != MISSING
+    masked = multi_attribute_loss([logits], labels, label_smoothing=0.1)
+    masked.backward()
+    assert torch.isclose(masked, multi_attribute_loss([logits[known]], labels[known], label_smoothing=0.1))
+    assert (logits.grad[~known] == 0).all()
+    assert (logits.grad[known] != 0).any()
+
+
+def test_an_attribute_without_any_label_in_the_batch_adds_nothing() -> None:
+    logits = [torch.randn(3, 4), torch.randn(3, 2)]
+    labels = torch.tensor([[0, MISSING], [1, MISSING], [2, MISSING]])
+    both = multi_attribute_loss(logits, labels, label_smoothing=0.0)
+    assert torch.isclose(both, multi_attribute_loss(logits[:1], labels[:, :1], label_smoothing=0.0))
+
+
+def test_augmentation_moves_pixels_and_leaves_colours(tiny_recipe: Recipe) -> None:
+    recipe = replace(tiny_recipe, flip=0.5, shift=0.1, zoom=0.2, rotate=10, erase=0.5)
+    colour = torch.tensor([30.0, 120.0, 210.0])
+    images = colour[None, :, None, None].expand(32, 3, 40, 30).clone()
+    changed = augment(images, recipe, torch.Generator().manual_seed(3))
+    assert torch.equal(changed, augment(images, recipe, torch.Generator().manual_seed(3)))
+    # every pixel lies on the line from the picture's colour to the white around it
+    share = (changed - 255) / (colour[None, :, None, None] - 255)
+    assert (share.max(dim=1).values - share.min(dim=1).values).max() < 0.01
+    assert share.min() > -0.01
+    assert share.max() < 1.01
+
+
+def test_augmentation_mirrors_half_of_the_pictures(tiny_recipe: Recipe) -> None:
+    still = replace(tiny_recipe, flip=0.5, shift=0, zoom=0, rotate=0, erase=0)
+    picture = torch.arange(3 * 8 * 6, dtype=torch.float32).reshape(1, 3, 8, 6)
+    changed = augment(picture.expand(200, 3, 8, 6), still, torch.Generator().manual_seed(0))
+    mirrored = sum(torch.allclose(one, picture[0].flip(-1), atol=1e-3) for one in changed)
+    straight = sum(torch.allclose(one, picture[0], atol=1e-3) for one in changed)
+    assert mirrored + straight == 200
+    assert 70 < mirrored < 130
+
+
+def test_pictures_are_decoded_once_and_again_only_for_another_preprocess(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    decoded: list[int] = []
+
+    def count(done: int, total: int) -> None:
+        decoded.append(done)
+
+    first = open_samples(tiny_catalogue, tiny_recipe.preprocess, tmp_path, progress=count)
+    assert decoded[-1] == len(tiny_catalogue.products)
+    decoded.clear()
+    again = open_samples(tiny_catalogue, tiny_recipe.preprocess, tmp_path, progress=count)
+    assert not decoded
+    assert isinstance(again.pixels, np.memmap)
+    np.testing.assert_array_equal(first.pixels, again.pixels)
+    open_samples(tiny_catalogue, replace(tiny_recipe.preprocess, width=20), tmp_path, progress=count)
+    assert decoded
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_cached_pixels_are_those_the_predictor_sees(
+    tiny_catalogue: Catalogue, samples: Samples, tiny_recipe: Recipe
+) -> None:
+    source = tiny_catalogue.open_source()
+    for number in (0, 7, 100):
+        data = source.read(tiny_catalogue.products[number].images[0])
+        shipped = tiny_recipe.preprocess(tiny_recipe.preprocess.read(data).image)
+        np.testing.assert_array_equal(samples.pixels[number], shipped)
+
+
+def test_a_picture_gone_since_ingest_is_named(drawn_folder: Path, tmp_path: Path, tiny_recipe: Recipe) -> None:
+    from vestiary.catalogue import ingest
+
+    folder = tmp_path / "source"
+    shutil.copytree(drawn_folder, folder)
+    catalogue = ingest(folder)
+    gone = catalogue.products[3]
+    (folder / gone.images[0]).unlink()
+    with pytest.raises(TrainingError, match=f"product {gone.id} could be read at ingest but not now"):
+        open_samples(catalogue, tiny_recipe.preprocess, tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_an_attribute_with_one_value_or_an_empty_split_is_refused(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    single = replace(tiny_catalogue, taxonomy=Taxonomy((Attribute("gender", ("Men",)),)))
+    with pytest.raises(TrainingError, match="gender has the single value 'Men'"):
+        train(single, tiny_recipe, tmp_path / "one", cache=tmp_path)
+    only_train = replace(tiny_catalogue, products=tiny_catalogue.select(Split.TRAIN))
+    with pytest.raises(TrainingError, match="validation split has no pictures"):
+        train(only_train, tiny_recipe, tmp_path / "two", cache=tmp_path)
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_almost_nothing(tiny_recipe: Recipe) -> None:
+    recipe = replace(tiny_recipe, learning_rate=1e-2, warmup=0.25)
+    rates = [one_cycle(step, 1000, recipe) for step in range(1000)]
+    assert rates[0] == pytest.approx(1e-2 / 25)
+    assert max(rates) == pytest.approx(1e-2)
+    assert rates.index(max(rates)) == 250
+    assert rates[-1] < 1e-6
+    assert rates[:251] == sorted(rates[:251])
+    assert rates[250:] == sorted(rates[250:], reverse=True)
+
+
+def test_bf16_trains_and_exports_in_fp32(tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    recipe = quick(tiny_recipe, precision="bf16")
+    bundle, _ = train(tiny_catalogue, recipe, tmp_path / "bundle", cache=tmp_path / "cache")
+    answer = Predictor(bundle).predict([Image.new("RGB", (60, 80), "red")])[0]
+    assert answer.failure is None
+
+
+def test_the_model_sees_pixels_in_their_own_order() -> None:
+    images = torch.randint(0, 256, (2, 5, 4, 3), dtype=torch.uint8)
+    pixels = to_pixels(images)
+    assert pixels.shape == (2, 3, 5, 4)
+    assert (pixels[1, 2, 4, 3] == images[1, 4, 3, 2]).all()
