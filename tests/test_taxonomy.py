@@ -186,3 +186,47 @@ def test_the_values_found_in_labels_are_sorted_and_an_attribute_without_any_is_l
     assert found == Taxonomy(
         (Attribute("season", ("Winter",), "Season"), Attribute("colour", ("Blue", "Red"), "Colour"))
     )
+
+
+def test_parents_found_in_labels_leave_out_slips() -> None:
+    labels = [{"type": "Belts", "area": "Accessories"}] * 97 + [{"type": "Belts", "area": "Topwear"}] * 3
+    labels += [{"type": "Perfume", "area": "Fragrance"}] * 5 + [{"type": "Perfume", "area": "Accessories"}] * 5
+    taxonomy = Taxonomy.from_labels(labels, {"type": "Type", "area": "Area"}, [("type", "area")])
+    (rule,) = taxonomy.parents
+    assert rule.allowed == {"Belts": ("Accessories",), "Perfume": ("Accessories", "Fragrance")}
+    assert not rule.allows({"type": "Belts", "area": "Topwear"})
+    assert rule.allows({"type": "Perfume", "area": "Fragrance"})
+    assert rule.allows({"type": "Belts"})
+    assert rule.allows({"area": "Topwear"})
+    assert Taxonomy.from_dict(taxonomy.to_dict()) == taxonomy
+
+
+def test_groups_and_parents_are_read_from_toml_and_checked(tmp_path: Path) -> None:
+    good = """
+[[attributes]]
+name = "colour"
+values = ["Black", "Charcoal", "Red"]
+groups = { Dark = ["Black", "Charcoal"] }
+[[attributes]]
+name = "family"
+values = ["Neutral", "Warm"]
+[[parents]]
+child = "colour"
+parent = "family"
+allowed = { Red = ["Warm"] }
+"""
+    file = tmp_path / "colours.toml"
+    file.write_text(good)
+    taxonomy = Taxonomy.load(file)
+    assert taxonomy["colour"].groups == {"Dark": ("Black", "Charcoal")}
+    assert not taxonomy.parents[0].allows({"colour": "Red", "family": "Neutral"})
+    assert taxonomy.parents[0].allows({"colour": "Black", "family": "Neutral"})
+    for wrong, sentence in (
+        (good.replace('"Charcoal"] }', '"Blue"] }'), "groups 'Blue', which is not one of its values"),
+        (good.replace('"Charcoal"] }', '"Charcoal"], Deep = ["Black"] }'), "has 'Black' in two groups"),
+        (good.replace("Red = [", "Pink = ["), "names 'Pink', which is not one of the values of colour"),
+        (good.replace('parent = "family"', 'parent = "mood"'), "names the attribute 'mood'"),
+    ):
+        file.write_text(wrong)
+        with pytest.raises(TaxonomyError, match=sentence):
+            Taxonomy.load(file)

@@ -66,7 +66,7 @@ def ingest(
         for picture_id, name in sorted(reader.pictures.items())
         if picture_id not in named
     ]
-    taxonomy = taxonomy or Taxonomy.from_labels((row.labels for row, _ in sound), reader.titles)
+    taxonomy = taxonomy or Taxonomy.from_labels((row.labels for row, _ in sound), reader.titles, reader.hierarchy)
     return Catalogue(
         taxonomy=taxonomy,
         products=_split_products(sound, taxonomy, reader.table, seed, earlier),

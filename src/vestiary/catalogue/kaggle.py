@@ -34,6 +34,7 @@ TITLES = {
     "season": "Season",
     "usage": "Usage",
 }
+HIERARCHY = (("subCategory", "masterCategory"), ("articleType", "subCategory"), ("articleType", "masterCategory"))
 NO_LABEL = frozenset({"", "NA"})
 MAX_TABLE_BYTES = 2_000_000_000
 
@@ -45,6 +46,7 @@ class KaggleReader:
     """
 
     titles = TITLES
+    hierarchy = HIERARCHY
 
     def __init__(self, source: Source) -> None:
         names = source.names()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -41,9 +41,10 @@ class Reject:
 
 
 class Reader(Protocol):
-    """One source format: the titles of its attributes, its pictures by id, its rows."""
+    """One source format: the titles of its attributes, which is whose parent, its pictures by id, its rows."""
 
     titles: Mapping[str, str]
+    hierarchy: Sequence[tuple[str, str]]
     pictures: Mapping[str, str]
     table: str
 
