@@ -78,7 +78,7 @@ def test_a_bundle_is_read_as_it_was_written(make_bundle: Callable[..., Path], ma
     assert {name: getattr(opened, name) for name in parts} == parts
     assert opened.model == make_model(rule, preprocess=preprocess)
     assert opened.scores == {"validation": {"cut": {"n": 3, "accuracy": 1.0}}}
-    assert opened.training["parity"] == 1e-08
+    assert opened.training["parity"] == {"max_difference": 1e-8, "pictures": 2}
     assert opened.created_at == "2026-01-01T00:00:00+00:00"
 
 
