@@ -6,7 +6,7 @@ need the extra ``ui``, which is imported when a chart is made and not before.
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -23,8 +23,11 @@ WIDTH = 336
 INK = "#1b1b1b"
 BAR = "#1f5f99"
 RARE_BAR = "#b3541e"
-PALE, DEEP = (227, 238, 250), (8, 48, 107)
-"""The colours (red, green, blue, 0..255) of the smallest and the largest count in a heat map."""
+RAMPS = (((232, 241, 251), (150, 184, 221)), ((58, 104, 158), (8, 42, 94)))
+"""Fills of a heat map (red, green, blue, 0..255): pale ones for the lower half of the scale, deep ones for the upper.
+
+The blues between, on which neither black nor white is easily read, are left out.
+"""
 
 BAR_STEP, CELL_HEIGHT, CELL_WIDTH = 17, 18, 46
 NARROW = 5
@@ -37,7 +40,6 @@ LABELS, CROSS_LABELS = 150, 122
 """Most pixels for the names beside bars and beside the rows of a heat map; what is longer ends in "…"."""
 
 _LETTER, _DIGIT = 5.7, 6.5
-_drawings = itertools.count(1)
 
 
 def plot_counts(
@@ -62,7 +64,7 @@ def plot_counts(
     digits = _DIGIT * len(f"{largest:,}") + 8
     room = (largest / LEAST) ** (digits / (WIDTH - names - digits))
     scale = alt.Scale(type="log", domain=[LEAST, largest * room], nice=False)
-    ticks = [10**power for power in range(0, int(math.log10(largest)) + 1)]
+    ticks = [10**power for power in range(int(math.log10(largest)) + 1)]
     rows = [
         {"value": value, "n": max(n, LEAST), "from": LEAST, "text": f"{n:,}", "rare": n < rare_below}
         for value, n in counts
@@ -97,7 +99,13 @@ def plot_crosstab(
 
     largest = max(most or 0, *(n for row in counts for n in row))
     cells = [
-        {"row": row, "column": column, "fill": shade(n, largest), "text": f"{n:,}" if n else "", "ink": ink_on(n, largest)}
+        {
+            "row": row,
+            "column": column,
+            "fill": shade(n, largest),
+            "text": f"{n:,}" if n else "",
+            "ink": ink_on(n, largest),
+        }
         for row, line in zip(rows, counts, strict=True)
         for column, n in zip(columns, line, strict=True)
     ]
@@ -121,8 +129,11 @@ def shade(n: int, most: int) -> str:
     """The fill of a cell as ``#rrggbb``: near-white for 0, then from pale to deep by the logarithm of ``n``."""
     if n == 0:
         return "#f7f7f7"
-    part = math.log(n) / math.log(most) if most > 1 else 0.0
-    return "#" + "".join(f"{round(low + part * (high - low)):02x}" for low, high in zip(PALE, DEEP, strict=True))
+    place = min(math.log(n) / math.log(most), 1.0) if most > 1 else 0.0
+    upper = place >= 0.5
+    low, high = RAMPS[upper]
+    part = 2 * place - upper
+    return "#" + "".join(f"{round(start + part * (end - start)):02x}" for start, end in zip(low, high, strict=True))
 
 
 def ink_on(n: int, most: int) -> str:
@@ -147,10 +158,12 @@ def render_svg(chart: altair.TopLevelMixin) -> str:
 
     version = re.sub(r"^v(\d+\.\d+).*", r"\1", alt.SCHEMA_VERSION)
     svg = str(vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=version, allowed_base_urls=[]))
-    own = f"chart{next(_drawings)}-"
-    svg = re.sub(r'\bid="', f'id="{own}', svg)
-    svg = re.sub(r'url\(#', f"url(#{own}", svg)
-    return svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+    own = f"c{hashlib.sha256(svg.encode()).hexdigest()[:10]}-"
+    return re.sub(r'(<[^<>]*\s)id="|(<[^<>]*url\(#)', lambda match: _add_prefix(match, own), svg)
+
+
+def _add_prefix(match: re.Match[str], own: str) -> str:
+    return f'{match[1]}id="{own}' if match[1] else f"{match[2]}{own}"
 
 
 def _name_width(longest: int, limit: int) -> int:
@@ -164,20 +177,19 @@ def _names_axis(width: int, limit: int) -> altair.Axis:
     return alt.Axis(ticks=False, domain=False, labelOverlap=False, labelLimit=limit, minExtent=width + 4)
 
 
-def _finish(chart: Any, description: str, *, height: Any, width: Any) -> Any:
+def _finish(chart: Any, description: str, *, height: altair.Step, width: int | altair.Step) -> altair.LayerChart:
     """The look that all charts share; a whole number for ``width`` is that of the chart with its labels."""
     if isinstance(width, int):
         chart = chart.properties(autosize={"type": "fit-x", "contains": "padding"})
-    return (
+    finished: altair.LayerChart = (
         chart.properties(width=width, height=height, description=description, background="transparent", padding=2)
         .configure(font="Helvetica, Arial, sans-serif", aria=False)
-        .configure_axis(
-            labelColor=INK, labelFontSize=12, labelPadding=4, gridColor="#d9d9d9", tickColor="#d9d9d9"
-        )
+        .configure_axis(labelColor=INK, labelFontSize=12, labelPadding=4, gridColor="#d9d9d9", tickColor="#d9d9d9")
         .configure_axisY(grid=False)
         .configure_view(stroke=None)
         .configure_text(color=INK)
     )
+    return finished
 
 
 def _need(module: str) -> Any:
@@ -188,5 +200,3 @@ def _luminance(colour: str) -> float:
     parts = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vestiary.catalogue import Catalogue
 from vestiary.checks import Finding, Severity
 from vestiary.product import Split
-from vestiary.reports.figures import RARE, Distribution, PictureFacts
+from vestiary.reports.figures import RARE, Distribution, PictureSummary
 
 STEEP = 100
 """From this many products of the commonest value for one of the rarest on, overall accuracy says little."""
@@ -28,7 +28,7 @@ class Advice:
 def advise(
     catalogue: Catalogue,
     distributions: Sequence[Distribution],
-    pictures: PictureFacts,
+    pictures: PictureSummary,
     unusual: Sequence[tuple[tuple[str, ...], int]],
     findings: Iterable[Finding],
 ) -> tuple[Advice, ...]:
@@ -78,7 +78,7 @@ def _mend_rejects(catalogue: Catalogue) -> Advice | None:
     )
 
 
-def _mend_pictures(pictures: PictureFacts) -> Advice | None:
+def _mend_pictures(pictures: PictureSummary) -> Advice | None:
     if not pictures.unreadable:
         return None
     return Advice(
@@ -142,19 +142,20 @@ def _beware_imbalance(distributions: Sequence[Distribution]) -> Advice | None:
 
 
 def _beware_gaps(distributions: Sequence[Distribution]) -> Advice | None:
-    gaps = [own for own in distributions if own.absent[Split.TRAIN] or own.absent[Split.TEST]]
-    if not gaps:
+    parts = []
+    for own in distributions:
+        known = [(own.absent[Split.TRAIN], "none to learn from"), (own.absent[Split.TEST], "none to test")]
+        gaps = [f"{_number(n, 'value')} with {words}" for n, words in known if n]
+        parts += [f"{own.title} has {_list(gaps)}"] if gaps else []
+    if not parts:
         return None
-    parts = [
-        f"{own.title}: {own.absent[Split.TRAIN]:,} never learnt, {own.absent[Split.TEST]:,} never tested" for own in gaps
-    ]
     return Advice(
         "Know what will not be measured",
-        f"Some values are so rare that a part of the catalogue has none of them. {'; '.join(parts)}.",
+        f"Some values are so rare that a part of the catalogue has no product of them: {'; '.join(parts)}.",
     )
 
 
-def _want_larger(pictures: PictureFacts) -> Advice | None:
+def _want_larger(pictures: PictureSummary) -> Advice | None:
     width, height = pictures.median_size
     if not 0 < min(width, height) < SMALL_SIDE:
         return None

@@ -1,4 +1,4 @@
-"""The catalogue report: what is in a catalogue, what is wrong with it, what can be learnt from it, for people to read."""
+"""The catalogue report: what is in a catalogue, what is wrong with it, and what to do next, for people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vestiary.reports.figures import (
     Branch,
     CrossTab,
     Distribution,
-    PictureFacts,
+    PictureSummary,
     build_tree,
     choose_crosses,
     count_labels,
@@ -76,7 +76,7 @@ class CatalogueReport:
     levels: tuple[str, ...]
     tree: tuple[Branch, ...]
     n_unusual: int
-    pictures: PictureFacts
+    pictures: PictureSummary
     swatches: tuple[tuple[str, tuple[Swatch, ...]], ...]
     finest: str
     samples: tuple[SampleRow, ...]

@@ -1,4 +1,4 @@
-"""The figures of the catalogue report that come from labels and headers: counts, cross-tabs, the tree, picture sizes."""
+"""The figures of the catalogue report from labels and headers: counts, cross-tabs, the tree, picture sizes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Distribution:
 
     @property
     def imbalance(self) -> float:
-        """Products of the commonest value per product of the rarest one that is used; 1 when all are equal or none is."""
+        """Products of the commonest value for each one of the rarest that is used; 1 when none is."""
         used = [n for _, n in self.counts if n]
         return max(used) / min(used) if used else 1.0
 
@@ -57,7 +57,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class CrossTab:
-    """Products by value of two attributes: ``counts[row][column]``, commonest values first, the rest folded into one."""
+    """Products by value of two attributes: ``counts[row][column]``, commonest first, the rest folded into one."""
 
     down: str
     across: str
@@ -88,7 +88,7 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class PictureFacts:
+class PictureSummary:
     """What the headers of all pictures say; sizes, shapes, modes and formats are (words, pictures), commonest first."""
 
     n: int
@@ -178,13 +178,16 @@ def _fold(both: Counter[tuple[str, str]], side: int, most: int) -> dict[str, str
         totals[pair[side]] += n
     ranked = sorted(totals, key=lambda value: (-totals[value], value))
     n_shown = len(ranked) if len(ranked) <= most else most - 1
-    rest = f"({len(ranked) - n_shown} rarer values)"
+    rest = f"({len(ranked) - n_shown} rarer)"
     return {value: value if rank < n_shown else rest for rank, value in enumerate(ranked)}
 
 
 def find_levels(taxonomy: Taxonomy) -> tuple[str, ...]:
     """The longest chain of attributes from parent to child that the taxonomy's rules make; empty without rules."""
-    parents = {rule.child: [other.parent for other in taxonomy.parents if other.child == rule.child] for rule in taxonomy.parents}
+    parents = {
+        rule.child: [other.parent for other in taxonomy.parents if other.child == rule.child]
+        for rule in taxonomy.parents
+    }
 
     def climb(name: str, below: tuple[str, ...]) -> tuple[str, ...]:
         chains = [climb(parent, (name, *below)) for parent in parents.get(name, ()) if parent not in below]
@@ -227,15 +230,21 @@ def list_unusual(tree: Iterable[Branch], path: tuple[str, ...] = ()) -> list[tup
     return sorted(found, key=lambda entry: (-entry[1], entry[0]))
 
 
-MODES = {"RGB": "colour", "L": "grey", "P": "palette", "RGBA": "colour with transparency", "CMYK": "print colours (CMYK)"}
+MODES = {
+    "RGB": "colour",
+    "L": "grey",
+    "P": "palette",
+    "RGBA": "colour with transparency",
+    "CMYK": "print colours (CMYK)",
+}
 """Plain words for Pillow's modes; a mode that is not here goes by its own name."""
 
 
-def sum_up_pictures(names: Sequence[str], headers: Sequence[Header | None]) -> PictureFacts:
+def sum_up_pictures(names: Sequence[str], headers: Sequence[Header | None]) -> PictureSummary:
     """Sizes, shapes, modes and formats of the pictures whose header could be read."""
     read = [header for header in headers if header is not None]
     lengths = sorted(header.n_bytes / 1000 for header in read) or [0.0]
-    return PictureFacts(
+    return PictureSummary(
         n=len(names),
         unreadable=tuple(name for name, header in zip(names, headers, strict=True) if header is None),
         sizes=_rank(f"{header.width} × {header.height}" for header in read),

@@ -1,4 +1,4 @@
-"""The pictures of the catalogue report: samples per class, measured colours, and the products that findings are about."""
+"""The pictures of the catalogue report: samples per class, measured colours, the products of findings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Swatch:
     """The colour of a value as its pictures show it.
 
     ``colour`` (``#rrggbb``) is the median over products of each one's own colour, ``chips`` are single products from
-    dark to light, ``n_measured`` says how many were looked at; ``colour`` is None when none stood out from its background.
+    dark to light, ``n_measured`` says how many were looked at; ``colour`` is None when none stood out.
     """
 
     value: str

@@ -36,7 +36,7 @@ def render_page(template: str, values: Mapping[str, Any]) -> str:
 
 
 def need_drawing() -> None:
-    """Raise MissingExtraError unless all that a page is made with is installed; better before the work than after it."""
+    """Raise MissingExtraError unless all that a page is made with is installed, before the work is done for nothing."""
     for module in ("jinja2", "altair", "vl_convert"):
         require(module, extra="ui", feature="A report")
 

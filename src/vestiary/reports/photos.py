@@ -76,8 +76,8 @@ def measure_colour(image: Image.Image) -> tuple[float, float, float] | None:
     """Typical red, green and blue (0..255) of the product in an RGB picture; None when nothing stands out.
 
     The background is the median colour of the border; what lies within a small distance of it is left out, and so is
-    the outer sixth on every side, where models' arms and stands are. Of the rest the median is taken per channel: a mean
-    would be washed out by soft edges, skin and print.
+    the outer sixth on every side, where models' arms and stands are. Of the rest the median is taken per channel: a
+    mean would be washed out by soft edges, skin and print.
     """
     pixels = np.asarray(image, dtype=np.int16)
     distance = np.abs(pixels - _border_colour(pixels)).max(axis=2)
@@ -92,4 +92,5 @@ def measure_colour(image: Image.Image) -> tuple[float, float, float] | None:
 
 def _border_colour(pixels: NDArray[np.int16]) -> NDArray[np.int16]:
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    return np.median(border, axis=0).astype(np.int16)
+    colour: NDArray[np.int16] = np.median(border, axis=0).astype(np.int16)
+    return colour
