@@ -40,6 +40,7 @@ LABELS, CROSS_LABELS = 150, 122
 """Most pixels for the names beside bars and beside the rows of a heat map; what is longer ends in "…"."""
 
 _LETTER, _DIGIT = 5.7, 6.5
+_NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def plot_counts(
@@ -66,7 +67,7 @@ def plot_counts(
     scale = alt.Scale(type="log", domain=[LEAST, largest * room], nice=False)
     ticks = [10**power for power in range(int(math.log10(largest)) + 1)]
     rows = [
-        {"value": value, "n": max(n, LEAST), "from": LEAST, "text": f"{n:,}", "rare": n < rare_below}
+        {"value": keep_text(value), "n": max(n, LEAST), "from": LEAST, "text": f"{n:,}", "rare": n < rare_below}
         for value, n in counts
     ]
     base = alt.Chart(alt.InlineData(values=rows)).encode(
@@ -100,8 +101,8 @@ def plot_crosstab(
     largest = max(most or 0, *(n for row in counts for n in row))
     cells = [
         {
-            "row": row,
-            "column": column,
+            "row": keep_text(row),
+            "column": keep_text(column),
             "fill": shade(n, largest),
             "text": f"{n:,}" if n else "",
             "ink": ink_on(n, largest),
@@ -123,6 +124,14 @@ def plot_crosstab(
     numbers = base.mark_text(fontSize=11).encode(text="text:N", color=alt.Color("ink:N", scale=None))
     width: int | altair.Step = WIDTH if fits else alt.Step(CELL_WIDTH)
     return _finish(alt.layer(squares, numbers), description, height=alt.Step(CELL_HEIGHT), width=width)
+
+
+def keep_text(text: str) -> str:
+    """The text with a mark for every character that no HTML or SVG may hold, as labels typed or pasted sometimes do.
+
+    The renderer of charts ends the whole process when it meets one.
+    """
+    return _NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def shade(n: int, most: int) -> str:
@@ -182,7 +191,9 @@ def _finish(chart: Any, description: str, *, height: altair.Step, width: int | a
     if isinstance(width, int):
         chart = chart.properties(autosize={"type": "fit-x", "contains": "padding"})
     finished: altair.LayerChart = (
-        chart.properties(width=width, height=height, description=description, background="transparent", padding=2)
+        chart.properties(
+            width=width, height=height, description=keep_text(description), background="transparent", padding=2
+        )
         .configure(font="Helvetica, Arial, sans-serif", aria=False)
         .configure_axis(labelColor=INK, labelFontSize=12, labelPadding=4, gridColor="#d9d9d9", tickColor="#d9d9d9")
         .configure_axisY(grid=False)

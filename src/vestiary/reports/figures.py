@@ -199,12 +199,18 @@ def find_levels(taxonomy: Taxonomy) -> tuple[str, ...]:
 def build_tree(catalogue: Catalogue, levels: Sequence[str]) -> tuple[Branch, ...]:
     """Values of the first level with those below them, as products have them, commonest first."""
     paths = [tuple(product.labels.get(level) for level in levels) for product in catalogue.products]
-    return _grow(catalogue.taxonomy, levels, paths, {})
+    return _grow(catalogue.taxonomy, levels, paths, {}, told=False)
 
 
 def _grow(
-    taxonomy: Taxonomy, levels: Sequence[str], paths: Sequence[tuple[str | None, ...]], above: dict[str, str]
+    taxonomy: Taxonomy,
+    levels: Sequence[str],
+    paths: Sequence[tuple[str | None, ...]],
+    above: dict[str, str],
+    *,
+    told: bool,
 ) -> tuple[Branch, ...]:
+    """The branches below ``above``; what is below an unusual place is not called unusual again (``told``)."""
     depth = len(above)
     if depth == len(levels):
         return ()
@@ -216,8 +222,10 @@ def _grow(
     branches = []
     for value in sorted(below, key=lambda value: (-len(below[value]), value)):
         own = above | {levels[depth]: value}
-        usual = all(rule.allows(own) for rule in taxonomy.parents if rule.child == levels[depth])
-        branches.append(Branch(value, len(below[value]), usual, _grow(taxonomy, levels, below[value], own)))
+        usual = told or all(rule.allows(own) for rule in taxonomy.parents if rule.child == levels[depth])
+        branches.append(
+            Branch(value, len(below[value]), usual, _grow(taxonomy, levels, below[value], own, told=told or not usual))
+        )
     return tuple(branches)
 
 

@@ -6,15 +6,13 @@ a fetcher that knows ``data:`` URLs and no others.
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vestiary.charts import keep_text
 from vestiary.errors import MissingExtraError, UsageError, require
-
-_NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def render_page(template: str, values: Mapping[str, Any]) -> str:
@@ -94,5 +92,5 @@ def format_percent(share: float) -> str:
 
 
 def _drop_controls(value: Any) -> Any:
-    """Characters that no HTML or SVG may hold, which labels typed or pasted by people sometimes do, become a mark."""
-    return type(value)(_NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", value)) if isinstance(value, str) else value
+    """Whatever is put into a page, without the characters that a page may not hold."""
+    return type(value)(keep_text(value)) if isinstance(value, str) else value
