@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vestiary.catalogue import Catalogue
     from vestiary.checks import Finding
 
-app = typer.Typer(help="Write a report for people to read.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -32,7 +32,7 @@ def run_catalogue(
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace files that are there."),
     as_json: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
 ) -> None:
-    """What is in a catalogue, what is wrong with it, what can be learnt from it: one file that opens anywhere."""
+    """Write what a catalogue holds and what to do next."""
     from vestiary.catalogue import load_catalogue
     from vestiary.cli.output import print_json, progress_bar, say
     from vestiary.errors import UsageError

@@ -137,7 +137,7 @@ def _beware_imbalance(distributions: Sequence[Distribution]) -> Advice | None:
     return Advice(
         "Do not trust overall accuracy alone",
         f"The commonest value has a hundred times the products of the rarest, or more, in {_list(parts)}. Always "
-        "answering the commonest would look good on paper: read the figures of each value, and macro F1.",
+        "answering the commonest would look good on paper: read the figures of each value, and their plain average (macro F1).",
     )
 
 

@@ -15,6 +15,9 @@ from vestiary.charts import keep_text
 from vestiary.errors import MissingExtraError, UsageError, require
 
 
+_NARROW = "\N{NO-BREAK SPACE}"
+
+
 def render_page(template: str, values: Mapping[str, Any]) -> str:
     """The HTML of a template of this package. Raises MissingExtraError without the extra ``ui``."""
     require("jinja2", extra="ui", feature="A report")
@@ -87,8 +90,8 @@ def format_count(n: int) -> str:
 def format_percent(share: float) -> str:
     """A share of 0..1 as per cent, small ones told apart from none."""
     if 0 < share < 0.001:
-        return "under 0.1 %"
-    return f"{100 * share:.1f} %" if share < 0.9995 or share == 1 else "over 99.9 %"
+        return f"under 0.1{_NARROW}%"
+    return f"{100 * share:.1f}{_NARROW}%" if share < 0.9995 or share == 1 else f"over 99.9{_NARROW}%"
 
 
 def _drop_controls(value: Any) -> Any:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vestiary.catalogue import Source
 from vestiary.errors import VestiaryError
-from vestiary.images import read_picture
+from vestiary.images import FORMATS, read_picture
 
 Progress = Callable[[int, int], None]
 """Called with (pictures looked at, pictures in all)."""
@@ -38,20 +38,22 @@ class Header:
 
 def read_headers(source: Source, names: Sequence[str], progress: Progress | None = None) -> list[Header | None]:
     """The header of each picture, in order; None for one that is gone or damaged. Nothing is decoded."""
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]
     headers: list[Header | None] = []
     for name in names:
-        headers.append(_read_header(source, name))
+        headers.append(_read_header(source, name, formats))
         if progress is not None:
             progress(len(headers), len(names))
     return headers
 
 
-def _read_header(source: Source, name: str) -> Header | None:
+def _read_header(source: Source, name: str, formats: Sequence[str]) -> Header | None:
     try:
         data = source.read(name)
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             return Header(image.width, image.height, image.mode, str(image.format), len(data))
-    except (VestiaryError, OSError, ValueError, SyntaxError):
+    except Exception:  # Pillow's plug-ins raise almost anything on broken bytes
         return None
 
 
