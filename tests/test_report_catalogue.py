@@ -367,6 +367,18 @@ def test_findings_come_worst_first_with_pictures_and_remedy(page: Element, shop:
     assert report.advice[0].title == "Mend the 1 error found"
 
 
+def test_findings_of_one_kind_do_not_hide_the_others(shop: Catalogue) -> None:
+    ids = [product.id for product in shop.products]
+    findings = [
+        Finding("duplicates.near", Severity.ERROR, tuple(ids[:n]), f"{n} look alike.", "") for n in range(2, 40)
+    ]
+    findings.append(Finding("labels.rare", Severity.WARNING, (ids[0],), "One value is rare.", ""))
+    report = build_catalogue_report(shop, findings=findings)
+    told = [own.finding.message for own in report.findings]
+    assert told == ["39 look alike.", "38 look alike.", "37 look alike.", "One value is rare."]
+    assert "The 4 worst are shown, at most three of a kind" in render_catalogue_report(report)
+
+
 def test_advice_follows_from_the_numbers(report: CatalogueReport, shop: Catalogue) -> None:
     told = {step.title: step.text for step in report.advice}
     counts = shop.counts

@@ -60,7 +60,7 @@ def _mend_errors(findings: Iterable[Finding]) -> Advice | None:
         return None
     return Advice(
         f"Mend the {_number(len(errors), 'error')} found",
-        "They make figures or training wrong. Each is shown above with its pictures and its remedy.",
+        "They make figures or training wrong. The worst are shown above, each with its pictures and its remedy.",
     )
 
 
@@ -137,7 +137,8 @@ def _beware_imbalance(distributions: Sequence[Distribution]) -> Advice | None:
     return Advice(
         "Do not trust overall accuracy alone",
         f"The commonest value has a hundred times the products of the rarest, or more, in {_list(parts)}. Always "
-        "answering the commonest would look good on paper: read the figures of each value, and their plain average (macro F1).",
+        "answering the commonest would look good on paper: read the figures of each value, and their plain average "
+        "(macro F1).",
     )
 
 

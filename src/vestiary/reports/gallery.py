@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,8 @@ from vestiary.reports.figures import Distribution
 from vestiary.reports.photos import Progress, load_small, measure_colour, to_data_url
 
 MAX_COLOURS, PER_COLOUR, CHIPS = 60, 48, 10
-MAX_FINDINGS, PER_FINDING = 24, 6
+MAX_FINDINGS, PER_CHECK, PER_FINDING = 24, 3, 6
+"""The most findings shown, the most of one kind, so that all kinds are seen, and the most pictures of each."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +126,22 @@ def _make_swatch(value: str, n: int, source: Source, products: Iterable[Product]
 
 
 def show_findings(catalogue: Catalogue, source: Source, findings: Iterable[Finding]) -> tuple[ShownFinding, ...]:
-    """The worst findings, errors first and then by the number of products, with pictures of the first ones of each."""
+    """The worst findings of each kind, errors first and then by the number of products, with pictures."""
     order = list(Severity)
     ranked = sorted(findings, key=lambda finding: (order.index(finding.severity), -len(finding.products)))
+    so_far: Counter[str] = Counter()
+    shown = []
+    for finding in ranked:
+        so_far[finding.check] += 1
+        if so_far[finding.check] <= PER_CHECK:
+            shown.append(finding)
     products = {product.id: product for product in catalogue.products}
     return tuple(
         ShownFinding(
             finding,
             tuple(show_product(source, products[own]) for own in finding.products[:PER_FINDING] if own in products),
         )
-        for finding in ranked[:MAX_FINDINGS]
+        for finding in shown[:MAX_FINDINGS]
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from vestiary.charts import keep_text
 from vestiary.errors import MissingExtraError, UsageError, require
 
-
 _NARROW = "\N{NO-BREAK SPACE}"
 
 

@@ -39,7 +39,7 @@ class Header:
 def read_headers(source: Source, names: Sequence[str], progress: Progress | None = None) -> list[Header | None]:
     """The header of each picture, in order; None for one that is gone or damaged. Nothing is decoded."""
     Image.init()
-    formats = [name for name in FORMATS if name in Image.OPEN]
+    formats: list[str] = [name for name in FORMATS if name in Image.OPEN]
     headers: list[Header | None] = []
     for name in names:
         headers.append(_read_header(source, name, formats))
@@ -48,7 +48,7 @@ def read_headers(source: Source, names: Sequence[str], progress: Progress | None
     return headers
 
 
-def _read_header(source: Source, name: str, formats: Sequence[str]) -> Header | None:
+def _read_header(source: Source, name: str, formats: list[str]) -> Header | None:
     try:
         data = source.read(name)
         with Image.open(io.BytesIO(data), formats=formats) as image:
