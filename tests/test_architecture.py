@@ -22,7 +22,9 @@ FLOORS = {
     "metrics": 2,
     "calibration": 2,
     "catalogue": 2,
+    "charts": 2,
     "bundle": 3,
+    "checks": 3,
     "predictor": 4,
     "reports": 4,
     "training": 5,
@@ -43,6 +45,10 @@ HEAVY = (
     "ray",
     "numpy",
     "PIL",
+    "altair",
+    "jinja2",
+    "vl_convert",
+    "weasyprint",
 )
 WORDS_NOT_USED = {"utils", "common", "helpers", "manager", "core", "base", "engine"}
 
@@ -132,6 +138,11 @@ def test_tagging_needs_no_training_package() -> None:
     loaded = loaded_after("import vestiary.predictor")
     assert "onnxruntime" in loaded
     assert not loaded & {"torch", "onnx", "pandas", "pyarrow"}
+
+
+def test_a_report_loads_its_drawing_packages_only_when_it_draws() -> None:
+    loaded = loaded_after("import vestiary.charts, vestiary.reports.catalogue, vestiary.reports.page")
+    assert not loaded & {"altair", "jinja2", "vl_convert", "weasyprint", "pandas", "torch", "onnxruntime"}
 
 
 def test_training_loads_torch() -> None:

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from vestiary import __version__
-from vestiary.cli import evaluate, ingest, inspect, tag, train
+from vestiary.cli import evaluate, ingest, inspect, report, tag, train
 from vestiary.errors import VestiaryError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 for verb in (ingest, train, evaluate, inspect, tag):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
+app.add_typer(report.app, name="report")
 
 
 def _show_version(wanted: bool) -> None:

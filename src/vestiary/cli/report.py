@@ -1,0 +1,77 @@
+"""``vestiary report``: pages for people to read; one sub-command per kind of report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from vestiary.catalogue import Catalogue
+    from vestiary.checks import Finding
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _choose_kind() -> None:
+    """Write a report for people to read."""
+
+
+@app.command("catalogue")
+def run_catalogue(
+    catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
+    out: Path = typer.Option(help="HTML file to write."),
+    pdf: Path | None = typer.Option(None, help="Write the same as PDF to this file (extra 'pdf')."),
+    cross: list[str] = typer.Option(
+        [], metavar="A×B", help="Two attributes to cross, as A×B or A,B; repeat it for more pairs."
+    ),
+    classes: int = typer.Option(36, min=1, max=200, help="How many of the commonest values to show in pictures."),
+    seed: int = typer.Option(42, help="Which pictures are drawn at random."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace files that are there."),
+    as_json: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
+) -> None:
+    """Write what a catalogue holds and what to do next."""
+    from vestiary.catalogue import load_catalogue
+    from vestiary.cli.output import print_json, progress_bar, say
+    from vestiary.errors import UsageError
+    from vestiary.reports.catalogue import build_catalogue_report, render_catalogue_report
+    from vestiary.reports.page import check_place, load_page_setter, need_drawing, write_whole
+
+    if pdf is not None and pdf.resolve() == out.resolve():
+        raise UsageError(f"--out and --pdf both name {out}; give the PDF a name of its own.")
+    for place in (out, pdf):
+        if place is not None:
+            check_place(place, overwrite=overwrite)
+    need_drawing()
+    set_pdf = load_page_setter() if pdf is not None else None
+    loaded = load_catalogue(catalogue)
+    with progress_bar("Looking at pictures") as on_headers, progress_bar("Choosing samples") as on_photos:
+        report = build_catalogue_report(
+            loaded,
+            crosses=cross,
+            findings=_find_faults(loaded),
+            classes=classes,
+            seed=seed,
+            on_headers=on_headers,
+            on_photos=on_photos,
+        )
+    say("Drawing the charts.")
+    html = render_catalogue_report(report)
+    content = {out: html.encode()}
+    if pdf is not None and set_pdf is not None:
+        say("Setting the PDF.")
+        content[pdf] = set_pdf(html)
+    for place, data in content.items():
+        write_whole(place, data)
+    if as_json:
+        print_json([{"path": str(place), "bytes": len(data)} for place, data in content.items()])
+        return
+    for place, data in content.items():
+        typer.echo(f"Written to {place} ({len(data) / 1e6:.1f} MB).")
+
+
+def _find_faults(catalogue: Catalogue) -> list[Finding]:
+    """What the checks say about a catalogue."""
+    return []

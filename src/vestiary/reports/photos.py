@@ -1,0 +1,98 @@
+"""What a report shows of pictures: their headers, their product's colour, and small copies of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vestiary.catalogue import Source
+from vestiary.errors import VestiaryError
+from vestiary.images import FORMATS, read_picture
+
+Progress = Callable[[int, int], None]
+"""Called with (pictures looked at, pictures in all)."""
+
+THUMBNAIL = (90, 120)
+"""Largest width and height of a small copy, in pixels."""
+
+_BACKGROUND_DISTANCE = 14
+_LEAST_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the first bytes of a picture say: size in pixels as stored, Pillow's mode and format, length in bytes."""
+
+    width: int
+    height: int
+    mode: str
+    format: str
+    n_bytes: int
+
+
+def read_headers(source: Source, names: Sequence[str], progress: Progress | None = None) -> list[Header | None]:
+    """The header of each picture, in order; None for one that is gone or damaged. Nothing is decoded."""
+    Image.init()
+    formats: list[str] = [name for name in FORMATS if name in Image.OPEN]
+    headers: list[Header | None] = []
+    for name in names:
+        headers.append(_read_header(source, name, formats))
+        if progress is not None:
+            progress(len(headers), len(names))
+    return headers
+
+
+def _read_header(source: Source, name: str, formats: list[str]) -> Header | None:
+    try:
+        data = source.read(name)
+        with Image.open(io.BytesIO(data), formats=formats) as image:
+            return Header(image.width, image.height, image.mode, str(image.format), len(data))
+    except Exception:  # Pillow's plug-ins raise almost anything on broken bytes
+        return None
+
+
+def load_small(source: Source, name: str, size: tuple[int, int] = THUMBNAIL) -> Image.Image | None:
+    """The picture, upright and RGB, scaled down to fit in ``size`` (width, height); None when it cannot be read."""
+    try:
+        image = read_picture(source.read(name), size_hint=(2 * size[0], 2 * size[1])).image
+    except VestiaryError:
+        return None
+    image.thumbnail(size, Image.Resampling.LANCZOS)
+    return image
+
+
+def to_data_url(image: Image.Image) -> str:
+    """The picture as a JPEG inside a ``data:`` URL."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=82, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def measure_colour(image: Image.Image) -> tuple[float, float, float] | None:
+    """Typical red, green and blue (0..255) of the product in an RGB picture; None when nothing stands out.
+
+    The background is the median colour of the border; what lies within a small distance of it is left out, and so is
+    the outer sixth on every side, where models' arms and stands are. Of the rest the median is taken per channel: a
+    mean would be washed out by soft edges, skin and print.
+    """
+    pixels = np.asarray(image, dtype=np.int16)
+    distance = np.abs(pixels - _border_colour(pixels)).max(axis=2)
+    height, width = distance.shape
+    inner = (slice(height // 6, height - height // 6), slice(width // 6, width - width // 6))
+    product = pixels[inner][distance[inner] > _BACKGROUND_DISTANCE]
+    if len(product) < _LEAST_SHARE * distance.size:
+        return None
+    red, green, blue = (float(part) for part in np.median(product, axis=0))
+    return red, green, blue
+
+
+def _border_colour(pixels: NDArray[np.int16]) -> NDArray[np.int16]:
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    colour: NDArray[np.int16] = np.median(border, axis=0).astype(np.int16)
+    return colour
