@@ -8,7 +8,10 @@ from typing import Any
 
 
 class Severity(StrEnum):
-    """How much a finding matters: an error makes figures or training wrong, a warning costs quality, info is good to know."""
+    """How much a finding matters.
+
+    An error makes figures or training wrong, a warning costs quality, info is good to know.
+    """
 
     ERROR = "error"
     WARNING = "warning"
@@ -19,8 +22,8 @@ class Severity(StrEnum):
 class Finding:
     """One thing found in a catalogue.
 
-    ``check`` is a stable name such as "files.blank" (family and kind), ``products`` the ids it is about (all of them, most
-    telling first), ``message`` one plain sentence of what was found, ``remedy`` one of what to do about it.
+    ``check`` is a stable name such as "files.blank" (family and kind), ``products`` the ids it is about (all of them,
+    most telling first), ``message`` one plain sentence of what was found, ``remedy`` one of what to do about it.
     """
 
     check: str
