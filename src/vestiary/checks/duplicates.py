@@ -19,8 +19,8 @@ from vestiary.catalogue import Catalogue
 from vestiary.checks.files import BLANK_CONTRAST
 from vestiary.checks.finding import Finding, Severity
 from vestiary.checks.measure import HASH_BITS, PictureFacts, stack_bytes
-from vestiary.checks.wording import count, list_some, unique
-from vestiary.product import Product
+from vestiary.checks.wording import count, list_some
+from vestiary.product import Product, Split
 
 BANDS: Final = 16
 """Parts of a hash; two hashes that differ in fewer bits than there are bands agree in at least one of them."""
@@ -46,15 +46,17 @@ class ClosePairs:
 
 
 def check_duplicates(catalogue: Catalogue, facts: Sequence[PictureFacts]) -> list[Finding]:
-    """One finding for each set of products with identical, and with near-identical, pictures."""
+    """One finding for each set of products with identical, and with near-identical, pictures.
+
+    Sets whose labels disagree come first; a near-identical set that is an identical one too is told of once.
+    """
     products = {product.id: product for product in catalogue.products}
     identical = find_identical(catalogue.products)
-    near = find_near_identical(facts)
     same = {frozenset(ids) for ids in identical}
-    return [
-        *(_tell(ids, products, near=False) for ids in identical),
-        *(_tell(ids, products, near=True) for ids in near if frozenset(ids) not in same),
-    ]
+    near = [ids for ids in find_near_identical(facts) if frozenset(ids) not in same]
+    told = [(ids, False) for ids in identical] + [(ids, True) for ids in near]
+    told.sort(key=lambda entry: not _differing_labels(entry[0], products))
+    return [_tell(ids, products, near=is_near) for ids, is_near in told]
 
 
 def find_identical(products: Sequence[Product]) -> list[tuple[str, ...]]:
@@ -149,7 +151,8 @@ def _join(links: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
 
 
 def _tell(ids: tuple[str, ...], products: Mapping[str, Product], *, near: bool) -> Finding:
-    splits = unique(str(products[product].split) for product in ids)
+    found = {products[product].split for product in ids}
+    splits = [str(split) for split in Split if split in found]
     what = "near-identical" if near else "identical"
     check = "duplicates.near" if near else "duplicates.identical"
     which = f"{count(len(ids), 'product')} ({list_some(ids)}) have {what} pictures"
@@ -161,7 +164,7 @@ def _tell(ids: tuple[str, ...], products: Mapping[str, Product], *, near: bool) 
             f"{which} in {' and '.join(splits)}.",
             "Bring them into one split, or keep one of them: figures on the other split are too good.",
         )
-    differing = _differing_labels([products[product].labels for product in ids])
+    differing = _differing_labels(ids, products)
     disagree = f", labelled differently in {list_some(differing)}" if differing else ""
     return Finding(
         check,
@@ -172,9 +175,9 @@ def _tell(ids: tuple[str, ...], products: Mapping[str, Product], *, near: bool) 
     )
 
 
-def _differing_labels(labels: Sequence[Mapping[str, str]]) -> list[str]:
+def _differing_labels(ids: Sequence[str], products: Mapping[str, Product]) -> list[str]:
     values: dict[str, set[str]] = defaultdict(set)
-    for own in labels:
-        for name, value in own.items():
+    for product in ids:
+        for name, value in products[product].labels.items():
             values[name].add(value)
     return [name for name, found in values.items() if len(found) > 1]

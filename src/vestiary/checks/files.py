@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from vestiary.catalogue import Catalogue, RejectReason
 from vestiary.checks.finding import Finding, Severity
 from vestiary.checks.measure import Look, PictureFacts
 from vestiary.checks.wording import count, list_some, unique, verb
-
-Key = TypeVar("Key", bound=Hashable)
 
 # Chosen on the Fashion Product Images (60×80 px, 300×400 px, originals) and on 1,040 phone snapshots: in brackets
 # the most extreme picture there that a person would still call good.
@@ -137,7 +135,7 @@ def _check_odd_modes(entries: Sequence[PictureFacts]) -> Iterable[Finding]:
 
 
 def _check_odd_sizes(entries: Sequence[PictureFacts]) -> Iterable[Finding]:
-    usual, odd = _split_by_majority(entries, lambda entry: (entry.width, entry.height))
+    usual, odd = _split_by_majority(entries, lambda entry: f"{entry.width}×{entry.height} px")
     what = "size"
     if usual is None:
         what = "aspect (width to height)"
@@ -146,22 +144,21 @@ def _check_odd_sizes(entries: Sequence[PictureFacts]) -> Iterable[Finding]:
         others = [entry for found in odd.values() for entry in found]
         sizes = Counter(f"{entry.width}×{entry.height} px" for entry in others)
         told = list_some(f"{size} ({n:,})" for size, n in sizes.most_common())
-        own = f"{usual[0]}×{usual[1]} px" if isinstance(usual, tuple) else str(usual)
         yield Finding(
             "files.odd_size",
             Severity.INFO,
             unique(entry.product for entry in others),
             f"{count(len(others), 'picture')} {verb(len(others), 'has', 'have')} another {what} "
-            f"than the usual {own}: {told}.",
+            f"than the usual {usual}: {told}.",
             "They are scaled and padded when read; look whether they were cropped or squashed.",
         )
 
 
 def _split_by_majority(
-    entries: Sequence[PictureFacts], key: Callable[[PictureFacts], Key]
-) -> tuple[Key | None, dict[Key, list[PictureFacts]]]:
+    entries: Sequence[PictureFacts], key: Callable[[PictureFacts], str]
+) -> tuple[str | None, dict[str, list[PictureFacts]]]:
     """What at least MAJORITY of the pictures have (None without such), and the others by what they have."""
-    groups: dict[Key, list[PictureFacts]] = defaultdict(list)
+    groups: dict[str, list[PictureFacts]] = defaultdict(list)
     for entry in entries:
         groups[key(entry)].append(entry)
     usual = max(groups, key=lambda own: len(groups[own]), default=None)

@@ -16,7 +16,7 @@ from vestiary.product import Product
 MIXED: Final = frozenset({"multi", "multicolor", "multicoloured", "multicolour", "mixed", "assorted", "printed"})
 """Labels for several colours at once: no colour word in a name contradicts them."""
 MIN_AGREEMENT: Final = 0.5
-"""A colour word that agrees with the label in less than this share of its names is no colour there (cold cream, steel) …"""
+"""A word that agrees with the label in less than this share of its names means no colour there (cold cream, steel) …"""
 MIN_NAMES: Final = 10
 """… which is only judged where so many names hold it."""
 
@@ -78,9 +78,8 @@ def check_colour_words(catalogue: Catalogue) -> Iterable[Finding]:
 
 
 def _find_contradictions(products: Sequence[Product], name: str, spellings: dict[str, str]) -> list[_Contradiction]:
-    canonical = {
-        spelling.casefold(): value for spelling, value in spellings.items() if spelling.casefold() not in MIXED
-    }
+    folded = {spelling.casefold(): value for spelling, value in spellings.items()}
+    canonical = {spelling: value for spelling, value in folded.items() if spelling not in MIXED}
     if not canonical:
         return []
     longest_first = sorted(canonical, key=len, reverse=True)
@@ -121,6 +120,6 @@ def _tell_colours(name: str, contradictions: list[_Contradiction]) -> Finding:
         "labels.colour_word",
         Severity.WARNING,
         tuple(entry.product.id for entry in contradictions),
-        f"The name of {count(n, 'product')} {verb(n, 'says', 'say')} another colour than {name}: {told}.",
+        f"The {verb(n, 'name', 'names')} of {count(n, 'product')} {verb(n, 'says', 'say')} another colour than {name}: {told}.",
         f"Look at the pictures and correct {name} or the name.",
     )

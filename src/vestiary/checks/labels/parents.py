@@ -13,7 +13,7 @@ from vestiary.product import Product
 from vestiary.taxonomy import ParentRule
 
 HIERARCHY_SHARE: Final = 0.98
-"""Where the taxonomy has no parent rules: the share of products that the commonest parent of their value must explain …"""
+"""Where the taxonomy has no parent rules: the share of products that the commonest parent of their value explains …"""
 HIERARCHY_GAIN: Final = 0.1
 """… and by how much more than the commonest parent of all does, for two attributes to be child and parent."""
 
@@ -28,8 +28,8 @@ def check_parents(catalogue: Catalogue) -> Iterable[Finding]:
         yield from _check_rule(catalogue.products, rule)
     pairs = [(rule.child, rule.parent) for rule in rules] or find_hierarchy(catalogue)
     for child, parent in pairs:
-        rule = next((rule for rule in rules if (rule.child, rule.parent) == (child, parent)), None)
-        yield from _check_two_parents(catalogue.products, child, parent, rule)
+        own = next((rule for rule in rules if (rule.child, rule.parent) == (child, parent)), None)
+        yield from _check_two_parents(catalogue.products, child, parent, own)
 
 
 def find_hierarchy(catalogue: Catalogue) -> list[tuple[str, str]]:
@@ -98,5 +98,5 @@ def _check_two_parents(
             Severity.WARNING,
             tuple(product.id for product in holders),
             f"{child} {own} stands under {len(parents)} values of {parent}: {told}.",
-            f"Choose one {parent} for {own} and write it into the taxonomy's parents.",
+            f"Choose one {parent} for each such {child} and write it into the taxonomy's parents.",
         )

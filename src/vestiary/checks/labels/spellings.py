@@ -40,16 +40,11 @@ def find_alike(values: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Pairs of values that differ in case, spacing, punctuation, plural, order of words, or a letter of a long word."""
     keys = {value: spelling_key(value) for value in values}
     lengths = {value: len(key) for value, key in keys.items()}
+    words = {value: _words(value) for value in keys}
     for left, right in combinations(keys, 2):
-        if (
-            keys[left] == keys[right]
-            or _words(left) == _words(right)
-            or (
-                min(lengths[left], lengths[right]) >= MIN_EDIT_LETTERS
-                and abs(lengths[left] - lengths[right]) <= 1
-                and is_one_edit(keys[left], keys[right])
-            )
-        ):
+        long_enough = min(lengths[left], lengths[right]) >= MIN_EDIT_LETTERS
+        slip = long_enough and abs(lengths[left] - lengths[right]) <= 1 and is_one_edit(keys[left], keys[right])
+        if slip or keys[left] == keys[right] or words[left] == words[right]:
             yield left, right
 
 
@@ -62,8 +57,11 @@ def spelling_key(value: str) -> str:
 def is_one_edit(left: str, right: str) -> bool:
     """Whether one letter added, dropped, changed, or swapped with its neighbour makes one text the other.
 
-    A difference in digits is none: sizes and model numbers are meant to differ.
+    A difference in digits is none: sizes and model numbers are meant to differ. Nor is one in the first letter, where
+    people hardly ever slip: Leggings and Jeggings are two things.
     """
+    if left[:1] != right[:1]:
+        return False
     start = 0
     while start < min(len(left), len(right)) and left[start] == right[start]:
         start += 1
