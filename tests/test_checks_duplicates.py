@@ -9,10 +9,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from conftest import draw_shapes, encode_picture
 from numpy.typing import NDArray
 from PIL import Image
 
+from conftest import draw_shapes, encode_picture
 from vestiary.catalogue import Catalogue, ingest
 from vestiary.checks import Finding, Severity, measure_pictures
 from vestiary.checks.duplicates import BANDS, MAX_DISTANCE, WINDOW, check_duplicates, find_close_hashes
@@ -24,7 +24,7 @@ Make = Callable[..., Path]
 @pytest.fixture(scope="module")
 def photo(draw: ModuleType) -> Image.Image:
     picture: Image.Image = draw.draw_photo("Shirts", "Blue", seed=5).convert("RGB")
-    return picture.resize((60, 80), Image.Resampling.BICUBIC)
+    return picture.resize((150, 200), Image.Resampling.BICUBIC)
 
 
 def make_catalogue(make_source: Make, pictures: dict[str, bytes], **labels: dict[str, str]) -> Catalogue:
@@ -78,9 +78,9 @@ def test_a_picture_saved_again_is_near_identical(change: str, make_source: Make,
     again = {
         "jpeg 90": encode_picture(photo, "JPEG", quality=90),
         "jpeg 75": encode_picture(photo, "JPEG", quality=75),
-        "smaller": encode_picture(photo.resize((45, 60), Image.Resampling.BICUBIC)),
-        "larger": encode_picture(photo.resize((120, 160), Image.Resampling.BICUBIC)),
-        "squashed": encode_picture(photo.resize((80, 80), Image.Resampling.BICUBIC)),
+        "smaller": encode_picture(photo.resize((90, 120), Image.Resampling.BICUBIC)),
+        "larger": encode_picture(photo.resize((300, 400), Image.Resampling.BICUBIC)),
+        "squashed": encode_picture(photo.resize((200, 200), Image.Resampling.BICUBIC)),
     }[change]
     catalogue = make_catalogue(make_source, {"1": encode_picture(photo), "2": again} | others())
     (finding,) = find(in_splits(catalogue))
@@ -110,7 +110,7 @@ def test_the_same_shape_in_another_colour_is_another_picture(make_source: Make) 
 
 def test_a_small_difference_in_one_place_makes_another_picture(make_source: Make, photo: Image.Image) -> None:
     other = photo.copy()
-    other.paste((255, 255, 0), (26, 36, 32, 42))
+    other.paste((255, 255, 0), (65, 90, 80, 105))
     catalogue = make_catalogue(make_source, {"1": encode_picture(photo), "2": encode_picture(other)} | others())
     assert find(catalogue) == []
 

@@ -25,15 +25,16 @@ from vestiary.product import Product, Split
 BANDS: Final = 16
 """Parts of a hash; two hashes that differ in fewer bits than there are bands agree in at least one of them."""
 MAX_DISTANCE: Final = BANDS - 1
-"""Bits in which near-identical pictures may differ. JPEG at quality 75 turns up to 10 of 256 (99 % of 300 pictures)."""
+"""Bits in which near-identical pictures may differ. JPEG at quality 70 turns more in 0.3 % of real pictures."""
 WINDOW: Final = 32
 """How many neighbours in the order of a band each hash is compared with; bounds the work by BANDS × WINDOW × n."""
 NEAR_MEAN: Final = 1.5
 NEAR_PEAK: Final = 24
 """Mean and largest difference of two thumbnails, of 255, up to which pictures are near-identical.
 
-Saving again as JPEG at quality 75 gives 1.1 (99 % of 300 real pictures) and 11 (95 %). Pairs of real pictures within
-these limits were looked at: the same photo each time, some in a neighbouring shade.
+Measured by saving real pictures again as JPEG: of those of 60×80 px 97 % stay within both limits at quality 70 and 46 %
+at 50, of those of 300×400 px all do. Pairs of different products within the limits were looked at: the same photo each
+time, of some cosmetics in a neighbouring shade.
 """
 
 

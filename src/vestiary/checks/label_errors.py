@@ -3,8 +3,9 @@
 A linear probe (multinomial logistic regression) on a bundle's embeddings is fitted on four fifths of the products and
 answers the other fifth, for each fifth, products of one group always on the same side, so that no product and none
 of its twins has taught the probe its own label. Where the probe says another value with at least the confidence that it
-usually has for that value (and MIN_CONFIDENCE), confident learning takes the label for wrong: Northcutt, Jiang and Chuang (2021), "Confident
-Learning: Estimating Uncertainty in Dataset Labels", as the package cleanlab has it.
+usually has for that value, confident learning takes the label for wrong: Northcutt, Jiang and Chuang (2021), "Confident
+Learning: Estimating Uncertainty in Dataset Labels", as the package cleanlab has it. Of these, the ones are told where
+the probe is certain of the other value.
 """
 
 from __future__ import annotations
@@ -106,6 +107,10 @@ def predict_out_of_fold(
     probabilities = np.zeros((len(labels), n_values))
     for fold in np.unique(fold_of):
         inside, outside = fold_of == fold, fold_of != fold
+        learnt = np.unique(labels[outside])
+        if len(learnt) == 1:  # nothing to tell apart
+            probabilities[np.ix_(inside, learnt)] = 1.0
+            continue
         mean, spread = embeddings[outside].mean(axis=0), embeddings[outside].std(axis=0) + 1e-6
         probe = linear_model.LogisticRegression(C=1 / (PENALTY * outside.sum()), max_iter=MAX_ITERATIONS, tol=1e-3)
         with warnings.catch_warnings():

@@ -120,6 +120,7 @@ def _tell_colours(name: str, contradictions: list[_Contradiction]) -> Finding:
         "labels.colour_word",
         Severity.WARNING,
         tuple(entry.product.id for entry in contradictions),
-        f"The {verb(n, 'name', 'names')} of {count(n, 'product')} {verb(n, 'says', 'say')} another colour than {name}: {told}.",
+        f"The {verb(n, 'name', 'names')} of {count(n, 'product')} {verb(n, 'says', 'say')} another colour "
+        f"than {name}: {told}.",
         f"Look at the pictures and correct {name} or the name.",
     )

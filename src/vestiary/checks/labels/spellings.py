@@ -40,7 +40,7 @@ def find_alike(values: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Pairs of values that differ in case, spacing, punctuation, plural, order of words, or a letter of a long word."""
     keys = {value: spelling_key(value) for value in values}
     lengths = {value: len(key) for value, key in keys.items()}
-    words = {value: _words(value) for value in keys}
+    words = {value: _words(value) or [value] for value in keys}
     for left, right in combinations(keys, 2):
         long_enough = min(lengths[left], lengths[right]) >= MIN_EDIT_LETTERS
         slip = long_enough and abs(lengths[left] - lengths[right]) <= 1 and is_one_edit(keys[left], keys[right])
