@@ -2,8 +2,8 @@
 
     python benchmarks/near_duplicates.py CATALOGUE [--sizes 10000 20000 40000]
 
-Prints, for each number of pictures: seconds and comparisons of both, their ratio, and how many of the rival's pairs were
-found. The pictures are those of an ingested catalogue, so the crowding is real.
+Prints, for each number of pictures: seconds and comparisons of both, their ratio, and how many of the rival's pairs
+were found. The pictures are those of an ingested catalogue, so the crowding is real.
 """
 
 from __future__ import annotations

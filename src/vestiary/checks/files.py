@@ -196,44 +196,39 @@ def _check_extremes(entries: Sequence[PictureFacts]) -> Iterable[Finding]:
         )
 
 
-def _check_looks(seen: Sequence[tuple[PictureFacts, Look]]) -> Iterable[Finding]:
+_Seen = Sequence[tuple[PictureFacts, Look]]
+
+
+def _check_looks(seen: _Seen) -> Iterable[Finding]:
     """Blank, else dark, else blurred: one picture is told of once."""
-    blank = [pair for pair in seen if pair[1].contrast < BLANK_CONTRAST]
-    rest = [pair for pair in seen if pair[1].contrast >= BLANK_CONTRAST]
-    dark = [pair for pair in rest if pair[1].highlights < DARK_HIGHLIGHTS]
-    lit = [pair for pair in rest if pair[1].highlights >= DARK_HIGHLIGHTS]
-    blurred = [pair for pair in lit if pair[1].sharpness < BLURRED_SHARPNESS]
-    kinds: tuple[tuple[str, list[tuple[PictureFacts, Look]], Callable[[Look], float], str, str], ...] = (
-        (
-            "files.blank",
-            blank,
-            lambda look: look.contrast,
-            "of a single tone: nothing can be seen",
-            "Replace them, or remove these products.",
-        ),
-        (
-            "files.dark",
-            dark,
-            lambda look: look.highlights,
-            f"dark: 95 % of the pixels are below {DARK_HIGHLIGHTS:.0f} of 255",
-            "Take or develop these pictures again, brighter.",
-        ),
-        (
-            "files.blurred",
-            blurred,
-            lambda look: look.sharpness,
-            f"blurred: sharpness under {BLURRED_SHARPNESS}",
-            "Look at them, and take those out of focus again.",
-        ),
+    visible = [pair for pair in seen if pair[1].contrast >= BLANK_CONTRAST]
+    lit = [pair for pair in visible if pair[1].highlights >= DARK_HIGHLIGHTS]
+    yield from _tell_worst(
+        "files.blank",
+        [pair for pair in seen if pair[1].contrast < BLANK_CONTRAST],
+        lambda look: look.contrast,
+        "of a single tone: nothing can be seen",
+        "Replace them, or remove these products.",
     )
-    for check, pairs, measure, what, remedy in kinds:
-        if pairs:
-            worst = sorted(pairs, key=lambda pair: measure(pair[1]))
-            names = list_some(entry.image for entry, _ in worst)
-            yield Finding(
-                check,
-                Severity.WARNING,
-                unique(entry.product for entry, _ in worst),
-                f"{count(len(pairs), 'picture')} {verb(len(pairs), 'is', 'are')} {what} ({names}).",
-                remedy,
-            )
+    yield from _tell_worst(
+        "files.dark",
+        [pair for pair in visible if pair[1].highlights < DARK_HIGHLIGHTS],
+        lambda look: look.highlights,
+        f"dark: 95 % of the pixels are below {DARK_HIGHLIGHTS:.0f} of 255",
+        "Take or develop these pictures again, brighter.",
+    )
+    yield from _tell_worst(
+        "files.blurred",
+        [pair for pair in lit if pair[1].sharpness < BLURRED_SHARPNESS],
+        lambda look: look.sharpness,
+        f"blurred: sharpness under {BLURRED_SHARPNESS}",
+        "Look at them, and take those out of focus again.",
+    )
+
+
+def _tell_worst(check: str, seen: _Seen, measure: Callable[[Look], float], what: str, remedy: str) -> Iterable[Finding]:
+    if seen:
+        worst = [entry for entry, _ in sorted(seen, key=lambda pair: measure(pair[1]))]
+        n, names = len(worst), list_some(entry.image for entry in worst)
+        message = f"{count(n, 'picture')} {verb(n, 'is', 'are')} {what} ({names})."
+        yield Finding(check, Severity.WARNING, unique(entry.product for entry in worst), message, remedy)
