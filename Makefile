@@ -40,7 +40,8 @@ train-default: .venv/dev
 	@touch $@
 
 .venv/dev: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pdf,train,ui]' hypothesis mypy pypdf pytest ruff
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-e '.[checks,pdf,train,ui]' hypothesis mypy pypdf pytest ruff
 	@touch $@ .venv/base
 
 clean:

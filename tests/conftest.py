@@ -231,6 +231,24 @@ def paint_picture(colour: tuple[int, int, int]) -> bytes:
     return buffer.getvalue()
 
 
+def draw_shapes(seed: int, *, size: tuple[int, int] = (60, 80)) -> Image.Image:
+    """A sharp picture of its own: coloured blocks on white, as a product stands on its background."""
+    rng = np.random.default_rng(seed)
+    pixels = np.full((size[1], size[0], 3), 255, dtype=np.uint8)
+    top, left = size[1] // 8, size[0] // 8
+    blocks = rng.integers(0, 220, (5, 5, 3), dtype=np.uint8)
+    inner = np.kron(blocks, np.ones((size[1] * 3 // 20, size[0] * 3 // 20, 1), dtype=np.uint8))
+    pixels[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return Image.fromarray(pixels)
+
+
+def encode_picture(image: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
+    """The bytes of a picture file."""
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
 @pytest.fixture
 def make_source(tmp_path: Path) -> Callable[..., Path]:
     """``make_source(rows, …)`` writes a source in Kaggle's layout into the test's own folder and returns its path.

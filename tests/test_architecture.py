@@ -39,6 +39,8 @@ HEAVY = (
     "onnx",
     "onnxruntime",
     "pandas",
+    "sklearn",
+    "cleanlab",
     "pyarrow",
     "fastapi",
     "streamlit",

@@ -20,6 +20,7 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
+from conftest import draw_shapes, encode_picture
 from vestiary.cli.main import main
 
 
@@ -260,6 +261,8 @@ def test_a_narrow_terminal_gets_a_long_table(
         (["tag", "x.jpg", "--bundle", "nowhere"], "There is no bundle at nowhere"),
         (["evaluate", "nowhere"], "nowhere holds no catalogue"),
         (["evaluate", "nowhere", "--split", "dev"], "--split dev is not known"),
+        (["check", "nowhere"], "nowhere holds no catalogue"),
+        (["check", "nowhere", "--bundle", "b"], "--bundle is only used with --labels"),
         (["ingest", "nowhere", "--out", "out"], "nowhere does not exist; check the path."),
         (["ingest", __file__, "--out", "out"], "is neither a folder nor a zip archive"),
         (["train", "nowhere", "--out", "out"], "nowhere holds no catalogue"),
@@ -360,6 +363,96 @@ def test_a_given_taxonomy_rejects_other_values(
     labels = [json.loads(line)["labels"] for line in (tmp_path / "out" / "products.jsonl").read_text().splitlines()]
     assert {label["gender"] for label in labels} <= {"Men", "Ladies", "Unisex"}
     assert {name for label in labels for name in label} == {"gender"}
+
+
+@pytest.fixture
+def checked(make_source: Callable[..., Path], vestiary: Callable[..., Done], tmp_path: Path) -> Path:
+    """A catalogue of 20 products with sharp pictures and one wrong word."""
+    rows = [{"id": number, "season": ("Summer", "Winter")[number % 2]} for number in range(1, 21)]
+    rows[0]["productDisplayName"] = "Red Shirt"
+    rows[1]["baseColour"] = "Red"
+    pictures = {str(number): encode_picture(draw_shapes(number)) for number in range(1, 21)}
+    source = make_source(rows, pictures=pictures)
+    assert vestiary("ingest", source, "--out", tmp_path / "catalogue").code == 0
+    return tmp_path / "catalogue"
+
+
+def test_check_tells_what_it_found_and_leaves_with_0_without_errors(
+    vestiary: Callable[..., Done], checked: Path
+) -> None:
+    done = vestiary("check", checked)
+    assert (done.code, done.err) == (0, "")
+    assert "Warnings: " in done.out
+    assert "labels.colour_word  (1 product)" in done.out
+    assert "Red in the name, Blue as label (1)" in done.out
+    assert "products: 1\n" in done.out
+    assert "→ Look at the pictures and correct baseColour or the name." in done.out
+    assert "Errors" not in done.out
+    told = json.loads(vestiary("check", checked, "--json").out)
+    assert set(told) == {"counts", "findings"}
+    assert told["counts"]["error"] == 0
+    assert sum(told["counts"].values()) == len(told["findings"])
+    (finding,) = [finding for finding in told["findings"] if finding["check"] == "labels.colour_word"]
+    assert set(finding) == {"check", "severity", "products", "message", "remedy"}
+    assert (finding["severity"], finding["products"]) == ("warning", ["1"])
+
+
+def test_check_leaves_with_1_for_findings_at_error_level(vestiary: Callable[..., Done], checked: Path) -> None:
+    (checked.parent / "source" / "images" / "3.jpg").unlink()
+    done = vestiary("check", checked)
+    assert (done.code, done.err) == (1, "")
+    assert done.out.startswith("Errors: 1 finding\n\n  files.missing  (1 product)\n")
+    done = vestiary("check", checked, "--json")
+    assert done.code == 1
+    assert json.loads(done.out)["findings"][0]["severity"] == "error"
+
+
+def test_check_takes_the_count_from_which_a_value_is_rare(vestiary: Callable[..., Done], checked: Path) -> None:
+    def rare(*options: object) -> list[str]:
+        findings = json.loads(vestiary("check", checked, "--json", *options).out)["findings"]
+        return [finding["message"].split(" fewer")[0] for finding in findings if finding["check"] == "labels.rare"]
+
+    assert rare() == ["1 of 2 values of baseColour has"]
+    assert rare("--min-count", 1) == []
+    assert len(rare("--min-count", 11)) == 2
+
+
+def test_check_names_a_few_findings_of_a_kind_and_json_all(
+    vestiary: Callable[..., Done], checked: Path, make_source: Callable[..., Path], tmp_path: Path
+) -> None:
+    pictures = {str(number): encode_picture(draw_shapes(number // 2)) for number in range(20, 40)}
+    source = make_source([{"id": number} for number in range(20, 40)], pictures=pictures, name="pairs")
+    vestiary("ingest", source, "--out", tmp_path / "pairs-catalogue")
+    told = vestiary("check", tmp_path / "pairs-catalogue").out
+    assert "duplicates.identical  (10 findings, 20 products)" in told
+    assert "… and 5 more of this kind" in told
+    findings = json.loads(vestiary("check", tmp_path / "pairs-catalogue", "--json").out)["findings"]
+    assert sum(finding["check"] == "duplicates.identical" for finding in findings) == 10
+
+
+def test_check_finds_wrong_labels_with_a_bundle(
+    vestiary: Callable[..., Done],
+    make_source: Callable[..., Path],
+    make_bundle: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("cleanlab", reason="the extra 'checks' is not installed")
+    pytest.importorskip("onnx", reason="the extra 'train' is not installed")
+    hues = {"Red": (220, 30, 30), "Green": (30, 200, 40), "Blue": (20, 40, 210)}
+    rows, pictures = [], {}
+    for number in range(90):
+        name = list(hues)[number % 3]
+        shade = tuple(level + number // 3 for level in hues[name])
+        rows.append({"id": number, "baseColour": name if number != 4 else "Blue"})
+        pictures[str(number)] = shade
+    vestiary("ingest", make_source(rows, pictures=pictures), "--out", tmp_path / "catalogue")
+    arguments = ("check", tmp_path / "catalogue", "--labels", "--bundle", make_bundle(), "--json")
+    done = vestiary(*arguments)
+    assert done.err == ""
+    told = [finding for finding in json.loads(done.out)["findings"] if "likely" in finding["check"]]
+    assert [finding["products"] for finding in told] == [["4"], ["4"]]
+    assert "4 (images/4.jpg) has baseColour Blue" in told[1]["message"]
+    assert "looks like Green" in told[1]["message"]
 
 
 def test_inspect_tells_what_a_bundle_is(vestiary: Callable[..., Done], trained_bundle: Path) -> None:

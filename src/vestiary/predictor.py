@@ -95,13 +95,16 @@ class Predictor:
         outputs = self._session.run(names, {"images": pixels}, self._run_options)
         return dict(zip(names, outputs, strict=True))
 
+    def embeddings(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embeddings ``float32 [n, channels]`` of preprocessed ``uint8 [n, height, width, 3]`` pictures."""
+        embeddings: NDArray[np.float32] = self._session.run(["embedding"], {"images": pixels}, self._run_options)[0]
+        return embeddings
+
     def embed(self, images: Iterable[ImageInput]) -> NDArray[np.float32]:
         """Embeddings ``float32 [n, channels]``, one per picture. Raises a VestiaryError for the first unusable one."""
         images = _list_pictures(images)
         size = (len(images), self.bundle.preprocess.height, self.bundle.preprocess.width, 3)
-        pixels = np.array([self._preprocess(image)[0] for image in images], dtype=np.uint8).reshape(size)
-        embeddings: NDArray[np.float32] = self._session.run(["embedding"], {"images": pixels}, self._run_options)[0]
-        return embeddings
+        return self.embeddings(np.array([self._preprocess(image)[0] for image in images], dtype=np.uint8).reshape(size))
 
     def predict(
         self, images: Iterable[ImageInput], *, ids: Sequence[str] | None = None, top_k: int = 3
@@ -308,13 +311,38 @@ def collect_logits(
 
     Raises CatalogueError when a picture cannot be read any more.
     """
-    parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in predictor.bundle.taxonomy.names}
+    return _collect(predictor, catalogue, products, predictor.logits, progress)
+
+
+def collect_embeddings(
+    predictor: Predictor, catalogue: Catalogue, products: Sequence[Product], *, progress: Progress | None = None
+) -> NDArray[np.float32]:
+    """Embeddings ``float32 [n, channels]``, one row per product: the mean over its views.
+
+    Raises CatalogueError when a picture cannot be read any more.
+    """
+
+    def embed(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        return {"embedding": predictor.embeddings(pixels)}
+
+    return _collect(predictor, catalogue, products, embed, progress)["embedding"]
+
+
+def _collect(
+    predictor: Predictor,
+    catalogue: Catalogue,
+    products: Sequence[Product],
+    answer: Callable[[NDArray[np.uint8]], dict[str, NDArray[np.float32]]],
+    progress: Progress | None,
+) -> dict[str, NDArray[np.float32]]:
+    """What ``answer`` says of the pictures of each product, by name: the mean over its views."""
+    parts: dict[str, list[NDArray[np.float32]]] = {}
     done = 0
     for pixels, counts in _batches(predictor, catalogue, products):
         starts = np.cumsum([0, *counts[:-1]])
-        for name, logits in predictor.logits(pixels).items():
-            summed = np.add.reduceat(logits, starts, axis=0)
-            parts[name].append((summed / np.array(counts)[:, None]).astype(np.float32))
+        for name, rows in answer(pixels).items():
+            summed = np.add.reduceat(rows, starts, axis=0)
+            parts.setdefault(name, []).append((summed / np.array(counts)[:, None]).astype(np.float32))
         done += len(counts)
         if progress is not None:
             progress(done, len(products))
