@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
-
-if TYPE_CHECKING:
-    from vestiary.catalogue import Catalogue
-    from vestiary.checks import Finding
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -34,6 +29,7 @@ def run_catalogue(
 ) -> None:
     """Write what a catalogue holds and what to do next."""
     from vestiary.catalogue import load_catalogue
+    from vestiary.checks import run_checks
     from vestiary.cli.output import print_json, progress_bar, say
     from vestiary.errors import UsageError
     from vestiary.reports.catalogue import build_catalogue_report, render_catalogue_report
@@ -47,11 +43,13 @@ def run_catalogue(
     need_drawing()
     set_pdf = load_page_setter() if pdf is not None else None
     loaded = load_catalogue(catalogue)
+    with progress_bar("Checking pictures") as on_check:
+        findings = run_checks(loaded, progress=on_check)
     with progress_bar("Looking at pictures") as on_headers, progress_bar("Choosing samples") as on_photos:
         report = build_catalogue_report(
             loaded,
             crosses=cross,
-            findings=_find_faults(loaded),
+            findings=findings,
             classes=classes,
             seed=seed,
             on_headers=on_headers,
@@ -70,8 +68,3 @@ def run_catalogue(
         return
     for place, data in content.items():
         typer.echo(f"Written to {place} ({len(data) / 1e6:.1f} MB).")
-
-
-def _find_faults(catalogue: Catalogue) -> list[Finding]:
-    """What the checks say about a catalogue."""
-    return []
