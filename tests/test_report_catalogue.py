@@ -431,6 +431,17 @@ def test_everything_that_is_seen_is_also_told(page: Element) -> None:
         assert any(cell.get("scope") == "row" for cell in table.iter("th"))
 
 
+def test_one_is_singular_and_sentences_have_a_space_between(page: Element, make_source: Callable[..., Path]) -> None:
+    small = ingest(make_source([{"id": "1", "season": ""}, {"id": "2", "usage": "NA"}, {"id": "3", "gender": "Boys"}]))
+    for own in (page, parse(render_catalogue_report(build_catalogue_report(small)))):
+        told = [text_of(element) for tag in ("p", "figcaption") for element in own.iter(tag)]
+        assert not [
+            text for text in told if re.search(r"\b1 (products|values|pictures|pairs)\b|[a-z][.][0-9A-Z]", text)
+        ]
+    caption = next(text for text in told if "no label" in text)
+    assert caption.endswith("1 product has no label.")
+
+
 def test_headings_stand_in_order(page: Element) -> None:
     ranks = [int(element.tag[1]) for element in page.iter() if re.fullmatch("h[1-6]", element.tag)]
     assert ranks[0] == 1

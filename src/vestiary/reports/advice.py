@@ -9,6 +9,7 @@ from vestiary.catalogue import Catalogue
 from vestiary.checks import Finding, Severity
 from vestiary.product import Split
 from vestiary.reports.figures import RARE, Distribution, PictureSummary
+from vestiary.reports.page import format_number
 
 STEEP = 100
 """From this many products of the commonest value for one of the rarest on, overall accuracy says little."""
@@ -59,7 +60,7 @@ def _mend_errors(findings: Iterable[Finding]) -> Advice | None:
     if not errors:
         return None
     return Advice(
-        f"Mend the {_number(len(errors), 'error')} found",
+        f"Mend the {format_number(len(errors), 'error')} found",
         "They make figures or training wrong. The worst are shown above, each with its pictures and its remedy.",
     )
 
@@ -70,7 +71,7 @@ def _mend_rejects(catalogue: Catalogue) -> Advice | None:
     if not rejected and not loose:
         return None
     parts = [f"{n:,} for “{reason}”" for reason, n in counts["rejected_by_reason"].items()]
-    parts += [f"{_number(loose, 'picture')} without a row"] if loose else []
+    parts += [f"{format_number(loose, 'picture')} without a row"] if loose else []
     return Advice(
         "Mend what was left out",
         f"Left out: {_list(parts)}. rejects.csv in the catalogue's folder names every line with its reason; "
@@ -83,8 +84,8 @@ def _mend_pictures(pictures: PictureSummary) -> Advice | None:
         return None
     return Advice(
         "Put back the pictures that are gone",
-        f"{_number(len(pictures.unreadable), 'picture')} could be read when the catalogue was made and cannot be now, "
-        f"such as {pictures.unreadable[0]}. Put the pictures back or ingest the source again.",
+        f"{format_number(len(pictures.unreadable), 'picture')} could be read when the catalogue was made and cannot be "
+        f"now, such as {pictures.unreadable[0]}. Put the pictures back or ingest the source again.",
     )
 
 
@@ -106,7 +107,7 @@ def _move_unusual(unusual: Sequence[tuple[tuple[str, ...], int]]) -> Advice | No
     n = sum(count for _, count in unusual)
     parts = [f"{count:,} × {' › '.join(path)}" for path, count in unusual[:3]]
     return Advice(
-        f"Look at {_number(n, 'product')} in an unusual place",
+        f"Look at {format_number(n, 'product')} in an unusual place",
         f"Nearly all products of the same kind stand elsewhere in the tree. Most often: {_list(parts)}. "
         "They are marked in the tree above.",
     )
@@ -120,8 +121,8 @@ def _join_rare(distributions: Sequence[Distribution]) -> Advice | None:
     for own in rare:
         names = _list([value for value, _ in own.rare[:3]]) if len(own.rare) <= 3 else ""
         n = sum(count for _, count in own.rare)
-        values = _number(len(own.rare), "value")
-        parts.append(f"{own.title} has {values} ({names or 'see the bars'}; {_number(n, 'product')} in all)")
+        values = format_number(len(own.rare), "value")
+        parts.append(f"{own.title} has {values} ({names or 'see the bars'}; {format_number(n, 'product')} in all)")
     return Advice(
         f"Decide about values with fewer than {RARE} products",
         f"{'; '.join(parts)}. Nothing reliable can be learnt or measured from so few: join each with a near "
@@ -146,7 +147,7 @@ def _beware_gaps(distributions: Sequence[Distribution]) -> Advice | None:
     parts = []
     for own in distributions:
         known = [(own.absent[Split.TRAIN], "none to learn from"), (own.absent[Split.TEST], "none to test")]
-        gaps = [f"{_number(n, 'value')} with {words}" for n, words in known if n]
+        gaps = [f"{format_number(n, 'value')} with {words}" for n, words in known if n]
         parts += [f"{own.title} has {_list(gaps)}"] if gaps else []
     if not parts:
         return None
@@ -165,10 +166,6 @@ def _want_larger(pictures: PictureSummary) -> Advice | None:
         f"Half of the pictures have {width} × {height} pixels or fewer. That shows shape and colour; fine patterns, "
         "collars and small print need about twice as much.",
     )
-
-
-def _number(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _list(parts: Sequence[str]) -> str:

@@ -31,6 +31,7 @@ def render_page(template: str, values: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["count"] = format_count
+    environment.filters["number"] = format_number
     environment.filters["percent"] = format_percent
     return environment.get_template(template).render(**values)
 
@@ -84,6 +85,11 @@ def write_whole(path: Path, content: bytes) -> None:
 def format_count(n: int) -> str:
     """A whole number with its thousands set apart by commas."""
     return f"{n:,}"
+
+
+def format_number(n: int, noun: str) -> str:
+    """A whole number and what it counts, in the singular for one."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def format_percent(share: float) -> str:
