@@ -115,6 +115,21 @@ def test_a_small_difference_in_one_place_makes_another_picture(make_source: Make
     assert find(catalogue) == []
 
 
+def test_a_spot_of_another_colour_but_equal_brightness_makes_another_picture(
+    make_source: Make, photo: Image.Image
+) -> None:
+    red, green = photo.copy(), photo.copy()
+    red.paste((200, 40, 60), (65, 90, 77, 102))
+    green.paste((40, 122, 56), (65, 90, 77, 102))
+    catalogue = make_catalogue(make_source, {"1": encode_picture(red), "2": encode_picture(green)} | others())
+    assert find(catalogue) == []
+
+
+def test_a_picture_that_is_a_little_darker_all_over_is_another(make_source: Make, photo: Image.Image) -> None:
+    pictures = {"1": encode_picture(photo), "2": encode_picture(photo.point(lambda level: max(0, level - 12)))}
+    assert find(make_catalogue(make_source, pictures | others())) == []
+
+
 def test_blank_pictures_are_not_near_identical(make_source: Make) -> None:
     pictures = {str(number): encode_picture(Image.new("RGB", (60, 80), (250 + number,) * 3)) for number in range(1, 5)}
     assert find(make_catalogue(make_source, pictures | others())) == []

@@ -165,6 +165,10 @@ def test_tiny_and_huge_pictures_are_told_the_worst_first(make_source: Make, monk
     assert findings_of(catalogue, "files.huge") == []
     monkeypatch.setattr("vestiary.checks.files.HUGE_PIXELS", 60 * 80 - 1)
     assert set(only(catalogue, "files.huge").products) == set(pictures) - {"3", "4", "5"}
+    monkeypatch.undo()
+    largest = max(pictures, key=lambda number: len(pictures[number]))
+    monkeypatch.setattr("vestiary.checks.files.HUGE_BYTES", len(pictures[largest]) - 1)
+    assert largest in only(catalogue, "files.huge").products
 
 
 def test_only_pictures_of_one_tone_are_blank(make_source: Make) -> None:

@@ -199,7 +199,7 @@ def test_a_blank_name_and_a_missing_label_are_no_disagreement() -> None:
 def colour_findings(*rows: tuple[str, str], **options: Mapping[str, str]) -> list[Finding]:
     catalogue = make_catalogue(
         [(name, {"colour": colour}) for name, colour in rows],
-        values={"colour": ("Blue", "Navy Blue", "Red", "Tan", "Multi")},
+        values={"colour": ("Blue", "Navy Blue", "Red", "Tan", "Multi", "Grey", "Grey Melange")},
         **options,  # type: ignore[arg-type]
     )
     return findings_of(catalogue, "labels.colour_word")
@@ -207,7 +207,13 @@ def colour_findings(*rows: tuple[str, str], **options: Mapping[str, str]) -> lis
 
 @pytest.mark.parametrize(
     ("name", "label"),
-    [("Navy Blue Shirt", "Blue"), ("Tan belt", "Red"), ("Shirt, RED", "Blue"), ("Red and Tan Shirt", "Blue")],
+    [
+        ("Navy Blue Shirt", "Blue"),
+        ("Grey Melange Shirt", "Grey"),
+        ("Tan belt", "Red"),
+        ("Shirt, RED", "Blue"),
+        ("Red and Tan Shirt", "Blue"),
+    ],
 )
 def test_a_colour_in_the_name_against_the_label_is_told(name: str, label: str) -> None:
     (finding,) = colour_findings((name, label), ("Plain Shirt", "Red"))

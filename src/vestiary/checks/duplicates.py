@@ -89,7 +89,7 @@ def find_near_identical(facts: Sequence[PictureFacts]) -> list[tuple[str, ...]]:
     pairs = close[_is_same_picture(thumbnails, close)]
     links = [(ids[0], other) for ids in holders for other in ids[1:]]
     links += [(holders[left][0], holders[right][0]) for left, right in pairs.tolist()]
-    return _join((left, right) for left, right in links if left != right)
+    return _join(links)
 
 
 def find_close_hashes(

@@ -165,7 +165,7 @@ def hash_picture(grey: Image.Image) -> bytes:
     image hash functions", with four times its bits.
     """
     small = np.asarray(grey.resize((_HASH_SIDE, _HASH_SIDE), Image.Resampling.BICUBIC), dtype=np.float64)
-    waves = (_COSINES @ small @ _COSINES.T).ravel()
+    waves = (_COSINES @ small @ _COSINES.T).ravel().round(3)  # so that rounding errors turn no bits
     return np.packbits(waves > np.median(waves)).tobytes()
 
 
