@@ -31,7 +31,7 @@ Points = NDArray[np.float64]
 COLOURS: dict[str, Rgb] = {
     "Black": (36, 36, 40),
     "White": (246, 246, 247),
-    "Navy Blue": (36, 44, 84),
+    "Navy Blue": (38, 44, 70),
     "Blue": (62, 118, 190),
     "Red": (194, 34, 46),
     "Green": (58, 132, 72),
@@ -375,49 +375,59 @@ def checks(pen: Pen, colour: Rgb) -> list[Mark]:
 
 
 def shirt(pen: Pen, colour: Rgb) -> None:
-    """A long-sleeved buttoned shirt with a collar, worn with trousers."""
-    skin, marks, seam = pen.rng.choice(SKINS), checks(pen, colour), mix(colour, INK, 0.35)
-    slacks(pen, 54, pen.rng.choice((INK, (50, 50, 56), DENIM, (190, 164, 124))))
+    """A long-sleeved buttoned shirt with a collar, worn over trousers or tucked into them."""
+    skin, marks, seam, tucked = pen.rng.choice(SKINS), checks(pen, colour), mix(colour, INK, 0.4), pen.chance(0.4)
+    slacks(pen, 54, pen.rng.choice((INK, (50, 50, 56), DENIM, (44, 52, 74))))
     arms(pen, skin, sleeved=True)
     head(pen, skin, long_hair=False)
-    both(pen, path("21,18.2 16.2,20~ 13.2,26~ 10.4,42~ 9.8,55 14.6,56 16,44~ 19.4,29"), colour, fold=0.3, marks=marks)
-    both(pen, path("9.4,52.6 9.2,56 14.6,57 14.9,53.6"), mix(colour, INK, 0.1))
-    body = "30,23 26.4,17 20,18.2~ 16.6,21~ 18,33 18.8,44~ 18,57 23,60.5~ 30,59~"
-    pen.shape(path(body, mirror=True), colour, fold=0.3, edge=0.4, marks=marks)
-    line(pen, "30,23 30,59", seam, 0.5, share=0.7)
-    line(pen, "28.6,24 28.6,59.4", seam, 0.3, share=0.4)
-    for y in range(26, 58, 6):
-        pen.shape(oval(29.4, y, 0.5, 0.5), contrast(colour), edge=0.0)
+    sleeve = "21,18.6 16.2,20.4~ 13.4,26~ 11.4,40~ 10.2,54 14.4,55.4 16.4,43~ 19.4,29"
+    both(pen, path(sleeve), mix(colour, INK, 0.06), fold=0.3, marks=marks)
+    both(pen, path("9.8,52 9.4,55.6 14.4,56.8 14.9,53.2"), mix(colour, INK, 0.12))
+    pen.shape(path("30,15 26.4,15.4 25.8,19 30,24", mirror=True), mix(colour, INK, 0.35))
+    pen.shape(path("30,16 27.2,16.4 27.6,21 30,26", mirror=True), mix(skin, INK, 0.12))
+    end = "19.4,59 30,60" if tucked else "18.4,60 23,64.6~ 30,63~"
+    body = f"30,26.6 27,17 20,18.6~ 17,21.4~ 18.6,33 19.6,44~ {end}"
+    pen.shape(path(body, mirror=True), colour, fold=0.34, edge=0.5, marks=marks)
+    low = 59 if tucked else 62.6
+    line(pen, f"31.3,26 31.3,{low}", seam, 0.5, share=0.7)
+    line(pen, f"28.7,25.4 28.7,{low}", seam, 0.35, share=0.5)
+    for y in range(28, 59, 6):
+        pen.shape(oval(30, y, 0.5, 0.5), mix(contrast(colour), colour, 0.3), edge=0.0)
     if pen.chance(0.6):
-        line(pen, "33.5,30 38,30 38,35 35.7,36.4 33.5,35 33.5,30", seam, 0.35, share=0.7)
-    both(pen, path("26.6,15 24.8,17.4~ 26.2,23.4 30,22.6 27.4,18~"), mix(colour, WHITE, 0.12))
-    line(pen, "24.8,17.6 26.2,23.4 30,22.6", seam, 0.35, share=0.7, mirror=True)
+        line(pen, "33.8,31 38,31 38,36 35.9,37.4 33.8,36 33.8,31", seam, 0.4, share=0.7)
+    line(pen, "17.6,23~ 19.4,30~ 20.2,44", INK, 0.6, share=0.3, mirror=True)
+    for far, y in ((26, 47), (24.6, 52), (26, 56)):
+        line(pen, f"20,{y} {far},{y + 1.6}", INK, 0.7, share=0.12, mirror=True)
+    both(pen, path("26.4,14.6 24.4,17.6~ 25.4,24.4 30,26.8 27.2,18.4~"), mix(colour, WHITE, 0.14))
+    line(pen, "24.4,17.8 25.4,24.4 30,26.8 27.2,18.6~ 26.4,14.6", seam, 0.45, share=0.8, mirror=True)
+    if tucked:
+        line(pen, "19.2,60.4 30,61.4~ 40.8,60.4", (40, 30, 26), 2.0)
+        pen.shape(box(28.6, 60, 31.4, 62.6, 0.4), STEEL)
 
 
 def kurta(pen: Pen, colour: Rgb) -> None:
-    """A long tunic with a worked neck and slits at the sides, worn over dark leggings."""
+    """A long tunic with a worked neck, a placket and slits at the sides, worn over leggings."""
     skin, thread = pen.rng.choice(SKINS), pen.rng.choice((GOLD, contrast(colour), (150, 40, 60)))
-    slacks_colour = pen.rng.choice((INK, (60, 40, 50), (44, 46, 60)))
-    pen.shape(path("30,66 22.4,66 23,86 29.4,86 30,78", mirror=True), slacks_colour)
-    arms(pen, skin, inward=1.0)
+    both(pen, path("21.6,66 22.4,86 29,86 29.6,66"), pen.rng.choice((INK, (60, 40, 50), (44, 46, 60))))
+    arms(pen, skin, inward=2.4)
     head(pen, skin, long_hair=True)
-    marks = [Mark(path(f"0,{y} 60,{y}", closed=False), thread, w) for y, w in ((67.5, 1.6), (65, 0.6))]
+    marks = [Mark(path(f"0,{y} 60,{y}", closed=False), thread, w) for y, w in ((72.4, 2.4), (69.4, 0.6))]
     if pen.chance(0.5):
-        dots = [(x + (row % 2) * 2.5, 26 + row * 4.4) for row in range(9) for x in range(15, 48, 5)]
-        marks += [Mark(oval(x, y, 0.8, 1.0), mix(colour, thread, 0.6)) for x, y in dots]
-    end = pen.rng.choice((34.0, 44.0))
-    both(
-        pen,
-        path(f"20.6,17.6 16.4,19.6~ 14.2,25~ {15.6 - end / 9},{end} 17.6,{end + 1} 20,31"),
-        colour,
-        fold=0.25,
-        marks=marks,
-    )
-    line(pen, f"{15.8 - end / 9},{end - 0.6} 17.5,{end + 0.4}", thread, 1.0, mirror=True)
-    body = "30,24~ 27,21 25.6,16.6 20,18~ 18,22~ 20,32 20.6,40~ 18.6,54 16.8,69 23,70.4~ 30,70.6~"
-    pen.shape(path(body, mirror=True), colour, fold=0.32, edge=0.45, marks=marks)
-    line(pen, "25.6,16.8 27,21 30,24~", thread, 1.2, mirror=True)
-    line(pen, "30,24 30,34", thread, 1.8, share=0.9)
+        dots = [(x + (row % 2) * 1.7, 22 + row * 3.2) for row in range(15) for x in np.arange(14, 48, 3.4)]
+        marks += [Mark(oval(x, y, 0.6, 0.8), mix(colour, thread, 0.6)) for x, y in dots]
+    end = pen.rng.choice((32.0, 43.0))
+    cuff = 19.4 - end / 9
+    sleeve = f"21.6,18 17.8,20~ 16.4,25~ {cuff - 2.2},{end} {cuff + 2.6},{end + 1} 21,31"
+    both(pen, path(sleeve), colour, fold=0.25, marks=marks[2:])
+    line(pen, f"{cuff - 2},{end - 0.6} {cuff + 2.6},{end + 0.4}", thread, 1.2, mirror=True)
+    body = "30,26 26.4,21.6 25.8,17 21,18.4~ 19.4,22~ 20.8,32 21.2,39~ 19.6,54 18,73.6 24,74.6~ 30,74.8~"
+    pen.shape(path(body, mirror=True), colour, fold=0.34, edge=0.5, marks=marks)
+    both(pen, path("19.9,57 19.1,64 18.6,73.8 20.2,73.8"), WHITE)
+    pen.shape(path("30,26 26.4,21.6 25,17.4 22.6,19~ 24,26~ 27,31 27.6,36 30,37", mirror=True), mix(colour, thread, 0.55))
+    line(pen, "25.8,17 26.4,21.6 30,26", thread, 0.9, mirror=True)
+    line(pen, "30,26 30,37", INK, 0.5, share=0.6)
+    for x, y in ((25.4, 71), (28, 70)):
+        line(pen, f"{x},44 {x - 1},{y}", INK, 0.7, share=0.14, mirror=True)
 
 
 def dress(pen: Pen, colour: Rgb) -> None:
@@ -476,18 +486,19 @@ def sweatshirt(pen: Pen, colour: Rgb) -> None:
 def waist_up(pen: Pen) -> None:
     """Draw the cropped upper body above trousers: a shirt's lower end and two forearms."""
     skin = pen.rng.choice(SKINS)
-    both(pen, path("12.6,-4 13,6~ 14.6,14 14.4,20~ 16,22.4~ 18,18~ 17.2,6~ 17.6,-4"), skin)
-    cloth = pen.rng.choice(((236, 236, 238), (60, 62, 70), (150, 60, 60)))
-    pen.shape(path("30,-4 18,-4 20,10 30,11", mirror=True), cloth, fold=0.3)
+    both(pen, path("14.6,-4 14.4,6~ 15,14 15.6,20~ 17.4,23.4~ 19.4,19~ 18.4,8~ 18.6,-4"), skin)
+    cloth = pen.rng.choice(((220, 222, 226), (60, 62, 70), (150, 60, 60)))
+    pen.shape(path("30,-4 19,-4 20.4,10 30,11.4", mirror=True), cloth, fold=0.3)
 
 
 def trouser_legs(pen: Pen, colour: Rgb, ends: float) -> None:
-    """Draw the two legs and the hips of long trousers from y = 7 to y = 74, `ends` units wide below."""
+    """Draw the two legs and the hips of long trousers from y = 9 to y = 74, `ends` units wide below."""
     left = 25.0 - ends / 2
-    leg = f"{left + 0.6},54 {left - 0.4},73.4 {left + ends / 2},75~ {left + ends},74 29.4,46 30,27"
-    pen.shape(path(f"30,7 21,7 19.4,16~ 19,30 {leg}", mirror=True), colour, fold=0.3, edge=0.5)
+    leg = f"{left - 0.2},54~ {left - 0.6},73.4 {left + ends / 2},75~ {left + ends},74 {left + ends + 0.2},52~ 29.3,32"
+    pen.shape(path(f"30,9.4 21.6,9 19.8,18~ 19.4,28~ {leg} 30,28.6", mirror=True), colour, fold=0.3, edge=0.6)
     line(pen, "30,14 30,28", INK, 0.5, share=0.45)
-    line(pen, "30,27 29.6,44", INK, 0.6, share=0.2, mirror=True)
+    line(pen, "30,28 27,25~ 24,24.4", INK, 0.7, share=0.16, mirror=True)
+    line(pen, "30,30 27,29~ 24,30", INK, 0.7, share=0.14, mirror=True)
 
 
 def feet(pen: Pen, colour: Rgb) -> None:
@@ -496,20 +507,28 @@ def feet(pen: Pen, colour: Rgb) -> None:
 
 
 def jeans(pen: Pen, colour: Rgb) -> None:
-    """Denim trousers with faded thighs, pockets and bright seams, flat or worn."""
-    worn, thread = pen.chance(0.8), (204, 150, 84)
+    """Denim trousers with faded thighs, pockets, a belt-loop band and bright seams, flat or worn."""
+    worn, thread, dark = pen.chance(0.8), (190, 146, 92), mix(colour, INK, 0.45)
+    cloth = mix(colour, DENIM, 0.3)
+    trouser_legs(pen, cloth, pen.rng.uniform(6.4, 8))
+    fade = mix(colour, WHITE, 0.55)
+    for wide, tall in ((4.4, 13.0), (3.2, 11.0), (2.2, 9.0), (1.2, 6.0)):
+        for x in (24.2, 35.8):
+            pen.stroke(oval(x, 34, 0.1, tall), fade, wide, share=0.14)
+            pen.stroke(oval(x, 60, 0.1, tall * 0.6), fade, wide * 0.7, share=0.1)
+    for y in (45, 47.4, 50, 68, 70.4, 72.4):
+        line(pen, f"22.4,{y} 25,{y + 1}~ 27.4,{y}", dark, 0.6, share=0.3, mirror=True)
+    line(pen, "21.4,12~ 19.9,18~ 19.7,28~ 21.4,54 21,73", dark, 0.7, share=0.6, mirror=True)
+    line(pen, "21.2,10.6 30,11.2~ 38.8,10.6", dark, 2.6, share=0.55)
+    line(pen, "21,12.2 30,12.8~ 39,12.2", thread, 0.4, share=0.8)
+    for x in (23.4, 27.0):
+        line(pen, f"{x},9.4 {x},12.8", cloth, 0.8, mirror=True)
+    line(pen, "20.2,18.6~ 24,18~ 25.6,13", thread, 0.5, share=0.9, mirror=True)
+    line(pen, "30,14 32,24~ 30,27", thread, 0.4, share=0.7)
+    pen.shape(oval(30, 11, 0.7, 0.7), STEEL, edge=0.0)
     if worn:
         waist_up(pen)
         feet(pen, pen.rng.choice((INK, (90, 60, 40), (230, 230, 230))))
-    trouser_legs(pen, mix(colour, DENIM, 0.25), pen.rng.uniform(8, 10))
-    fade = mix(colour, WHITE, 0.5)
-    for wide, tall in ((3.2, 15.0), (2.4, 12.0), (1.6, 9.0)):
-        for x in (24.2, 35.8):
-            pen.stroke(oval(x, 36, 0.1, tall), fade, wide, share=0.12)
-    line(pen, "20.4,10 30,10.6~ 39.6,10", thread, 0.4, share=0.8)
-    line(pen, "20.2,16.5~ 24,16~ 25.6,11", thread, 0.5, share=0.9, mirror=True)
-    line(pen, "30,14 32,24~ 30,26", thread, 0.4, share=0.7)
-    pen.shape(oval(30, 9, 0.7, 0.7), STEEL, edge=0.0)
 
 
 def trousers(pen: Pen, colour: Rgb) -> None:
@@ -619,23 +638,26 @@ def sports_shoe(pen: Pen, colour: Rgb) -> None:
 
 
 def formal_shoe(pen: Pen, colour: Rgb) -> None:
-    """A low polished leather shoe with a heel and a drawn-out toe to the lower right."""
+    """A low polished leather shoe with a thin sole, a heel and a drawn-out toe to the lower right."""
     dark = mix(colour, INK, 0.75)
-    ground = "5,43 7,41 30,48~ 46,51.4~ 55,49~ 55.6,51~ 50,54~ 40,54.4~ 24,50.6~ 14,48.6 13.6,51.4 5.4,48.6"
-    sole(pen, ground, dark, (53, 25))
-    front = "24,27.6~ 29,30.6~ 38,38.6~ 48,43~ 55,48~ 54,50.4~ 46,51.6~ 30,48.6~ 5.6,43"
-    pen.shape(path(f"6.2,34~ 7,28.4~ 11,26.6~ 18,30~ {front}"), colour, edge=0.5)
-    pen.shape(path("8,29.2~ 11.4,27.8~ 18,31~ 22.6,33~ 17,35~ 10.4,32.4~"), mix(colour, TAN, 0.25))
-    pen.shape(path("9,29.8~ 12,28.8~ 18,31.6~ 21,33.2~ 15,33.6~"), dark)
-    line(pen, "22.4,33.4~ 26,38~ 34,43~ 40,41.6", INK, 0.6, share=0.6)
+    ground = "5.2,43 22,48 36,51.4~ 47,52.8~ 54,51.4~ 54.6,52.8~ 48,55.6~ 38,55~ 22,51.4 17.4,50 17,52.6~ 5.6,49.4"
+    sole(pen, ground, dark, (54, 25))
+    front = "26,26.4~ 31,32~ 40,38.4~ 49,43~ 54.4,48.6~ 53.6,52~ 47,53.2~ 36,51.8~ 22,48.4 5.4,43.6"
+    pen.shape(path(f"5.8,33~ 6.4,27.4~ 9,24.6~ 14,24~ 20,24.2~ {front}"), mix(colour, INK, 0.15), edge=0.6)
+    pen.shape(path("7.2,27.4~ 10,25.2~ 16,25.2~ 21.6,27.6~ 22.6,30.4~ 16,32~ 9.6,30.6~"), dark)
+    pen.shape(path("8.2,28.4~ 12,26.4~ 17,27.4~ 19.6,29.4~ 14,30.6~"), mix(dark, TAN, 0.3), edge=0.0)
+    line(pen, "22.4,31 25.6,37~ 23,47.6", INK, 0.6, share=0.6)
+    line(pen, "7.4,29~ 9,38~ 12.6,45.4", INK, 0.5, share=0.5)
     if pen.chance(0.6):
-        laces(pen, dark, (26, 32), (33.6, 37.4), 3)
+        laces(pen, dark, (25.4, 29), (32, 35.4), 4)
+        line(pen, "25.6,37~ 31,41~ 35,39.6~ 36,36", INK, 0.6, share=0.5)
     else:
-        line(pen, "19,38~ 28,34~ 35,37", INK, 1.0, share=0.55)
-    line(pen, "40,48.6~ 42.6,44.4~ 46.6,42.8", INK, 0.5, share=0.45)
-    for width, share in ((3.0, 0.05), (2.2, 0.06), (1.4, 0.08), (0.7, 0.1)):
-        line(pen, "39,41.4~ 45,44.4~ 50,47.4~", WHITE, width, share=share)
-        line(pen, "8.6,38~ 16,41~ 24,44~", WHITE, width, share=share)
+        line(pen, "20,39~ 27,34.6~ 36,37", INK, 1.0, share=0.55)
+    line(pen, "38,51~ 40.4,45.4~ 44.8,41.4", INK, 0.6, share=0.55)
+    for width, share in ((4.0, 0.06), (2.8, 0.08), (1.8, 0.12), (0.9, 0.2)):
+        line(pen, "44,44.6~ 48,46.4~ 51,49", WHITE, width, share=share)
+        line(pen, "29,44~ 33,46.6~ 37,48.2", WHITE, width * 0.8, share=share)
+        line(pen, "11,36~ 15,40~ 20,42.4~", WHITE, width * 0.8, share=share)
 
 
 def heel(pen: Pen, colour: Rgb) -> None:
