@@ -31,7 +31,7 @@ Points = NDArray[np.float64]
 COLOURS: dict[str, Rgb] = {
     "Black": (36, 36, 40),
     "White": (246, 246, 247),
-    "Navy Blue": (38, 44, 70),
+    "Navy Blue": (36, 40, 56),
     "Blue": (62, 118, 190),
     "Red": (194, 34, 46),
     "Green": (58, 132, 72),
@@ -376,6 +376,7 @@ def checks(pen: Pen, colour: Rgb) -> list[Mark]:
 
 def shirt(pen: Pen, colour: Rgb) -> None:
     """A long-sleeved buttoned shirt with a collar, worn over trousers or tucked into them."""
+    pen.fit(0.88)
     skin, marks, seam, tucked = pen.rng.choice(SKINS), checks(pen, colour), mix(colour, INK, 0.4), pen.chance(0.4)
     slacks(pen, 54, pen.rng.choice((INK, (50, 50, 56), DENIM, (44, 52, 74))))
     arms(pen, skin, sleeved=True)
@@ -383,8 +384,6 @@ def shirt(pen: Pen, colour: Rgb) -> None:
     sleeve = "21,18.6 16.2,20.4~ 13.4,26~ 11.4,40~ 10.2,54 14.4,55.4 16.4,43~ 19.4,29"
     both(pen, path(sleeve), mix(colour, INK, 0.06), fold=0.3, marks=marks)
     both(pen, path("9.8,52 9.4,55.6 14.4,56.8 14.9,53.2"), mix(colour, INK, 0.12))
-    pen.shape(path("30,15 26.4,15.4 25.8,19 30,24", mirror=True), mix(colour, INK, 0.35))
-    pen.shape(path("30,16 27.2,16.4 27.6,21 30,26", mirror=True), mix(skin, INK, 0.12))
     end = "19.4,59 30,60" if tucked else "18.4,60 23,64.6~ 30,63~"
     body = f"30,26.6 27,17 20,18.6~ 17,21.4~ 18.6,33 19.6,44~ {end}"
     pen.shape(path(body, mirror=True), colour, fold=0.34, edge=0.5, marks=marks)
@@ -407,6 +406,7 @@ def shirt(pen: Pen, colour: Rgb) -> None:
 
 def kurta(pen: Pen, colour: Rgb) -> None:
     """A long tunic with a worked neck, a placket and slits at the sides, worn over leggings."""
+    pen.fit(0.86)
     skin, thread = pen.rng.choice(SKINS), pen.rng.choice((GOLD, contrast(colour), (150, 40, 60)))
     both(pen, path("21.6,66 22.4,86 29,86 29.6,66"), pen.rng.choice((INK, (60, 40, 50), (44, 46, 60))))
     arms(pen, skin, inward=2.4)
@@ -455,32 +455,35 @@ def dress(pen: Pen, colour: Rgb) -> None:
 
 def sweatshirt(pen: Pen, colour: Rgb) -> None:
     """A long-sleeved sweatshirt with ribbed ends, with or without a hood, flat or worn."""
-    hood, worn, rib, ink = pen.chance(0.5), pen.chance(0.6), mix(colour, INK, 0.22), contrast(colour)
+    hood, worn, rib, ink = pen.chance(0.7), pen.chance(0.6), mix(colour, INK, 0.3), contrast(colour)
     skin = pen.rng.choice(SKINS)
     if worn:
         slacks(pen, 55, pen.rng.choice((DENIM, (44, 46, 54))))
         arms(pen, skin, inward=0.8, sleeved=True)
-        pen.fit(0.78, 0.85, -1.2)
-    back = "30,14~ 24,14.4~ 20,18 24,26~ 30,29~" if worn else "30,6~ 23,9~ 20.5,17 24,24~ 30,27~"
-    pen.shape(path(back if hood else "30,13 24.4,14 23,19 30,22~", mirror=True), mix(colour, INK, 0.3), fold=0.2)
-    if worn:
-        pen.fit()
         head(pen, skin, long_hair=False)
-        pen.fit(0.78, 0.85, -1.2)
+        pen.fit(0.82, 0.92, 1.2)
     elif hood:
-        pen.shape(path("30,10~ 25.4,13~ 25,20~ 30,25~", mirror=True), mix(colour, INK, 0.6))
-    both(pen, path("20,16 14,18.5~ 9.6,29~ 5,50 4,59 10,60 11.6,51 17.6,33"), colour, fold=0.3)
-    both(pen, path("4.4,56 3.6,61.4 9.6,62.4 10.3,57.2"), rib)
-    neck = "30,24~ 25.4,20~ 24,15.4" if hood else "30,19.6~ 26.4,18~ 24,14"
-    words = [Mark(path(f"22,{y} {38 - y % 3},{y}", closed=False), ink, 1.6) for y in (31, 34)]
-    body = path(f"{neck} 18,16.6~ 16,20~ 17,34 16.4,61 30,62.4~", mirror=True)
-    pen.shape(body, colour, fold=0.3, edge=0.4, marks=words if pen.chance(0.5) else ())
-    pen.shape(path("16.4,60 16.8,65 30,66.2~ 43.2,65 43.6,60 30,61.6~"), rib, edge=0.2)
-    if hood:
-        line(pen, "23,58 20.5,52 24,46 36,46 39.5,52 37,58", INK, 0.5, share=0.35)
-        line(pen, "27.6,24 27,33", ink, 0.6, mirror=True)
+        pen.shape(path("30,4~ 22.4,8~ 20.5,17 24,24~ 30,27~", mirror=True), mix(colour, INK, 0.15), fold=0.2, edge=0.5)
+        pen.shape(path("30,8~ 25,12~ 25,20~ 30,25~", mirror=True), mix(colour, INK, 0.6))
     else:
-        line(pen, "24.2,14.4 26.4,18~ 30,19.6~ 33.6,18~ 35.8,14.4", rib, 1.6)
+        pen.shape(path("30,13 24.4,14 23,19 30,22~", mirror=True), mix(colour, INK, 0.3))
+    both(pen, path("20,16 14,18.5~ 9.6,29~ 5.6,50 5,59 10.6,60 12.4,51 17.6,33"), mix(colour, INK, 0.08), fold=0.3)
+    both(pen, path("5,56 4.6,61.4 10,62.4 10.9,57.2"), rib)
+    neck = "30,22~ 26.4,19~ 25,15.4" if hood else "30,19.6~ 26.4,18~ 24,14"
+    words = [Mark(path(f"22,{y} {38 - y % 3},{y}", closed=False), ink, 1.6) for y in (31, 34)]
+    body = path(f"{neck} 18,16.6~ 16,20~ 17,34 15.6,61 30,62.4~", mirror=True)
+    pen.shape(body, colour, fold=0.34, edge=0.5, marks=words if pen.chance(0.3) else ())
+    pen.shape(path("15.6,60.6 16.8,66 30,67~ 43.2,66 44.4,60.6 30,62~"), rib, edge=0.2)
+    line(pen, "17,22~ 18.6,34~ 17.8,52", INK, 0.8, share=0.3, mirror=True)
+    if not hood:
+        line(pen, "24.2,14.4 26.4,18~ 30,19.6~ 33.6,18~ 35.8,14.4", rib, 1.8)
+        return
+    line(pen, "22.6,59.4 19.6,52 23.4,45 36.6,45 40.4,52 37.4,59.4", INK, 0.7, share=0.5)
+    both(pen, path("26.4,13 22,14~ 20.6,18~ 23.6,24~ 30,28 29,23~ 26.6,19~"), mix(colour, INK, 0.14), fold=0.3)
+    line(pen, "26.2,14 26.4,19~ 30,24", INK, 0.6, share=0.5, mirror=True)
+    if pen.chance(0.5):
+        line(pen, "30,26 30,66", mix(colour, INK, 0.5), 0.9)
+    line(pen, "27.6,26 27,35", ink, 0.6, mirror=True)
 
 
 def waist_up(pen: Pen) -> None:
@@ -535,11 +538,12 @@ def trousers(pen: Pen, colour: Rgb) -> None:
     """Smooth trousers with pressed creases and a belt, worn with a shirt."""
     waist_up(pen)
     feet(pen, pen.rng.choice((INK, (70, 46, 34))))
-    trouser_legs(pen, colour, pen.rng.uniform(9.5, 11))
-    line(pen, "24.6,14 24,44 24.4,73", mix(colour, WHITE, 0.3), 0.5, share=0.6, mirror=True)
-    line(pen, "20.4,17~ 23.6,11", INK, 0.5, share=0.5, mirror=True)
-    line(pen, "21,8.3 30,8.8~ 39,8.3", pen.rng.choice((INK, (92, 58, 38))), 1.8)
-    pen.shape(path("28.6,7.6 31.4,7.6 31.4,10 28.6,10"), STEEL)
+    trouser_legs(pen, colour, pen.rng.uniform(8.6, 9.8))
+    line(pen, "24.6,16 24,44 24.2,73", mix(colour, WHITE, 0.4), 0.6, share=0.7, mirror=True)
+    line(pen, "25.3,16 24.8,44 25,73", mix(colour, INK, 0.6), 0.6, share=0.4, mirror=True)
+    line(pen, "20.4,20~ 23.6,13", INK, 0.6, share=0.6, mirror=True)
+    line(pen, "21.4,10.3 30,10.8~ 38.6,10.3", pen.rng.choice((INK, (92, 58, 38))), 1.8)
+    pen.shape(path("28.6,9.6 31.4,9.6 31.4,12 28.6,12"), STEEL)
 
 
 def shorts(pen: Pen, colour: Rgb) -> None:
@@ -565,23 +569,23 @@ def shorts(pen: Pen, colour: Rgb) -> None:
 
 def skirt(pen: Pen, colour: Rgb) -> None:
     """A pleated or straight skirt, worn on bare legs or flat."""
-    worn, flare = pen.chance(0.6), pen.rng.choice((0.0, 5.0))
-    low, skin = (46, pen.rng.choice(SKINS)) if worn else (58, SKINS[0])
+    worn, flare = pen.chance(0.75), pen.rng.choice((0.0, 5.0))
+    low, skin = (pen.rng.choice((45, 52)), pen.rng.choice(SKINS)) if worn else (58, SKINS[0])
     if worn:
-        pen.fit(0.84)
+        pen.fit(0.72)
         legs(pen, skin, 40)
-        pen.fit()
-        both(pen, path("14,-4 14.4,8~ 15.6,18~ 15.4,24~ 17,25~ 18.4,18~ 18.4,-4"), skin)
-        top_colour = pen.rng.choice(((238, 236, 234), INK, (190, 205, 225)))
+        pen.fit(0.9)
+        both(pen, path("15.4,-4 15.2,8~ 16,18~ 16,24~ 17.4,25~ 18.8,18~ 19,-4"), skin)
+        top_colour = pen.rng.choice(((226, 226, 228), INK, (190, 205, 225)))
         pen.shape(path("30,-4 19.5,-4 21.6,10 30,11", mirror=True), top_colour, fold=0.2)
     top, left = (9, 21.4) if worn else (20, 20)
-    half = f"30,{top} {left},{top} {left - 3.4},{top + 12}~ {left - 3 - flare},{low} 24,{low + 1.6}~ 30,{low + 1.8}~"
-    pen.shape(path(half, mirror=True), colour, fold=0.35, edge=0.45)
-    line(pen, f"{left},{top + 1.4} 30,{top + 2}~ {60 - left},{top + 1.4}", mix(colour, INK, 0.3), 2.4)
-    for x in (22.5, 26.0, 29.2) if flare else ():
-        line(pen, f"{x + 1},{top + 3} {30 - (30 - x) * 1.45},{low + 1}", INK, 0.6, share=0.25, mirror=True)
+    half = f"30,{top} {left},{top} {left - 3},{top + 14}~ {left - 1.6 - flare},{low} 24,{low + 1}~ 30,{low + 1.4}~"
+    pen.shape(path(half, mirror=True), colour, fold=0.35, edge=0.55)
+    line(pen, f"{left},{top + 1.4} 30,{top + 2}~ {60 - left},{top + 1.4}", mix(colour, INK, 0.45), 2.4)
+    for x in (20.8, 23.0, 25.2, 27.4, 29.4) if flare else ():
+        line(pen, f"{x + 1},{top + 3} {30 - (30 - x) * 1.5},{low + 1}", INK, 0.7, share=0.3, mirror=True)
     if not flare:
-        line(pen, f"33,{top + 3} 33.4,{low - 4}", INK, 0.4, share=0.35)
+        line(pen, f"{left + 2},{top + 4} {left},{top + 16}", INK, 0.7, share=0.2, mirror=True)
 
 
 def sole(pen: Pen, spec: str, colour: Rgb, shade: tuple[float, float]) -> None:
@@ -640,24 +644,25 @@ def sports_shoe(pen: Pen, colour: Rgb) -> None:
 def formal_shoe(pen: Pen, colour: Rgb) -> None:
     """A low polished leather shoe with a thin sole, a heel and a drawn-out toe to the lower right."""
     dark = mix(colour, INK, 0.75)
-    ground = "5.2,43 22,48 36,51.4~ 47,52.8~ 54,51.4~ 54.6,52.8~ 48,55.6~ 38,55~ 22,51.4 17.4,50 17,52.6~ 5.6,49.4"
-    sole(pen, ground, dark, (54, 25))
-    front = "26,26.4~ 31,32~ 40,38.4~ 49,43~ 54.4,48.6~ 53.6,52~ 47,53.2~ 36,51.8~ 22,48.4 5.4,43.6"
-    pen.shape(path(f"5.8,33~ 6.4,27.4~ 9,24.6~ 14,24~ 20,24.2~ {front}"), mix(colour, INK, 0.15), edge=0.6)
-    pen.shape(path("7.2,27.4~ 10,25.2~ 16,25.2~ 21.6,27.6~ 22.6,30.4~ 16,32~ 9.6,30.6~"), dark)
-    pen.shape(path("8.2,28.4~ 12,26.4~ 17,27.4~ 19.6,29.4~ 14,30.6~"), mix(dark, TAN, 0.3), edge=0.0)
-    line(pen, "22.4,31 25.6,37~ 23,47.6", INK, 0.6, share=0.6)
-    line(pen, "7.4,29~ 9,38~ 12.6,45.4", INK, 0.5, share=0.5)
+    pen.shadow(36, 55.6, 18, 1.6)
+    below = "6,42 18,46~ 27,52~ 36,54.4~ 44,54.8~ 52,53.2~ 55.2,50 55,52~ 50,55.4~ 42,56.7~ 34,56.2~ 27,54.4~ 16.8,48.8"
+    pen.shape(path(f"{below} 16.4,50.6 6.8,47.6"), dark, edge=0.2)
+    front = "24,27~ 28.6,27.4~ 32,31~ 39,40.4~ 47,44.4~ 52.8,46.6~ 55.2,50~ 52,53.2~ 44,54.6~ 36,54.2~ 27,51.8~ 18,46~"
+    pen.shape(path(f"7,23.4~ 9.4,22.8~ 17,25.8~ {front} 6.2,42.6 5.2,34~"), mix(colour, INK, 0.1), edge=0.6)
+    pen.shape(path("8,24~ 12,24.6~ 18,26.8~ 24,28~ 22,31.6~ 17,32.8~ 11,30~"), dark, edge=0.1)
+    line(pen, "7.2,25 10.8,30.4~ 16.4,33.4~ 22,32~ 24.4,28", mix(colour, WHITE, 0.18), 0.6)
+    line(pen, "6.4,40.8~ 18,44.8~ 27,50.6~ 36,53~ 46,53.4~ 54,50.6", INK, 0.5, share=0.4)
     if pen.chance(0.6):
-        laces(pen, dark, (25.4, 29), (32, 35.4), 4)
-        line(pen, "25.6,37~ 31,41~ 35,39.6~ 36,36", INK, 0.6, share=0.5)
+        line(pen, "20,33 21,39~ 26,42~ 33,38", INK, 0.6, share=0.7)
+        laces(pen, dark, (25.4, 29.6), (31, 35), 4)
+        line(pen, "20.6,40 17,46", INK, 0.5, share=0.5)
     else:
-        line(pen, "20,39~ 27,34.6~ 36,37", INK, 1.0, share=0.55)
-    line(pen, "38,51~ 40.4,45.4~ 44.8,41.4", INK, 0.6, share=0.55)
-    for width, share in ((4.0, 0.06), (2.8, 0.08), (1.8, 0.12), (0.9, 0.2)):
-        line(pen, "44,44.6~ 48,46.4~ 51,49", WHITE, width, share=share)
-        line(pen, "29,44~ 33,46.6~ 37,48.2", WHITE, width * 0.8, share=share)
-        line(pen, "11,36~ 15,40~ 20,42.4~", WHITE, width * 0.8, share=share)
+        line(pen, "16.6,34 18,38~ 24,36~ 28.6,29", INK, 1.2, share=0.6)
+        line(pen, "18,38 22,41~ 33,42~ 36,37.4", INK, 0.6, share=0.5)
+    for width, share in ((4.0, 0.05), (2.8, 0.07), (1.8, 0.1), (0.8, 0.16)):
+        line(pen, "33,36~ 38,43~ 47,48~", WHITE, width, share=share)
+        line(pen, "8,33~ 11,38~ 17,41.6~", WHITE, width * 0.7, share=share)
+    line(pen, "41.6,54~ 42.4,49~ 45.4,44.4", INK, 0.5, share=0.35)
 
 
 def heel(pen: Pen, colour: Rgb) -> None:
