@@ -378,27 +378,27 @@ def shirt(pen: Pen, colour: Rgb) -> None:
     """A long-sleeved buttoned shirt with a collar, worn over trousers or tucked into them."""
     pen.fit(0.88)
     skin, marks, seam, tucked = pen.rng.choice(SKINS), checks(pen, colour), mix(colour, INK, 0.4), pen.chance(0.4)
-    slacks(pen, 54, pen.rng.choice((INK, (50, 50, 56), DENIM, (44, 52, 74))))
+    slacks(pen, 59 if tucked else 54, pen.rng.choice((INK, (50, 50, 56), DENIM, (44, 52, 74))))
     arms(pen, skin, sleeved=True)
     head(pen, skin, long_hair=False)
     sleeve = "21,18.6 16.2,20.4~ 13.4,26~ 11.4,40~ 10.2,54 14.4,55.4 16.4,43~ 19.4,29"
     both(pen, path(sleeve), mix(colour, INK, 0.06), fold=0.3, marks=marks)
     both(pen, path("9.8,52 9.4,55.6 14.4,56.8 14.9,53.2"), mix(colour, INK, 0.12))
-    end = "19.4,59 30,60" if tucked else "18.4,60 23,64.6~ 30,63~"
-    body = f"30,26.6 27,17 20,18.6~ 17,21.4~ 18.6,33 19.6,44~ {end}"
+    end = "19.4,60.4 30,61.4" if tucked else "18.4,60 23,64.6~ 30,63~"
+    body = f"30,24 27,17 20,18.6~ 17,21.4~ 18.6,33 19.6,44~ {end}"
     pen.shape(path(body, mirror=True), colour, fold=0.34, edge=0.5, marks=marks)
     low = 59 if tucked else 62.6
     line(pen, f"31.3,26 31.3,{low}", seam, 0.5, share=0.7)
     line(pen, f"28.7,25.4 28.7,{low}", seam, 0.35, share=0.5)
     for y in range(28, 59, 6):
-        pen.shape(oval(30, y, 0.5, 0.5), mix(contrast(colour), colour, 0.3), edge=0.0)
+        pen.shape(oval(30, y, 0.5, 0.5), mix(contrast(colour), colour, 0.5), edge=0.0)
     if pen.chance(0.6):
         line(pen, "33.8,31 38,31 38,36 35.9,37.4 33.8,36 33.8,31", seam, 0.4, share=0.7)
     line(pen, "17.6,23~ 19.4,30~ 20.2,44", INK, 0.6, share=0.3, mirror=True)
     for far, y in ((26, 47), (24.6, 52), (26, 56)):
         line(pen, f"20,{y} {far},{y + 1.6}", INK, 0.7, share=0.12, mirror=True)
-    both(pen, path("26.4,14.6 24.4,17.6~ 25.4,24.4 30,26.8 27.2,18.4~"), mix(colour, WHITE, 0.14))
-    line(pen, "24.4,17.8 25.4,24.4 30,26.8 27.2,18.6~ 26.4,14.6", seam, 0.45, share=0.8, mirror=True)
+    both(pen, path("26.4,14.4 24.2,17.4~ 25.2,24.6 30,23.6 27.4,18~"), mix(colour, WHITE, 0.14))
+    line(pen, "24.2,17.6 25.2,24.8 30,23.8 27.4,18~ 26.4,14.4", seam, 0.5, share=0.8, mirror=True)
     if tucked:
         line(pen, "19.2,60.4 30,61.4~ 40.8,60.4", (40, 30, 26), 2.0)
         pen.shape(box(28.6, 60, 31.4, 62.6, 0.4), STEEL)
@@ -406,23 +406,23 @@ def shirt(pen: Pen, colour: Rgb) -> None:
 
 def kurta(pen: Pen, colour: Rgb) -> None:
     """A long tunic with a worked neck, a placket and slits at the sides, worn over leggings."""
-    pen.fit(0.86)
+    pen.fit(0.92, 0.97, 0.6)
     skin, thread = pen.rng.choice(SKINS), pen.rng.choice((GOLD, contrast(colour), (150, 40, 60)))
     both(pen, path("21.6,66 22.4,86 29,86 29.6,66"), pen.rng.choice((INK, (60, 40, 50), (44, 46, 60))))
-    arms(pen, skin, inward=2.4)
+    arms(pen, skin, inward=4.0)
     head(pen, skin, long_hair=True)
     marks = [Mark(path(f"0,{y} 60,{y}", closed=False), thread, w) for y, w in ((72.4, 2.4), (69.4, 0.6))]
     if pen.chance(0.5):
         dots = [(x + (row % 2) * 1.7, 22 + row * 3.2) for row in range(15) for x in np.arange(14, 48, 3.4)]
         marks += [Mark(oval(x, y, 0.6, 0.8), mix(colour, thread, 0.6)) for x, y in dots]
     end = pen.rng.choice((32.0, 43.0))
-    cuff = 19.4 - end / 9
-    sleeve = f"21.6,18 17.8,20~ 16.4,25~ {cuff - 2.2},{end} {cuff + 2.6},{end + 1} 21,31"
+    cuff = 20.6 - end / 9
+    sleeve = f"21.6,18 18.4,20~ 17,25~ {cuff - 2},{end} {cuff + 2.6},{end + 1} 21,31"
     both(pen, path(sleeve), colour, fold=0.25, marks=marks[2:])
     line(pen, f"{cuff - 2},{end - 0.6} {cuff + 2.6},{end + 0.4}", thread, 1.2, mirror=True)
-    body = "30,26 26.4,21.6 25.8,17 21,18.4~ 19.4,22~ 20.8,32 21.2,39~ 19.6,54 18,73.6 24,74.6~ 30,74.8~"
+    body = "30,26 26.4,21.6 25.8,17 21,18.4~ 19.4,22~ 20.4,32 20.6,39~ 18.6,54 16.6,73.6 24,74.6~ 30,74.8~"
     pen.shape(path(body, mirror=True), colour, fold=0.34, edge=0.5, marks=marks)
-    both(pen, path("19.9,57 19.1,64 18.6,73.8 20.2,73.8"), WHITE)
+    line(pen, "18.4,56 18,73.6", INK, 0.8, share=0.45, mirror=True)
     pen.shape(path("30,26 26.4,21.6 25,17.4 22.6,19~ 24,26~ 27,31 27.6,36 30,37", mirror=True), mix(colour, thread, 0.55))
     line(pen, "25.8,17 26.4,21.6 30,26", thread, 0.9, mirror=True)
     line(pen, "30,26 30,37", INK, 0.5, share=0.6)
@@ -644,6 +644,7 @@ def sports_shoe(pen: Pen, colour: Rgb) -> None:
 def formal_shoe(pen: Pen, colour: Rgb) -> None:
     """A low polished leather shoe with a thin sole, a heel and a drawn-out toe to the lower right."""
     dark = mix(colour, INK, 0.75)
+    pen.fit(1.0, 0.92)
     pen.shadow(36, 55.6, 18, 1.6)
     below = "6,42 18,46~ 27,52~ 36,54.4~ 44,54.8~ 52,53.2~ 55.2,50 55,52~ 50,55.4~ 42,56.7~ 34,56.2~ 27,54.4~ 16.8,48.8"
     pen.shape(path(f"{below} 16.4,50.6 6.8,47.6"), dark, edge=0.2)
@@ -659,10 +660,9 @@ def formal_shoe(pen: Pen, colour: Rgb) -> None:
     else:
         line(pen, "16.6,34 18,38~ 24,36~ 28.6,29", INK, 1.2, share=0.6)
         line(pen, "18,38 22,41~ 33,42~ 36,37.4", INK, 0.6, share=0.5)
-    for width, share in ((4.0, 0.05), (2.8, 0.07), (1.8, 0.1), (0.8, 0.16)):
+    for width, share in ((4.0, 0.07), (2.8, 0.1), (1.8, 0.14), (0.8, 0.2)):
         line(pen, "33,36~ 38,43~ 47,48~", WHITE, width, share=share)
         line(pen, "8,33~ 11,38~ 17,41.6~", WHITE, width * 0.7, share=share)
-    line(pen, "41.6,54~ 42.4,49~ 45.4,44.4", INK, 0.5, share=0.35)
 
 
 def heel(pen: Pen, colour: Rgb) -> None:
