@@ -36,7 +36,7 @@ COLOURS: dict[str, Rgb] = {
     "Red": (194, 34, 46),
     "Green": (58, 132, 72),
     "Grey": (150, 151, 154),
-    "Brown": (106, 70, 46),
+    "Brown": (84, 66, 54),
     "Pink": (236, 124, 166),
     "Yellow": (243, 207, 62),
     "Purple": (108, 58, 134),
@@ -377,6 +377,7 @@ def checks(pen: Pen, colour: Rgb) -> list[Mark]:
 def shirt(pen: Pen, colour: Rgb) -> None:
     """A long-sleeved buttoned shirt with a collar, worn over trousers or tucked into them."""
     pen.fit(0.88)
+    colour = mix(colour, WHITE, 0.12 if max(colour) - min(colour) > 90 else 0.0)
     skin, marks, seam, tucked = pen.rng.choice(SKINS), checks(pen, colour), mix(colour, INK, 0.4), pen.chance(0.4)
     slacks(pen, 59 if tucked else 54, pen.rng.choice((INK, (50, 50, 56), DENIM, (44, 52, 74))))
     arms(pen, skin, sleeved=True)
@@ -423,7 +424,9 @@ def kurta(pen: Pen, colour: Rgb) -> None:
     body = "30,26 26.4,21.6 25.8,17 21,18.4~ 19.4,22~ 20.4,32 20.6,39~ 18.6,54 16.6,73.6 24,74.6~ 30,74.8~"
     pen.shape(path(body, mirror=True), colour, fold=0.34, edge=0.5, marks=marks)
     line(pen, "18.4,56 18,73.6", INK, 0.8, share=0.45, mirror=True)
-    pen.shape(path("30,26 26.4,21.6 25,17.4 22.6,19~ 24,26~ 27,31 27.6,36 30,37", mirror=True), mix(colour, thread, 0.55))
+    pen.shape(
+        path("30,26 26.4,21.6 25,17.4 22.6,19~ 24,26~ 27,31 27.6,36 30,37", mirror=True), mix(colour, thread, 0.55)
+    )
     line(pen, "25.8,17 26.4,21.6 30,26", thread, 0.9, mirror=True)
     line(pen, "30,26 30,37", INK, 0.5, share=0.6)
     for x, y in ((25.4, 71), (28, 70)):
@@ -433,7 +436,7 @@ def kurta(pen: Pen, colour: Rgb) -> None:
 def dress(pen: Pen, colour: Rgb) -> None:
     """A sleeveless dress with a waist and a wide skirt, flat or worn."""
     skin, sash = pen.rng.choice(SKINS), pen.rng.choice((mix(colour, INK, 0.5), mix(colour, contrast(colour), 0.7), INK))
-    worn, marks = pen.chance(0.6), []
+    worn, marks = pen.chance(0.8), []
     if pen.chance(0.35):
         spots = [(pen.rng.uniform(10, 50), pen.rng.uniform(18, 66)) for _ in range(90)]
         marks = [Mark(oval(x, y, 0.9, 0.8), mix(colour, contrast(colour), 0.6)) for x, y in spots]
@@ -486,19 +489,22 @@ def sweatshirt(pen: Pen, colour: Rgb) -> None:
     line(pen, "27.6,26 27,35", ink, 0.6, mirror=True)
 
 
-def waist_up(pen: Pen) -> None:
-    """Draw the cropped upper body above trousers: a shirt's lower end and two forearms."""
+def waist_up(pen: Pen, *, formal: bool = False) -> None:
+    """Draw the cropped upper body above trousers: a shirt's lower end and two forearms, `formal`: sleeved."""
     skin = pen.rng.choice(SKINS)
     both(pen, path("14.6,-4 14.4,6~ 15,14 15.6,20~ 17.4,23.4~ 19.4,19~ 18.4,8~ 18.6,-4"), skin)
     cloth = pen.rng.choice(((220, 222, 226), (60, 62, 70), (150, 60, 60)))
+    if formal:
+        cloth = pen.rng.choice(((216, 220, 232), (190, 206, 230), (222, 204, 226)))
+        both(pen, path("13.6,-4 13.2,6~ 13.8,14.4 18.8,14.8 19.6,6~ 20,-4"), mix(cloth, INK, 0.05), fold=0.3)
     pen.shape(path("30,-4 19,-4 20.4,10 30,11.4", mirror=True), cloth, fold=0.3)
 
 
-def trouser_legs(pen: Pen, colour: Rgb, ends: float) -> None:
+def trouser_legs(pen: Pen, colour: Rgb, ends: float, fold: float = 0.3) -> None:
     """Draw the two legs and the hips of long trousers from y = 9 to y = 74, `ends` units wide below."""
     left = 25.0 - ends / 2
     leg = f"{left - 0.2},54~ {left - 0.6},73.4 {left + ends / 2},75~ {left + ends},74 {left + ends + 0.2},52~ 29.3,32"
-    pen.shape(path(f"30,9.4 21.6,9 19.8,18~ 19.4,28~ {leg} 30,28.6", mirror=True), colour, fold=0.3, edge=0.6)
+    pen.shape(path(f"30,9.4 21.6,9 19.8,18~ 19.4,28~ {leg} 30,28.6", mirror=True), colour, fold=fold, edge=0.6)
     line(pen, "30,14 30,28", INK, 0.5, share=0.45)
     line(pen, "30,28 27,25~ 24,24.4", INK, 0.7, share=0.16, mirror=True)
     line(pen, "30,30 27,29~ 24,30", INK, 0.7, share=0.14, mirror=True)
@@ -512,9 +518,9 @@ def feet(pen: Pen, colour: Rgb) -> None:
 def jeans(pen: Pen, colour: Rgb) -> None:
     """Denim trousers with faded thighs, pockets, a belt-loop band and bright seams, flat or worn."""
     worn, thread, dark = pen.chance(0.8), (190, 146, 92), mix(colour, INK, 0.45)
-    cloth = mix(colour, DENIM, 0.3)
+    cloth = mix(colour, DENIM, 0.22 if sum(colour) > 200 else 0.1)
     trouser_legs(pen, cloth, pen.rng.uniform(6.4, 8))
-    fade = mix(colour, WHITE, 0.55)
+    fade = mix(cloth, WHITE, 0.5 if sum(colour) > 200 else 0.3)
     for wide, tall in ((4.4, 13.0), (3.2, 11.0), (2.2, 9.0), (1.2, 6.0)):
         for x in (24.2, 35.8):
             pen.stroke(oval(x, 34, 0.1, tall), fade, wide, share=0.14)
@@ -536,11 +542,11 @@ def jeans(pen: Pen, colour: Rgb) -> None:
 
 def trousers(pen: Pen, colour: Rgb) -> None:
     """Smooth trousers with pressed creases and a belt, worn with a shirt."""
-    waist_up(pen)
+    waist_up(pen, formal=True)
     feet(pen, pen.rng.choice((INK, (70, 46, 34))))
-    trouser_legs(pen, colour, pen.rng.uniform(8.6, 9.8))
-    line(pen, "24.6,16 24,44 24.2,73", mix(colour, WHITE, 0.4), 0.6, share=0.7, mirror=True)
-    line(pen, "25.3,16 24.8,44 25,73", mix(colour, INK, 0.6), 0.6, share=0.4, mirror=True)
+    trouser_legs(pen, colour, pen.rng.uniform(8.6, 9.8), 0.12)
+    line(pen, "24.6,16 24,44 24.2,73", mix(colour, WHITE, 0.3), 0.5, share=0.35, mirror=True)
+    line(pen, "25.3,16 24.8,44 25,73", mix(colour, INK, 0.6), 0.5, share=0.3, mirror=True)
     line(pen, "20.4,20~ 23.6,13", INK, 0.6, share=0.6, mirror=True)
     line(pen, "21.4,10.3 30,10.8~ 38.6,10.3", pen.rng.choice((INK, (92, 58, 38))), 1.8)
     pen.shape(path("28.6,9.6 31.4,9.6 31.4,12 28.6,12"), STEEL)
@@ -569,8 +575,9 @@ def shorts(pen: Pen, colour: Rgb) -> None:
 
 def skirt(pen: Pen, colour: Rgb) -> None:
     """A pleated or straight skirt, worn on bare legs or flat."""
-    worn, flare = pen.chance(0.75), pen.rng.choice((0.0, 5.0))
-    low, skin = (pen.rng.choice((45, 52)), pen.rng.choice(SKINS)) if worn else (58, SKINS[0])
+    worn = pen.chance(0.75)
+    flare = pen.rng.choice((0.0, 6.0)) if worn else 8.0
+    low, skin = (pen.rng.choice((45, 52)), pen.rng.choice(SKINS)) if worn else (57, SKINS[0])
     if worn:
         pen.fit(0.72)
         legs(pen, skin, 40)
@@ -986,17 +993,17 @@ def draw_photo(
 
 EXAMPLES: dict[str, tuple[str, str, int]] = {
     "navy-blue-tshirt": ("Tshirts", "Navy Blue", 5),
-    "red-dress": ("Dresses", "Red", 1),
-    "white-shirt": ("Shirts", "White", 2),
-    "blue-jeans": ("Jeans", "Blue", 1),
-    "green-kurta": ("Kurtas", "Green", 1),
-    "white-sports-shoe": ("Sports Shoes", "White", 1),
-    "brown-formal-shoe": ("Formal Shoes", "Brown", 1),
-    "red-heels": ("Heels", "Red", 1),
-    "brown-handbag": ("Handbags", "Brown", 1),
-    "blue-backpack": ("Backpacks", "Blue", 1),
-    "black-watch": ("Watches", "Black", 1),
-    "red-cap": ("Caps", "Red", 1),
+    "red-dress": ("Dresses", "Red", 8),
+    "white-shirt": ("Shirts", "White", 12),
+    "blue-jeans": ("Jeans", "Blue", 3),
+    "green-kurta": ("Kurtas", "Green", 4),
+    "white-sports-shoe": ("Sports Shoes", "White", 2),
+    "brown-formal-shoe": ("Formal Shoes", "Brown", 13),
+    "red-heels": ("Heels", "Red", 5),
+    "brown-handbag": ("Handbags", "Brown", 6),
+    "blue-backpack": ("Backpacks", "Blue", 5),
+    "black-watch": ("Watches", "Black", 12),
+    "red-cap": ("Caps", "Red", 0),
 }
 """The example pictures: file name without its ending, then article, colour and seed."""
 
