@@ -992,14 +992,14 @@ def draw_photo(
 
 
 EXAMPLES: dict[str, tuple[str, str, int]] = {
-    "navy-blue-tshirt": ("Tshirts", "Navy Blue", 5),
+    "navy-blue-tshirt": ("Tshirts", "Navy Blue", 16),
     "red-dress": ("Dresses", "Red", 8),
-    "white-shirt": ("Shirts", "White", 12),
+    "white-shirt": ("Shirts", "White", 17),
     "blue-jeans": ("Jeans", "Blue", 3),
     "green-kurta": ("Kurtas", "Green", 4),
     "white-sports-shoe": ("Sports Shoes", "White", 2),
     "brown-formal-shoe": ("Formal Shoes", "Brown", 13),
-    "red-heels": ("Heels", "Red", 5),
+    "red-heels": ("Heels", "Red", 14),
     "brown-handbag": ("Handbags", "Brown", 6),
     "blue-backpack": ("Backpacks", "Blue", 5),
     "black-watch": ("Watches", "Black", 12),
