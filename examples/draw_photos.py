@@ -31,12 +31,12 @@ Points = NDArray[np.float64]
 COLOURS: dict[str, Rgb] = {
     "Black": (36, 36, 40),
     "White": (246, 246, 247),
-    "Navy Blue": (36, 44, 84),
+    "Navy Blue": (36, 40, 56),
     "Blue": (62, 118, 190),
     "Red": (194, 34, 46),
     "Green": (58, 132, 72),
     "Grey": (150, 151, 154),
-    "Brown": (106, 70, 46),
+    "Brown": (84, 66, 54),
     "Pink": (236, 124, 166),
     "Yellow": (243, 207, 62),
     "Purple": (108, 58, 134),
@@ -375,55 +375,68 @@ def checks(pen: Pen, colour: Rgb) -> list[Mark]:
 
 
 def shirt(pen: Pen, colour: Rgb) -> None:
-    """A long-sleeved buttoned shirt with a collar, worn with trousers."""
-    skin, marks, seam = pen.rng.choice(SKINS), checks(pen, colour), mix(colour, INK, 0.35)
-    slacks(pen, 54, pen.rng.choice((INK, (50, 50, 56), DENIM, (190, 164, 124))))
+    """A long-sleeved buttoned shirt with a collar, worn over trousers or tucked into them."""
+    pen.fit(0.88)
+    colour = mix(colour, WHITE, 0.12 if max(colour) - min(colour) > 90 else 0.0)
+    skin, marks, seam, tucked = pen.rng.choice(SKINS), checks(pen, colour), mix(colour, INK, 0.4), pen.chance(0.4)
+    slacks(pen, 59 if tucked else 54, pen.rng.choice((INK, (50, 50, 56), DENIM, (44, 52, 74))))
     arms(pen, skin, sleeved=True)
     head(pen, skin, long_hair=False)
-    both(pen, path("21,18.2 16.2,20~ 13.2,26~ 10.4,42~ 9.8,55 14.6,56 16,44~ 19.4,29"), colour, fold=0.3, marks=marks)
-    both(pen, path("9.4,52.6 9.2,56 14.6,57 14.9,53.6"), mix(colour, INK, 0.1))
-    body = "30,23 26.4,17 20,18.2~ 16.6,21~ 18,33 18.8,44~ 18,57 23,60.5~ 30,59~"
-    pen.shape(path(body, mirror=True), colour, fold=0.3, edge=0.4, marks=marks)
-    line(pen, "30,23 30,59", seam, 0.5, share=0.7)
-    line(pen, "28.6,24 28.6,59.4", seam, 0.3, share=0.4)
-    for y in range(26, 58, 6):
-        pen.shape(oval(29.4, y, 0.5, 0.5), contrast(colour), edge=0.0)
+    sleeve = "21,18.6 16.2,20.4~ 13.4,26~ 11.4,40~ 10.2,54 14.4,55.4 16.4,43~ 19.4,29"
+    both(pen, path(sleeve), mix(colour, INK, 0.06), fold=0.3, marks=marks)
+    both(pen, path("9.8,52 9.4,55.6 14.4,56.8 14.9,53.2"), mix(colour, INK, 0.12))
+    end = "19.4,60.4 30,61.4" if tucked else "18.4,60 23,64.6~ 30,63~"
+    body = f"30,24 27,17 20,18.6~ 17,21.4~ 18.6,33 19.6,44~ {end}"
+    pen.shape(path(body, mirror=True), colour, fold=0.34, edge=0.5, marks=marks)
+    low = 59 if tucked else 62.6
+    line(pen, f"31.3,26 31.3,{low}", seam, 0.5, share=0.7)
+    line(pen, f"28.7,25.4 28.7,{low}", seam, 0.35, share=0.5)
+    for y in range(28, 59, 6):
+        pen.shape(oval(30, y, 0.5, 0.5), mix(contrast(colour), colour, 0.5), edge=0.0)
     if pen.chance(0.6):
-        line(pen, "33.5,30 38,30 38,35 35.7,36.4 33.5,35 33.5,30", seam, 0.35, share=0.7)
-    both(pen, path("26.6,15 24.8,17.4~ 26.2,23.4 30,22.6 27.4,18~"), mix(colour, WHITE, 0.12))
-    line(pen, "24.8,17.6 26.2,23.4 30,22.6", seam, 0.35, share=0.7, mirror=True)
+        line(pen, "33.8,31 38,31 38,36 35.9,37.4 33.8,36 33.8,31", seam, 0.4, share=0.7)
+    line(pen, "17.6,23~ 19.4,30~ 20.2,44", INK, 0.6, share=0.3, mirror=True)
+    for far, y in ((26, 47), (24.6, 52), (26, 56)):
+        line(pen, f"20,{y} {far},{y + 1.6}", INK, 0.7, share=0.12, mirror=True)
+    both(pen, path("26.4,14.4 24.2,17.4~ 25.2,24.6 30,23.6 27.4,18~"), mix(colour, WHITE, 0.14))
+    line(pen, "24.2,17.6 25.2,24.8 30,23.8 27.4,18~ 26.4,14.4", seam, 0.5, share=0.8, mirror=True)
+    if tucked:
+        line(pen, "19.2,60.4 30,61.4~ 40.8,60.4", (40, 30, 26), 2.0)
+        pen.shape(box(28.6, 60, 31.4, 62.6, 0.4), STEEL)
 
 
 def kurta(pen: Pen, colour: Rgb) -> None:
-    """A long tunic with a worked neck and slits at the sides, worn over dark leggings."""
+    """A long tunic with a worked neck, a placket and slits at the sides, worn over leggings."""
+    pen.fit(0.92, 0.97, 0.6)
     skin, thread = pen.rng.choice(SKINS), pen.rng.choice((GOLD, contrast(colour), (150, 40, 60)))
-    slacks_colour = pen.rng.choice((INK, (60, 40, 50), (44, 46, 60)))
-    pen.shape(path("30,66 22.4,66 23,86 29.4,86 30,78", mirror=True), slacks_colour)
-    arms(pen, skin, inward=1.0)
+    both(pen, path("21.6,66 22.4,86 29,86 29.6,66"), pen.rng.choice((INK, (60, 40, 50), (44, 46, 60))))
+    arms(pen, skin, inward=4.0)
     head(pen, skin, long_hair=True)
-    marks = [Mark(path(f"0,{y} 60,{y}", closed=False), thread, w) for y, w in ((67.5, 1.6), (65, 0.6))]
+    marks = [Mark(path(f"0,{y} 60,{y}", closed=False), thread, w) for y, w in ((72.4, 2.4), (69.4, 0.6))]
     if pen.chance(0.5):
-        dots = [(x + (row % 2) * 2.5, 26 + row * 4.4) for row in range(9) for x in range(15, 48, 5)]
-        marks += [Mark(oval(x, y, 0.8, 1.0), mix(colour, thread, 0.6)) for x, y in dots]
-    end = pen.rng.choice((34.0, 44.0))
-    both(
-        pen,
-        path(f"20.6,17.6 16.4,19.6~ 14.2,25~ {15.6 - end / 9},{end} 17.6,{end + 1} 20,31"),
-        colour,
-        fold=0.25,
-        marks=marks,
+        dots = [(x + (row % 2) * 1.7, 22 + row * 3.2) for row in range(15) for x in np.arange(14, 48, 3.4)]
+        marks += [Mark(oval(x, y, 0.6, 0.8), mix(colour, thread, 0.6)) for x, y in dots]
+    end = pen.rng.choice((32.0, 43.0))
+    cuff = 20.6 - end / 9
+    sleeve = f"21.6,18 18.4,20~ 17,25~ {cuff - 2},{end} {cuff + 2.6},{end + 1} 21,31"
+    both(pen, path(sleeve), colour, fold=0.25, marks=marks[2:])
+    line(pen, f"{cuff - 2},{end - 0.6} {cuff + 2.6},{end + 0.4}", thread, 1.2, mirror=True)
+    body = "30,26 26.4,21.6 25.8,17 21,18.4~ 19.4,22~ 20.4,32 20.6,39~ 18.6,54 16.6,73.6 24,74.6~ 30,74.8~"
+    pen.shape(path(body, mirror=True), colour, fold=0.34, edge=0.5, marks=marks)
+    line(pen, "18.4,56 18,73.6", INK, 0.8, share=0.45, mirror=True)
+    pen.shape(
+        path("30,26 26.4,21.6 25,17.4 22.6,19~ 24,26~ 27,31 27.6,36 30,37", mirror=True), mix(colour, thread, 0.55)
     )
-    line(pen, f"{15.8 - end / 9},{end - 0.6} 17.5,{end + 0.4}", thread, 1.0, mirror=True)
-    body = "30,24~ 27,21 25.6,16.6 20,18~ 18,22~ 20,32 20.6,40~ 18.6,54 16.8,69 23,70.4~ 30,70.6~"
-    pen.shape(path(body, mirror=True), colour, fold=0.32, edge=0.45, marks=marks)
-    line(pen, "25.6,16.8 27,21 30,24~", thread, 1.2, mirror=True)
-    line(pen, "30,24 30,34", thread, 1.8, share=0.9)
+    line(pen, "25.8,17 26.4,21.6 30,26", thread, 0.9, mirror=True)
+    line(pen, "30,26 30,37", INK, 0.5, share=0.6)
+    for x, y in ((25.4, 71), (28, 70)):
+        line(pen, f"{x},44 {x - 1},{y}", INK, 0.7, share=0.14, mirror=True)
 
 
 def dress(pen: Pen, colour: Rgb) -> None:
     """A sleeveless dress with a waist and a wide skirt, flat or worn."""
     skin, sash = pen.rng.choice(SKINS), pen.rng.choice((mix(colour, INK, 0.5), mix(colour, contrast(colour), 0.7), INK))
-    worn, marks = pen.chance(0.6), []
+    worn, marks = pen.chance(0.8), []
     if pen.chance(0.35):
         spots = [(pen.rng.uniform(10, 50), pen.rng.uniform(18, 66)) for _ in range(90)]
         marks = [Mark(oval(x, y, 0.9, 0.8), mix(colour, contrast(colour), 0.6)) for x, y in spots]
@@ -445,49 +458,56 @@ def dress(pen: Pen, colour: Rgb) -> None:
 
 def sweatshirt(pen: Pen, colour: Rgb) -> None:
     """A long-sleeved sweatshirt with ribbed ends, with or without a hood, flat or worn."""
-    hood, worn, rib, ink = pen.chance(0.5), pen.chance(0.6), mix(colour, INK, 0.22), contrast(colour)
+    hood, worn, rib, ink = pen.chance(0.7), pen.chance(0.6), mix(colour, INK, 0.3), contrast(colour)
     skin = pen.rng.choice(SKINS)
     if worn:
         slacks(pen, 55, pen.rng.choice((DENIM, (44, 46, 54))))
         arms(pen, skin, inward=0.8, sleeved=True)
-        pen.fit(0.78, 0.85, -1.2)
-    back = "30,14~ 24,14.4~ 20,18 24,26~ 30,29~" if worn else "30,6~ 23,9~ 20.5,17 24,24~ 30,27~"
-    pen.shape(path(back if hood else "30,13 24.4,14 23,19 30,22~", mirror=True), mix(colour, INK, 0.3), fold=0.2)
-    if worn:
-        pen.fit()
         head(pen, skin, long_hair=False)
-        pen.fit(0.78, 0.85, -1.2)
+        pen.fit(0.82, 0.92, 1.2)
     elif hood:
-        pen.shape(path("30,10~ 25.4,13~ 25,20~ 30,25~", mirror=True), mix(colour, INK, 0.6))
-    both(pen, path("20,16 14,18.5~ 9.6,29~ 5,50 4,59 10,60 11.6,51 17.6,33"), colour, fold=0.3)
-    both(pen, path("4.4,56 3.6,61.4 9.6,62.4 10.3,57.2"), rib)
-    neck = "30,24~ 25.4,20~ 24,15.4" if hood else "30,19.6~ 26.4,18~ 24,14"
-    words = [Mark(path(f"22,{y} {38 - y % 3},{y}", closed=False), ink, 1.6) for y in (31, 34)]
-    body = path(f"{neck} 18,16.6~ 16,20~ 17,34 16.4,61 30,62.4~", mirror=True)
-    pen.shape(body, colour, fold=0.3, edge=0.4, marks=words if pen.chance(0.5) else ())
-    pen.shape(path("16.4,60 16.8,65 30,66.2~ 43.2,65 43.6,60 30,61.6~"), rib, edge=0.2)
-    if hood:
-        line(pen, "23,58 20.5,52 24,46 36,46 39.5,52 37,58", INK, 0.5, share=0.35)
-        line(pen, "27.6,24 27,33", ink, 0.6, mirror=True)
+        pen.shape(path("30,4~ 22.4,8~ 20.5,17 24,24~ 30,27~", mirror=True), mix(colour, INK, 0.15), fold=0.2, edge=0.5)
+        pen.shape(path("30,8~ 25,12~ 25,20~ 30,25~", mirror=True), mix(colour, INK, 0.6))
     else:
-        line(pen, "24.2,14.4 26.4,18~ 30,19.6~ 33.6,18~ 35.8,14.4", rib, 1.6)
+        pen.shape(path("30,13 24.4,14 23,19 30,22~", mirror=True), mix(colour, INK, 0.3))
+    both(pen, path("20,16 14,18.5~ 9.6,29~ 5.6,50 5,59 10.6,60 12.4,51 17.6,33"), mix(colour, INK, 0.08), fold=0.3)
+    both(pen, path("5,56 4.6,61.4 10,62.4 10.9,57.2"), rib)
+    neck = "30,22~ 26.4,19~ 25,15.4" if hood else "30,19.6~ 26.4,18~ 24,14"
+    words = [Mark(path(f"22,{y} {38 - y % 3},{y}", closed=False), ink, 1.6) for y in (31, 34)]
+    body = path(f"{neck} 18,16.6~ 16,20~ 17,34 15.6,61 30,62.4~", mirror=True)
+    pen.shape(body, colour, fold=0.34, edge=0.5, marks=words if pen.chance(0.3) else ())
+    pen.shape(path("15.6,60.6 16.8,66 30,67~ 43.2,66 44.4,60.6 30,62~"), rib, edge=0.2)
+    line(pen, "17,22~ 18.6,34~ 17.8,52", INK, 0.8, share=0.3, mirror=True)
+    if not hood:
+        line(pen, "24.2,14.4 26.4,18~ 30,19.6~ 33.6,18~ 35.8,14.4", rib, 1.8)
+        return
+    line(pen, "22.6,59.4 19.6,52 23.4,45 36.6,45 40.4,52 37.4,59.4", INK, 0.7, share=0.5)
+    both(pen, path("26.4,13 22,14~ 20.6,18~ 23.6,24~ 30,28 29,23~ 26.6,19~"), mix(colour, INK, 0.14), fold=0.3)
+    line(pen, "26.2,14 26.4,19~ 30,24", INK, 0.6, share=0.5, mirror=True)
+    if pen.chance(0.5):
+        line(pen, "30,26 30,66", mix(colour, INK, 0.5), 0.9)
+    line(pen, "27.6,26 27,35", ink, 0.6, mirror=True)
 
 
-def waist_up(pen: Pen) -> None:
-    """Draw the cropped upper body above trousers: a shirt's lower end and two forearms."""
+def waist_up(pen: Pen, *, formal: bool = False) -> None:
+    """Draw the cropped upper body above trousers: a shirt's lower end and two forearms, `formal`: sleeved."""
     skin = pen.rng.choice(SKINS)
-    both(pen, path("12.6,-4 13,6~ 14.6,14 14.4,20~ 16,22.4~ 18,18~ 17.2,6~ 17.6,-4"), skin)
-    cloth = pen.rng.choice(((236, 236, 238), (60, 62, 70), (150, 60, 60)))
-    pen.shape(path("30,-4 18,-4 20,10 30,11", mirror=True), cloth, fold=0.3)
+    both(pen, path("14.6,-4 14.4,6~ 15,14 15.6,20~ 17.4,23.4~ 19.4,19~ 18.4,8~ 18.6,-4"), skin)
+    cloth = pen.rng.choice(((220, 222, 226), (60, 62, 70), (150, 60, 60)))
+    if formal:
+        cloth = pen.rng.choice(((216, 220, 232), (190, 206, 230), (222, 204, 226)))
+        both(pen, path("13.6,-4 13.2,6~ 13.8,14.4 18.8,14.8 19.6,6~ 20,-4"), mix(cloth, INK, 0.05), fold=0.3)
+    pen.shape(path("30,-4 19,-4 20.4,10 30,11.4", mirror=True), cloth, fold=0.3)
 
 
-def trouser_legs(pen: Pen, colour: Rgb, ends: float) -> None:
-    """Draw the two legs and the hips of long trousers from y = 7 to y = 74, `ends` units wide below."""
+def trouser_legs(pen: Pen, colour: Rgb, ends: float, fold: float = 0.3) -> None:
+    """Draw the two legs and the hips of long trousers from y = 9 to y = 74, `ends` units wide below."""
     left = 25.0 - ends / 2
-    leg = f"{left + 0.6},54 {left - 0.4},73.4 {left + ends / 2},75~ {left + ends},74 29.4,46 30,27"
-    pen.shape(path(f"30,7 21,7 19.4,16~ 19,30 {leg}", mirror=True), colour, fold=0.3, edge=0.5)
+    leg = f"{left - 0.2},54~ {left - 0.6},73.4 {left + ends / 2},75~ {left + ends},74 {left + ends + 0.2},52~ 29.3,32"
+    pen.shape(path(f"30,9.4 21.6,9 19.8,18~ 19.4,28~ {leg} 30,28.6", mirror=True), colour, fold=fold, edge=0.6)
     line(pen, "30,14 30,28", INK, 0.5, share=0.45)
-    line(pen, "30,27 29.6,44", INK, 0.6, share=0.2, mirror=True)
+    line(pen, "30,28 27,25~ 24,24.4", INK, 0.7, share=0.16, mirror=True)
+    line(pen, "30,30 27,29~ 24,30", INK, 0.7, share=0.14, mirror=True)
 
 
 def feet(pen: Pen, colour: Rgb) -> None:
@@ -496,31 +516,40 @@ def feet(pen: Pen, colour: Rgb) -> None:
 
 
 def jeans(pen: Pen, colour: Rgb) -> None:
-    """Denim trousers with faded thighs, pockets and bright seams, flat or worn."""
-    worn, thread = pen.chance(0.8), (204, 150, 84)
+    """Denim trousers with faded thighs, pockets, a belt-loop band and bright seams, flat or worn."""
+    worn, thread, dark = pen.chance(0.8), (190, 146, 92), mix(colour, INK, 0.45)
+    cloth = mix(colour, DENIM, 0.22 if sum(colour) > 200 else 0.1)
+    trouser_legs(pen, cloth, pen.rng.uniform(6.4, 8))
+    fade = mix(cloth, WHITE, 0.5 if sum(colour) > 200 else 0.3)
+    for wide, tall in ((4.4, 13.0), (3.2, 11.0), (2.2, 9.0), (1.2, 6.0)):
+        for x in (24.2, 35.8):
+            pen.stroke(oval(x, 34, 0.1, tall), fade, wide, share=0.14)
+            pen.stroke(oval(x, 60, 0.1, tall * 0.6), fade, wide * 0.7, share=0.1)
+    for y in (45, 47.4, 50, 68, 70.4, 72.4):
+        line(pen, f"22.4,{y} 25,{y + 1}~ 27.4,{y}", dark, 0.6, share=0.3, mirror=True)
+    line(pen, "21.4,12~ 19.9,18~ 19.7,28~ 21.4,54 21,73", dark, 0.7, share=0.6, mirror=True)
+    line(pen, "21.2,10.6 30,11.2~ 38.8,10.6", dark, 2.6, share=0.55)
+    line(pen, "21,12.2 30,12.8~ 39,12.2", thread, 0.4, share=0.8)
+    for x in (23.4, 27.0):
+        line(pen, f"{x},9.4 {x},12.8", cloth, 0.8, mirror=True)
+    line(pen, "20.2,18.6~ 24,18~ 25.6,13", thread, 0.5, share=0.9, mirror=True)
+    line(pen, "30,14 32,24~ 30,27", thread, 0.4, share=0.7)
+    pen.shape(oval(30, 11, 0.7, 0.7), STEEL, edge=0.0)
     if worn:
         waist_up(pen)
         feet(pen, pen.rng.choice((INK, (90, 60, 40), (230, 230, 230))))
-    trouser_legs(pen, mix(colour, DENIM, 0.25), pen.rng.uniform(8, 10))
-    fade = mix(colour, WHITE, 0.5)
-    for wide, tall in ((3.2, 15.0), (2.4, 12.0), (1.6, 9.0)):
-        for x in (24.2, 35.8):
-            pen.stroke(oval(x, 36, 0.1, tall), fade, wide, share=0.12)
-    line(pen, "20.4,10 30,10.6~ 39.6,10", thread, 0.4, share=0.8)
-    line(pen, "20.2,16.5~ 24,16~ 25.6,11", thread, 0.5, share=0.9, mirror=True)
-    line(pen, "30,14 32,24~ 30,26", thread, 0.4, share=0.7)
-    pen.shape(oval(30, 9, 0.7, 0.7), STEEL, edge=0.0)
 
 
 def trousers(pen: Pen, colour: Rgb) -> None:
     """Smooth trousers with pressed creases and a belt, worn with a shirt."""
-    waist_up(pen)
+    waist_up(pen, formal=True)
     feet(pen, pen.rng.choice((INK, (70, 46, 34))))
-    trouser_legs(pen, colour, pen.rng.uniform(9.5, 11))
-    line(pen, "24.6,14 24,44 24.4,73", mix(colour, WHITE, 0.3), 0.5, share=0.6, mirror=True)
-    line(pen, "20.4,17~ 23.6,11", INK, 0.5, share=0.5, mirror=True)
-    line(pen, "21,8.3 30,8.8~ 39,8.3", pen.rng.choice((INK, (92, 58, 38))), 1.8)
-    pen.shape(path("28.6,7.6 31.4,7.6 31.4,10 28.6,10"), STEEL)
+    trouser_legs(pen, colour, pen.rng.uniform(8.6, 9.8), 0.12)
+    line(pen, "24.6,16 24,44 24.2,73", mix(colour, WHITE, 0.3), 0.5, share=0.35, mirror=True)
+    line(pen, "25.3,16 24.8,44 25,73", mix(colour, INK, 0.6), 0.5, share=0.3, mirror=True)
+    line(pen, "20.4,20~ 23.6,13", INK, 0.6, share=0.6, mirror=True)
+    line(pen, "21.4,10.3 30,10.8~ 38.6,10.3", pen.rng.choice((INK, (92, 58, 38))), 1.8)
+    pen.shape(path("28.6,9.6 31.4,9.6 31.4,12 28.6,12"), STEEL)
 
 
 def shorts(pen: Pen, colour: Rgb) -> None:
@@ -546,23 +575,24 @@ def shorts(pen: Pen, colour: Rgb) -> None:
 
 def skirt(pen: Pen, colour: Rgb) -> None:
     """A pleated or straight skirt, worn on bare legs or flat."""
-    worn, flare = pen.chance(0.6), pen.rng.choice((0.0, 5.0))
-    low, skin = (46, pen.rng.choice(SKINS)) if worn else (58, SKINS[0])
+    worn = pen.chance(0.75)
+    flare = pen.rng.choice((0.0, 6.0)) if worn else 8.0
+    low, skin = (pen.rng.choice((45, 52)), pen.rng.choice(SKINS)) if worn else (57, SKINS[0])
     if worn:
-        pen.fit(0.84)
+        pen.fit(0.72)
         legs(pen, skin, 40)
-        pen.fit()
-        both(pen, path("14,-4 14.4,8~ 15.6,18~ 15.4,24~ 17,25~ 18.4,18~ 18.4,-4"), skin)
-        top_colour = pen.rng.choice(((238, 236, 234), INK, (190, 205, 225)))
+        pen.fit(0.9)
+        both(pen, path("15.4,-4 15.2,8~ 16,18~ 16,24~ 17.4,25~ 18.8,18~ 19,-4"), skin)
+        top_colour = pen.rng.choice(((226, 226, 228), INK, (190, 205, 225)))
         pen.shape(path("30,-4 19.5,-4 21.6,10 30,11", mirror=True), top_colour, fold=0.2)
     top, left = (9, 21.4) if worn else (20, 20)
-    half = f"30,{top} {left},{top} {left - 3.4},{top + 12}~ {left - 3 - flare},{low} 24,{low + 1.6}~ 30,{low + 1.8}~"
-    pen.shape(path(half, mirror=True), colour, fold=0.35, edge=0.45)
-    line(pen, f"{left},{top + 1.4} 30,{top + 2}~ {60 - left},{top + 1.4}", mix(colour, INK, 0.3), 2.4)
-    for x in (22.5, 26.0, 29.2) if flare else ():
-        line(pen, f"{x + 1},{top + 3} {30 - (30 - x) * 1.45},{low + 1}", INK, 0.6, share=0.25, mirror=True)
+    half = f"30,{top} {left},{top} {left - 3},{top + 14}~ {left - 1.6 - flare},{low} 24,{low + 1}~ 30,{low + 1.4}~"
+    pen.shape(path(half, mirror=True), colour, fold=0.35, edge=0.55)
+    line(pen, f"{left},{top + 1.4} 30,{top + 2}~ {60 - left},{top + 1.4}", mix(colour, INK, 0.45), 2.4)
+    for x in (20.8, 23.0, 25.2, 27.4, 29.4) if flare else ():
+        line(pen, f"{x + 1},{top + 3} {30 - (30 - x) * 1.5},{low + 1}", INK, 0.7, share=0.3, mirror=True)
     if not flare:
-        line(pen, f"33,{top + 3} 33.4,{low - 4}", INK, 0.4, share=0.35)
+        line(pen, f"{left + 2},{top + 4} {left},{top + 16}", INK, 0.7, share=0.2, mirror=True)
 
 
 def sole(pen: Pen, spec: str, colour: Rgb, shade: tuple[float, float]) -> None:
@@ -619,23 +649,27 @@ def sports_shoe(pen: Pen, colour: Rgb) -> None:
 
 
 def formal_shoe(pen: Pen, colour: Rgb) -> None:
-    """A low polished leather shoe with a heel and a drawn-out toe to the lower right."""
+    """A low polished leather shoe with a thin sole, a heel and a drawn-out toe to the lower right."""
     dark = mix(colour, INK, 0.75)
-    ground = "5,43 7,41 30,48~ 46,51.4~ 55,49~ 55.6,51~ 50,54~ 40,54.4~ 24,50.6~ 14,48.6 13.6,51.4 5.4,48.6"
-    sole(pen, ground, dark, (53, 25))
-    front = "24,27.6~ 29,30.6~ 38,38.6~ 48,43~ 55,48~ 54,50.4~ 46,51.6~ 30,48.6~ 5.6,43"
-    pen.shape(path(f"6.2,34~ 7,28.4~ 11,26.6~ 18,30~ {front}"), colour, edge=0.5)
-    pen.shape(path("8,29.2~ 11.4,27.8~ 18,31~ 22.6,33~ 17,35~ 10.4,32.4~"), mix(colour, TAN, 0.25))
-    pen.shape(path("9,29.8~ 12,28.8~ 18,31.6~ 21,33.2~ 15,33.6~"), dark)
-    line(pen, "22.4,33.4~ 26,38~ 34,43~ 40,41.6", INK, 0.6, share=0.6)
+    pen.fit(1.0, 0.92)
+    pen.shadow(36, 55.6, 18, 1.6)
+    below = "6,42 18,46~ 27,52~ 36,54.4~ 44,54.8~ 52,53.2~ 55.2,50 55,52~ 50,55.4~ 42,56.7~ 34,56.2~ 27,54.4~ 16.8,48.8"
+    pen.shape(path(f"{below} 16.4,50.6 6.8,47.6"), dark, edge=0.2)
+    front = "24,27~ 28.6,27.4~ 32,31~ 39,40.4~ 47,44.4~ 52.8,46.6~ 55.2,50~ 52,53.2~ 44,54.6~ 36,54.2~ 27,51.8~ 18,46~"
+    pen.shape(path(f"7,23.4~ 9.4,22.8~ 17,25.8~ {front} 6.2,42.6 5.2,34~"), mix(colour, INK, 0.1), edge=0.6)
+    pen.shape(path("8,24~ 12,24.6~ 18,26.8~ 24,28~ 22,31.6~ 17,32.8~ 11,30~"), dark, edge=0.1)
+    line(pen, "7.2,25 10.8,30.4~ 16.4,33.4~ 22,32~ 24.4,28", mix(colour, WHITE, 0.18), 0.6)
+    line(pen, "6.4,40.8~ 18,44.8~ 27,50.6~ 36,53~ 46,53.4~ 54,50.6", INK, 0.5, share=0.4)
     if pen.chance(0.6):
-        laces(pen, dark, (26, 32), (33.6, 37.4), 3)
+        line(pen, "20,33 21,39~ 26,42~ 33,38", INK, 0.6, share=0.7)
+        laces(pen, dark, (25.4, 29.6), (31, 35), 4)
+        line(pen, "20.6,40 17,46", INK, 0.5, share=0.5)
     else:
-        line(pen, "19,38~ 28,34~ 35,37", INK, 1.0, share=0.55)
-    line(pen, "40,48.6~ 42.6,44.4~ 46.6,42.8", INK, 0.5, share=0.45)
-    for width, share in ((3.0, 0.05), (2.2, 0.06), (1.4, 0.08), (0.7, 0.1)):
-        line(pen, "39,41.4~ 45,44.4~ 50,47.4~", WHITE, width, share=share)
-        line(pen, "8.6,38~ 16,41~ 24,44~", WHITE, width, share=share)
+        line(pen, "16.6,34 18,38~ 24,36~ 28.6,29", INK, 1.2, share=0.6)
+        line(pen, "18,38 22,41~ 33,42~ 36,37.4", INK, 0.6, share=0.5)
+    for width, share in ((4.0, 0.07), (2.8, 0.1), (1.8, 0.14), (0.8, 0.2)):
+        line(pen, "33,36~ 38,43~ 47,48~", WHITE, width, share=share)
+        line(pen, "8,33~ 11,38~ 17,41.6~", WHITE, width * 0.7, share=share)
 
 
 def heel(pen: Pen, colour: Rgb) -> None:
@@ -958,18 +992,18 @@ def draw_photo(
 
 
 EXAMPLES: dict[str, tuple[str, str, int]] = {
-    "navy-blue-tshirt": ("Tshirts", "Navy Blue", 5),
-    "red-dress": ("Dresses", "Red", 1),
-    "white-shirt": ("Shirts", "White", 2),
-    "blue-jeans": ("Jeans", "Blue", 1),
-    "green-kurta": ("Kurtas", "Green", 1),
-    "white-sports-shoe": ("Sports Shoes", "White", 1),
-    "brown-formal-shoe": ("Formal Shoes", "Brown", 1),
-    "red-heels": ("Heels", "Red", 1),
-    "brown-handbag": ("Handbags", "Brown", 1),
-    "blue-backpack": ("Backpacks", "Blue", 1),
-    "black-watch": ("Watches", "Black", 1),
-    "red-cap": ("Caps", "Red", 1),
+    "navy-blue-tshirt": ("Tshirts", "Navy Blue", 16),
+    "red-dress": ("Dresses", "Red", 8),
+    "white-shirt": ("Shirts", "White", 17),
+    "blue-jeans": ("Jeans", "Blue", 3),
+    "green-kurta": ("Kurtas", "Green", 4),
+    "white-sports-shoe": ("Sports Shoes", "White", 2),
+    "brown-formal-shoe": ("Formal Shoes", "Brown", 13),
+    "red-heels": ("Heels", "Red", 14),
+    "brown-handbag": ("Handbags", "Brown", 6),
+    "blue-backpack": ("Backpacks", "Blue", 5),
+    "black-watch": ("Watches", "Black", 12),
+    "red-cap": ("Caps", "Red", 0),
 }
 """The example pictures: file name without its ending, then article, colour and seed."""
 
