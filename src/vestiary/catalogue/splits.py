@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from vestiary.product import Split
 
@@ -15,7 +15,7 @@ RATIOS: Mapping[Split, float] = {Split.TRAIN: 0.70, Split.VALIDATION: 0.15, Spli
 SEED = 42
 
 
-def group_products(ids: Sequence[str], clues: Sequence[Sequence[str]]) -> list[str]:
+def group_products(ids: Sequence[str], clues: Iterable[Iterable[str]]) -> list[str]:
     """The group of each product: products with a clue in common, directly or through others, share one.
 
     ``clues`` holds, per product, what must not stand on both sides of a split (its name, the hashes of its pictures).
@@ -57,12 +57,9 @@ def assign_splits(
     set of products alone, not on their order.
     """
     sizes = Counter(groups)
-    members: dict[str, Counter[str]] = defaultdict(Counter)
-    for group, stratum in zip(groups, strata, strict=True):
-        members[group][stratum] += 1
     by_stratum: dict[str, list[str]] = defaultdict(list)
-    for group, counts in members.items():
-        by_stratum[min(counts, key=lambda stratum: (-counts[stratum], stratum))].append(group)
+    for group, stratum in _main_strata(groups, strata).items():
+        by_stratum[stratum].append(group)
 
     chosen: dict[str, Split] = {}
     overall: Counter[Split] = Counter()
@@ -76,10 +73,26 @@ def assign_splits(
     return [chosen[group] for group in groups]
 
 
+def _main_strata(groups: Sequence[str], strata: Sequence[str]) -> dict[str, str]:
+    """The commonest stratum of each group; only the few groups that have several are counted, as that takes room."""
+    main: dict[str, str] = {}
+    mixed: set[str] = set()
+    for group, stratum in zip(groups, strata, strict=True):
+        if main.setdefault(group, stratum) != stratum:
+            mixed.add(group)
+    counts: dict[str, Counter[str]] = {group: Counter() for group in mixed}
+    for group, stratum in zip(groups, strata, strict=True):
+        if group in mixed:
+            counts[group][stratum] += 1
+    for group, own in counts.items():
+        main[group] = min(own, key=lambda stratum: (-own[stratum], stratum))
+    return main
+
+
 def _order(
     group: str, sizes: Mapping[str, int], earlier: Mapping[str, Split] | None, seed: int
-) -> tuple[bool, int, str]:
-    draw = hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
+) -> tuple[bool, int, bytes]:
+    draw = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     return (group not in (earlier or {}), -sizes[group], draw)
 
 
