@@ -38,7 +38,7 @@ train-default: .venv/dev
 	@touch $@
 
 .venv/dev: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]' hypothesis mypy pytest ruff
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,ui,hub,cloud]' hypothesis mypy pytest ruff
 	@touch $@ .venv/base
 
 clean:

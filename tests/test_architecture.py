@@ -43,6 +43,9 @@ HEAVY = (
     "ray",
     "numpy",
     "PIL",
+    "datasets",
+    "fsspec",
+    "openpyxl",
 )
 WORDS_NOT_USED = {"utils", "common", "helpers", "manager", "core", "base", "engine"}
 
@@ -123,6 +126,10 @@ def test_tagging_needs_no_training_package() -> None:
     loaded = loaded_after("import vestiary.predictor")
     assert "onnxruntime" in loaded
     assert not loaded & {"torch", "onnx", "pandas", "pyarrow"}
+
+
+def test_reading_a_csv_needs_no_table_package() -> None:
+    assert not loaded_after("import vestiary.catalogue") & {"pandas", "pyarrow", "openpyxl", "datasets", "fsspec"}
 
 
 def test_training_loads_torch() -> None:

@@ -89,7 +89,7 @@ class Catalogue:
         return digest.hexdigest()
 
     def _product_lines(self) -> Iterator[str]:
-        """One line of JSON per product, made as it is asked for: a million of them at once would take half a gigabyte."""
+        """One line of JSON per product, made as it is asked for: a million at once would take half a gigabyte."""
         for product in self.products:
             plain = {name: getattr(product, name) for name in Product.__slots__}
             yield json.dumps(plain, ensure_ascii=False, sort_keys=True) + "\n"
@@ -201,6 +201,7 @@ def _read_products(path: Path) -> tuple[Product, ...]:
                 "images": tuple(plain["images"]),
                 "pixel_hashes": tuple(plain["pixel_hashes"]),
                 "labels": shared.setdefault(tuple(labels.items()), labels),
+                "group": shared.setdefault(plain["group"], plain["group"]),
                 "split": Split(plain["split"]),
             }
             parts |= {key: shared.setdefault(parts[key], parts[key]) for key in ("images", "pixel_hashes")}

@@ -21,9 +21,7 @@ from vestiary.product import Split
 NO_LABEL = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL"})
 """Cells that mean that nobody gave a label."""
 
-IMAGE_NAMES = tuple(
-    ["image", "images", "picture", "pictures", "photo", "photos", "file_name", "filename", "file", "image_path", "path"]
-)
+IMAGE_NAMES = ("image", "images", "picture", "pictures", "photo", "photos", "file_name", "filename", "file", "path")
 ID_NAMES = ("id", "sku", "product_id")
 NAME_NAMES = ("productDisplayName", "name", "title", "product_name")
 """Columns that are taken for picture, id and name when no option says which."""
@@ -224,7 +222,7 @@ class RowBuilder:
         if is_address(name) or name.startswith(("//", "data:")):
             detail = f"{column} holds the address {name[:80]!r}, and nothing is fetched; download the pictures first"
             raise _Unfit(RejectReason.PICTURE_URL, detail)
-        if "\0" in name or not _is_writable(name):
+        if "\0" in name or not is_writable(name):
             raise _Unfit(RejectReason.BAD_VALUE, f"{column} holds a character that no file name has")
         if self._root is not None and Path(name).is_absolute() and Path(name).is_relative_to(self._root):
             return Path(name).relative_to(self._root).as_posix()
@@ -250,7 +248,7 @@ def to_text(cell: Any) -> str | None:
     """
     if isinstance(cell, str):
         text = " ".join(cell.split())
-        if not text.isascii() and not _is_writable(text):
+        if not text.isascii() and not is_writable(text):
             raise ValueError("holds half a character")
         if "\0" in text:
             raise ValueError("holds a NUL character")
@@ -285,7 +283,8 @@ def _listed(cell: Any) -> list[Any]:
     return [] if cell is None else [cell]
 
 
-def _is_writable(text: str) -> bool:
+def is_writable(text: str) -> bool:
+    """Whether a text can be written as UTF-8: file names that are plain bytes, and halves of characters, cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,10 +22,12 @@ class ExcelTable:
     def __init__(self, source: Source, name: str, sheet: str | None = None) -> None:
         self._name = name
         openpyxl = require("openpyxl", extra="ui", feature="Reading Excel")
+        with source.open(name) as stream:
+            content = io.BytesIO(stream.read())
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about styles and extensions, which do not concern the cells
-                self._book = openpyxl.load_workbook(source.open(name), read_only=True, data_only=True)
+                self._book = openpyxl.load_workbook(content, read_only=True, data_only=True)
             sheets = [one.title for one in self._book.worksheets]
         except Exception as error:  # openpyxl lets errors of zip and XML through
             raise CatalogueError(f"{name} is not a readable Excel file; save it again as .xlsx.") from error

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from vestiary.catalogue.columns import SPLITS, Columns, hierarchy_of, title_of
+from vestiary.catalogue.columns import SPLITS, Columns, hierarchy_of, is_writable, title_of
 from vestiary.catalogue.rows import Reject, RejectReason, Row
 from vestiary.catalogue.sources import Source, find_pictures
 from vestiary.errors import CatalogueError
@@ -48,6 +48,10 @@ class FolderReader:
         labels: dict[tuple[str, ...], dict[str, str]] = {}
         depth = len(self._attributes)
         for line, name in enumerate(self._pictures, start=1):
+            if not is_writable(name):
+                detail = "its name holds bytes that are not UTF-8; rename it"
+                yield Reject(line, name.encode("utf-8", "backslashreplace").decode(), RejectReason.BAD_VALUE, detail)
+                continue
             folders = PurePosixPath(name).parts[:-1]
             values = tuple(folders[len(folders) - depth :])
             if len(values) < depth or (len(folders) == depth and values[0].casefold() in SPLITS):

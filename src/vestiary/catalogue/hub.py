@@ -1,6 +1,7 @@
 """A data set of the Hugging Face hub, or a copy of one in a folder: ``hf:owner/name``, ``hf:FOLDER``.
 
-The pictures lie inside the data set; ``<split>/<row>/<column>`` names one, ``<split>/<row>.<n>/<column>`` one of several.
+The pictures lie inside the data set; ``<split>/<row>/<column>`` names one, ``<split>/<row>.<n>/<column>``
+one of several.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ def _drop_unreadable(rows: Sequence[Row], hashes: Hashes, source: Source, reject
 
 
 def _merge_views(rows: Sequence[Row], rejects: list[Reject]) -> list[Row]:
-    """One row per id, with all its pictures; a row that contradicts the first of its id, or adds nothing, is a reject."""
+    """One row per id, with all its pictures; a row that contradicts the first, or adds nothing, is a reject."""
     first: dict[str, Row] = {}
     for row in rows:
         known = first.setdefault(row.id, row)
@@ -206,7 +206,7 @@ def _deal_splits(
 
 
 def _clues_of(row: Row, hashes: Hashes) -> Iterator[str]:
-    """What makes two products the same design: name, case and spacing aside (a blank one stands alone), and pictures."""
+    """What makes two products the same design: the name, case and spacing aside unless blank, and the pictures."""
     name = " ".join(row.name.casefold().split())
     yield f"name:{name}" if name else f"id:{row.id}"
     yield from (f"pixels:{hashes[image]}" for image in row.images)

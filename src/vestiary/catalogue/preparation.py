@@ -140,8 +140,11 @@ def load_preparation(name: str) -> Preparation:
     """
     text, where = _read_text(name, "preparation")
     plain = _parse(text, where)
+    entries = plain.get("steps", [])
+    if not isinstance(entries, list):
+        raise UsageError(f"{where} is not understood ('steps' must be [[steps]] tables); mend it there.")
     steps = []
-    for number, entry in enumerate(plain.get("steps", ()), start=1):
+    for number, entry in enumerate(entries, start=1):
         try:
             given = dict(entry)
             if "from" in given:

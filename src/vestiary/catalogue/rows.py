@@ -56,8 +56,8 @@ class Reject:
 class Reader(Protocol):
     """One source format.
 
-    ``table`` is what stands before the line in a product's ``source``; ``repeats_are_views`` says whether another row of
-    the same id is another view of the product, rather than a mistake.
+    ``table`` is what stands before the line in a product's ``source``; ``repeats_are_views`` says whether another row
+    of the same id is another view of the product, rather than a mistake.
     """
 
     table: str

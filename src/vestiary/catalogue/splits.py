@@ -6,6 +6,7 @@ Products that would give each other away, because they share a name or a picture
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -21,7 +22,7 @@ def group_products(ids: Sequence[str], clues: Iterable[Iterable[str]]) -> list[s
     ``clues`` holds, per product, what must not stand on both sides of a split (its name, the hashes of its pictures).
     A group is named by the smallest id in it, so that the order of the rows does not matter.
     """
-    parent = list(range(len(ids)))
+    parent = array("q", range(len(ids)))
 
     def find(index: int) -> int:
         while parent[index] != index:
@@ -29,11 +30,13 @@ def group_products(ids: Sequence[str], clues: Iterable[Iterable[str]]) -> list[s
             index = parent[index]
         return index
 
-    first_with: dict[str, int] = {}
+    first_with: dict[bytes, int] = {}
     for index, own_clues in enumerate(clues):
         for clue in own_clues:
-            other = find(first_with.setdefault(clue, index))
+            digest = hashlib.blake2b(clue.encode(), digest_size=16).digest()  # a third of the room of a name
+            other = find(first_with.setdefault(digest, index))
             parent[find(index)] = other
+    first_with.clear()
     names: dict[int, str] = {}
     for index, product_id in enumerate(ids):
         root = find(index)

@@ -94,7 +94,10 @@ class MergeValues:
     def apply(self, work: Work) -> None:
         """Relabel the products and remember what became of each value."""
         work.require(self.attribute)
-        work.require_values(self.attribute, [old for members in self.groups.values() for old in members])
+        before = work.count(self.attribute)
+        olds = [old for members in self.groups.values() for old in members]
+        if not before.keys() & set(olds):  # a file of groups may name values that are not here, but not only such
+            work.require_values(self.attribute, olds)
         new_of = {old: new for new, members in self.groups.items() for old in members}
 
         def change(labels: Mapping[str, str]) -> Mapping[str, str]:
@@ -105,7 +108,6 @@ class MergeValues:
             new = new_of.get(old, old if known or self.rest is None else self.rest)
             return labels if new == old else {**labels, self.attribute: new}
 
-        before = work.count(self.attribute)
         work.relabel(change)
         renamed = work.renamed.setdefault(self.attribute, {})
         steps = {old: change({self.attribute: old})[self.attribute] for old in {**new_of, **before}}

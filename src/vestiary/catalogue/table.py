@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
@@ -237,38 +238,43 @@ class ParquetTable:
 
     def __init__(self, source: Source, name: str) -> None:
         self._name = name
-        parquet = require("pyarrow.parquet", extra="ui", feature="Reading Parquet")
-        stream = source.open(name)
-        try:
-            self._file = parquet.ParquetFile(stream)
-            self.columns: Sequence[str] = tuple(self._file.schema_arrow.names)
-        except Exception as error:  # pyarrow lets errors of several libraries through
-            stream.close()
-            raise self._broken() from error
+        self._source = source
+        self._parquet = require("pyarrow.parquet", extra="ui", feature="Reading Parquet")
+        with source.open(name) as stream, self._explained():
+            self._schema = self._parquet.ParquetFile(stream).schema_arrow
+        self.columns: Sequence[str] = tuple(self._schema.names)
         refuse_repeated_columns(self.columns, name)
 
-    def _broken(self) -> CatalogueError:
-        return CatalogueError(f"{self._name} is not a readable Parquet file, or is cut short; write it again.")
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn whatever pyarrow raises, which may come from several libraries, into one sentence."""
+        try:
+            yield
+        except Exception as error:
+            raise CatalogueError(
+                f"{self._name} is not a readable Parquet file, or is cut short; write it again."
+            ) from error
 
     def records(self, wanted: Sequence[str]) -> Iterator[tuple[int, Cells]]:
         """Every row."""
         self._refuse_pictures_inside(wanted[0])
         line = 0
-        batches = self._file.iter_batches(batch_size=BATCH_ROWS, columns=list(wanted))
-        while True:
-            try:
-                batch = next(batches, None)
-                cells = None if batch is None else [batch.column(name).to_pylist() for name in wanted]
-            except Exception as error:  # as above
-                raise self._broken() from error
-            if cells is None:
-                return
-            for record in zip(*cells, strict=True):
-                line += 1
-                yield line, record
+        with self._source.open(self._name) as stream:
+            with self._explained():
+                file = self._parquet.ParquetFile(stream)
+                batches = file.iter_batches(batch_size=BATCH_ROWS, columns=list(wanted))
+            while True:
+                with self._explained():
+                    batch = next(batches, None)
+                    cells = [] if batch is None else [batch.column(name).to_pylist() for name in wanted]
+                if batch is None:
+                    return
+                for record in zip(*cells, strict=True):
+                    line += 1
+                    yield line, record
 
     def _refuse_pictures_inside(self, column: str) -> None:
-        kind = str(self._file.schema_arrow.field(column).type)
+        kind = str(self._schema.field(column).type)
         if "binary" in kind:
             raise CatalogueError(
                 f"{self._name} holds the pictures themselves in column {column!r}; put the file in a folder of its own "
