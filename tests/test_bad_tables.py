@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conftest import paint_picture
-from vestiary.catalogue import Catalogue, Columns, Reading, ingest
+from vestiary.catalogue import Catalogue, Columns, Reading, ingest, load_catalogue
 from vestiary.errors import CatalogueError, UsageError, VestiaryError
 
 HEADER = "id,image,baseColour,articleType"
@@ -202,6 +207,33 @@ def test_splits_are_kept_only_where_every_row_has_one(shop: Path) -> None:
 def test_an_option_that_makes_no_sense_is_refused(options: list[str]) -> None:
     with pytest.raises(UsageError, match="--attribute"):
         Columns.from_options(options[1::2])
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6),
+            st.sampled_from(["1.png", "2.png", "3.png", "", "../1.png", '["1.png", "2.png"]']),
+            st.text('aé,;"|\n\r\t \u2028', max_size=6),
+        ),
+        max_size=6,
+    ),
+    st.sampled_from([",", ";", "\t", "|"]),
+)
+def test_whatever_stands_in_the_cells_no_row_is_lost(rows: list[tuple[str, str, str]], delimiter: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for number in (1, 2):
+            (Path(folder) / f"{number}.png").write_bytes(paint_picture((number * 50, 0, 0)))
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter=delimiter)
+        writer.writerows([("id", "image", "baseColour"), *rows, ("last", "1.png", "Blue")])
+        catalogue = read(Path(folder), text.getvalue())
+        counts = catalogue.counts
+        assert counts["rows"] == len(rows) + 1
+        assert counts["rows"] == counts["products"] + counts["rejected_rows"] + counts["rows_as_further_views"]
+        catalogue.save(Path(folder) / "out")
+        assert load_catalogue(Path(folder) / "out") == catalogue
 
 
 def test_the_command_leaves_nothing_behind_when_a_table_is_refused(shop: Path, tmp_path: Path) -> None:

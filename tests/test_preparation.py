@@ -249,4 +249,4 @@ def test_the_command_records_and_shows_what_was_decided(make_source: Callable[..
     assert "values of baseColour into Black, White, Blue" in shown
     assert '"do": "merge-values"' in run("inspect", out, "--json")
     run("ingest", source, "--out", out, "--overwrite", "--drop-value", "usage=Home")
-    assert "drop usage Home: 1 products left out" in run("inspect", out)
+    assert "drop usage Home: 1 product left out" in run("inspect", out)

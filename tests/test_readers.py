@@ -119,6 +119,9 @@ def test_json_lines_and_parquet_and_excel_give_the_same_products(
     assert content(read(shop / "products.parquet")) == expected
     excel = read(shop / "products.xlsx", sheet="Products")
     assert content(excel) == expected
+    packed = pack(shop, shop.parent / "packed.zip")
+    assert content(read(packed, table="products.parquet")) == expected
+    assert content(read(packed, table="products.xlsx", sheet="Products")) == expected
     assert lines_of(excel) == [3, 4, 5, 6]
     assert excel.reading["form"] == "Excel, sheet 'Products'"
 
@@ -240,6 +243,12 @@ def test_a_table_is_found_in_a_zip_or_folder_with_its_pictures_beside_it(
     archive = read(pack(shop, tmp_path / "shop.zip", "deep/er/"))
     assert [one.images[0] for one in archive.products] == [f"deep/er/pics/{number}.png" for number in range(1, 5)]
     assert archive.open_source().read("deep/er/pics/1.png") == (shop / "pics" / "1.png").read_bytes()
+
+
+def test_a_catalogue_written_into_its_own_source_is_no_table_of_it(tree: Path) -> None:
+    first = ingest(tree)
+    first.save(tree / "catalogue")
+    assert ingest(tree).products == first.products
 
 
 def test_of_several_tables_one_must_be_named(shop: Path) -> None:

@@ -146,10 +146,13 @@ class RowBuilder:
     """Turns the cells of a line into a Row or a Reject, keeping one copy of whatever repeats.
 
     ``columns`` must be resolved. ``folder`` is where the table lies in its source, ``root`` the folder on this machine
-    that the source is, if it is one. Cells come in the order of ``wanted``.
+    that the source is, if it is one. Cells come in the order of ``wanted``. With ``note_used`` the set ``used`` holds
+    every picture a row named.
     """
 
-    def __init__(self, columns: Columns, *, folder: str = "", root: Path | None = None) -> None:
+    def __init__(
+        self, columns: Columns, *, folder: str = "", root: Path | None = None, note_used: bool = False
+    ) -> None:
         self.columns = columns
         parts = (columns.image, columns.id, columns.name, columns.split)
         self.wanted = tuple(dict.fromkeys(column for column in (*parts, *columns.attributes.values()) if column))
@@ -158,6 +161,7 @@ class RowBuilder:
         self._attributes = [(name, place[column]) for name, column in columns.attributes.items()]
         self._folder = "" if folder in ("", ".") else folder
         self._root = root
+        self._note_used = note_used
         self._labels: dict[tuple[str | None, ...], dict[str, str]] = {}
         self._images: dict[str, tuple[str, ...]] = {}
         self.used: set[str] = set()
@@ -210,8 +214,13 @@ class RowBuilder:
             raise _Unfit(RejectReason.NO_PICTURE, f"column {self.columns.image!r} is empty")
         if isinstance(cell, str):
             self._images[cell] = images
-        self.used.update(images)
+        if self._note_used:
+            self.used.update(images)
         return images
+
+    def forget(self) -> None:
+        """Let go of what was kept for repeats among the pictures; for when the last line is built."""
+        self._images.clear()
 
     def _locate(self, cell: Any) -> str:
         """The name of a picture inside the source."""

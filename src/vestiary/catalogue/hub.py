@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import logging
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -146,6 +147,7 @@ class HubReader:
 def _load(name: str) -> dict[str, Any]:
     datasets = require("datasets", extra="hub", feature="Reading a data set of the hub")
     datasets.disable_progress_bars()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells every attempt to reach the hub
     try:
         found = datasets.load_dataset(name)
     except datasets.exceptions.DatasetNotFoundError as error:
@@ -154,9 +156,11 @@ def _load(name: str) -> dict[str, Any]:
             "log in with: hf auth login, or name a folder with a copy as hf:FOLDER."
         ) from error
     except Exception as error:  # the hub's client lets errors of many libraries through
+        away = isinstance(error, OSError) or "Connect" in type(error).__name__ or "Offline" in type(error).__name__
+        reason = "the hub cannot be reached" if away else "its files cannot be read as one table"
         raise CatalogueError(
-            f"{HUB}{name} cannot be loaded ({type(error).__name__}); check the network, or download the data set where "
-            "there is one and name the folder with its Parquet files as hf:FOLDER."
+            f"{HUB}{name} cannot be loaded: {reason}; check the network, or download the data set where there is one "
+            "and name the folder with its Parquet files as hf:FOLDER."
         ) from error
     plain = datasets.Image(decode=False)
     for split, rows in found.items():

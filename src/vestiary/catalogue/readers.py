@@ -46,19 +46,26 @@ def open_reader(path: Path | str, reading: Reading) -> Reader:
     if isinstance(source, HubSource):
         return HubReader(source, reading.columns)
     names = [name for name in source.names() if not is_hidden(name)]
-    tables = [name for name in names if is_table(name)]
+    ours = {PurePosixPath(name).parent for name in names if PurePosixPath(name).name == "catalogue.json"}
+    tables = [name for name in names if is_table(name) and PurePosixPath(name).parent not in ours]
     if reading.table is not None:
         if reading.table not in names:
             raise UsageError(f"{path} has no table {reading.table!r}; {suggest(reading.table, tables)}.")
         return _read_table(source, reading.table, reading, pointed_at=False)
-    kaggle = any(PurePosixPath(name).name == "styles.csv" for name in names)
-    if kaggle and not reading.columns.names_a_table and reading.images is None:
+    if any(PurePosixPath(name).name == "styles.csv" for name in names) and _fits_kaggle(reading):
         return KaggleReader(source, reading.columns.attributes)
     if tables:
         return _read_table(source, _only_table(tables, str(path)), reading, pointed_at=False)
     if reading.columns.names_a_table:
         raise UsageError(f"{path} has no table, so no column can be named; name a table or leave the columns out.")
     return FolderReader(source, reading.columns)
+
+
+def _fits_kaggle(reading: Reading) -> bool:
+    """Whether nothing is said about the columns and pictures that Kaggle's layout has otherwise."""
+    columns = reading.columns
+    own = columns.id in (None, "id") and columns.name in (None, "productDisplayName")
+    return own and columns.image is None and columns.split is None and reading.images is None
 
 
 def _only_table(tables: Sequence[str], where: str) -> str:

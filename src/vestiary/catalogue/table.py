@@ -69,7 +69,7 @@ class TableReader:
         self._columns = columns.resolve(table.columns, name)
         self._orphans_wanted = orphans_wanted
         root = pictures.path if isinstance(pictures, FolderSource) else None
-        self._builder = RowBuilder(self._columns, folder=folder, root=root)
+        self._builder = RowBuilder(self._columns, folder=folder, root=root, note_used=orphans_wanted)
         self.titles = {attribute: title_of(attribute) for attribute in self._columns.attributes}
         self.hierarchy = hierarchy_of(list(self.titles))
 
@@ -78,6 +78,7 @@ class TableReader:
         build = self._builder.build
         for record in self._table.records(self._builder.wanted):
             yield record if isinstance(record, Reject) else build(*record)
+        self._builder.forget()
 
     def orphans(self) -> Iterator[tuple[str, str]]:
         """The pictures in the source that no row named."""
