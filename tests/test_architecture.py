@@ -51,6 +51,9 @@ HEAVY = (
     "jinja2",
     "vl_convert",
     "weasyprint",
+    "datasets",
+    "fsspec",
+    "openpyxl",
 )
 WORDS_NOT_USED = {"utils", "common", "helpers", "manager", "core", "base", "engine"}
 
@@ -145,6 +148,10 @@ def test_tagging_needs_no_training_package() -> None:
 def test_a_report_loads_its_drawing_packages_only_when_it_draws() -> None:
     loaded = loaded_after("import vestiary.charts, vestiary.reports.catalogue, vestiary.reports.page")
     assert not loaded & {"altair", "jinja2", "vl_convert", "weasyprint", "pandas", "torch", "onnxruntime"}
+
+
+def test_reading_a_csv_needs_no_table_package() -> None:
+    assert not loaded_after("import vestiary.catalogue") & {"pandas", "pyarrow", "openpyxl", "datasets", "fsspec"}
 
 
 def test_training_loads_torch() -> None:

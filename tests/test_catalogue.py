@@ -115,6 +115,7 @@ def test_every_row_ends_as_a_product_or_as_a_reject_with_its_line_and_reason(mak
         "rejected_by_reason": dict.fromkeys(
             ["duplicate id", "no picture", "too few fields", "unknown value", "unreadable picture"], 1
         ),
+        "rows_as_further_views": 0,
         "pictures_without_a_row": 1,
         "groups": 2,
         "splits": {"train": 2, "validation": 0, "test": 0},
@@ -546,14 +547,14 @@ def test_saving_where_a_file_stands_is_refused(
 
 def fill_disk(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """From now on there is no room for a file of that name."""
-    write_text = Path.write_text
+    open_path = Path.open
 
-    def write(path: Path, text: str, **options: str) -> int:
-        if path.name == name:
+    def open_for(path: Path, mode: str = "r", **options: str) -> object:
+        if path.name == name and "w" in mode:
             raise OSError(28, "No space left on device")
-        return write_text(path, text, **options)
+        return open_path(path, mode, **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(Path, "write_text", write)
+    monkeypatch.setattr(Path, "open", open_for)
 
 
 @pytest.mark.parametrize("name", ["catalogue.json", "products.jsonl", "rejects.csv"])

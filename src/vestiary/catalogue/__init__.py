@@ -1,8 +1,27 @@
 """A catalogue: products with their true answers, the questions, and every row that did not make it, with its reason."""
 
 from vestiary.catalogue.catalogue import Catalogue, load_catalogue
+from vestiary.catalogue.columns import Columns
 from vestiary.catalogue.ingest import Progress, ingest
+from vestiary.catalogue.preparation import Preparation, build_preparation, load_groups, load_preparation, prepare
+from vestiary.catalogue.readers import Reading
 from vestiary.catalogue.rows import Reject, RejectReason
 from vestiary.catalogue.sources import Source, open_source
 
-__all__ = ["Catalogue", "Progress", "Reject", "RejectReason", "Source", "ingest", "load_catalogue", "open_source"]
+__all__ = [
+    "Catalogue",
+    "Columns",
+    "Preparation",
+    "Progress",
+    "Reading",
+    "Reject",
+    "RejectReason",
+    "Source",
+    "build_preparation",
+    "ingest",
+    "load_catalogue",
+    "load_groups",
+    "load_preparation",
+    "open_source",
+    "prepare",
+]

@@ -13,18 +13,23 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from vestiary.catalogue.preparation import Applied
 from vestiary.catalogue.rows import Reject, RejectReason
-from vestiary.catalogue.sources import Source, open_source
+from vestiary.catalogue.sources import HUB, Source, is_address, open_source
 from vestiary.errors import CatalogueError, TaxonomyError, UsageError
 from vestiary.product import Product, Split
 from vestiary.taxonomy import Taxonomy
 
 FORMAT = 1
+BY_GROUP = "product name and identical pictures"
+"""How products are split unless the source or a preparation says otherwise."""
+
 _FILES = ("catalogue.json", "products.jsonl", "rejects.csv")
 
 
@@ -32,16 +37,20 @@ _FILES = ("catalogue.json", "products.jsonl", "rejects.csv")
 class Catalogue:
     """Products, the questions about them, and every reject.
 
-    ``source`` is the folder or zip with the pictures, ``n_rows`` the number of table rows read:
-    always ``len(products)`` plus the rejects that name a row.
+    ``source`` is the folder or zip with the pictures, or the address of one; ``n_rows`` the number of table rows read:
+    ``len(products)``, the rejects that name a row, and the rows that only added a view to a product. ``split_by`` tells
+    what the split goes by, ``reading`` how the source was read, ``applied`` what was done to the catalogue since.
     """
 
     taxonomy: Taxonomy
     products: tuple[Product, ...]
     rejects: tuple[Reject, ...]
-    source: Path
+    source: Path | str
     n_rows: int
     split_seed: int
+    split_by: str = BY_GROUP
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    applied: tuple[Applied, ...] = ()
 
     def select(self, split: Split | None) -> tuple[Product, ...]:
         """The products of one split, or all of them for None, in catalogue order."""
@@ -49,7 +58,7 @@ class Catalogue:
 
     def open_source(self) -> Source:
         """Where the pictures lie. CatalogueError when it is gone since the catalogue was made."""
-        if not self.source.exists():
+        if isinstance(self.source, Path) and not self.source.exists():
             raise CatalogueError(
                 f"The pictures of this catalogue were in {self.source}, which is not there; "
                 "put it back or ingest again."
@@ -65,6 +74,7 @@ class Catalogue:
             "products": len(self.products),
             "rejected_rows": rejects.total(),
             "rejected_by_reason": dict(sorted(rejects.items())),
+            "rows_as_further_views": self.n_rows - len(self.products) - rejects.total(),
             "pictures_without_a_row": sum(reject.line is None for reject in self.rejects),
             "groups": len({product.group for product in self.products}),
             "splits": {str(split): len(self.select(split)) for split in Split},
@@ -73,11 +83,16 @@ class Catalogue:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of questions, products, labels and splits: equal for equal training material."""
-        return hashlib.sha256(self.taxonomy.fingerprint.encode() + self._products_text().encode()).hexdigest()
+        digest = hashlib.sha256(self.taxonomy.fingerprint.encode())
+        for line in self._product_lines():
+            digest.update(line.encode())
+        return digest.hexdigest()
 
-    def _products_text(self) -> str:
-        lines = (json.dumps(asdict(product), ensure_ascii=False, sort_keys=True) for product in self.products)
-        return "".join(f"{line}\n" for line in lines)
+    def _product_lines(self) -> Iterator[str]:
+        """One line of JSON per product, made as it is asked for: a million at once would take half a gigabyte."""
+        for product in self.products:
+            plain = {name: getattr(product, name) for name in Product.__slots__}
+            yield json.dumps(plain, ensure_ascii=False, sort_keys=True) + "\n"
 
     def _rejects_text(self) -> str:
         table = io.StringIO()
@@ -93,26 +108,41 @@ class Catalogue:
         """
         if not overwrite and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder} already exists; choose another place or add --overwrite.")
-        products = self._products_text()
-        head = {
-            "format": FORMAT,
-            "source": str(self.source.resolve()),
-            "fingerprint": self.fingerprint,
-            "products_sha256": hashlib.sha256(products.encode()).hexdigest(),
-            "split": {"seed": self.split_seed, "by": "product name and identical pictures"},
-            "counts": self.counts,
-            "taxonomy": self.taxonomy.to_dict(),
-        }
-        texts = (json.dumps(head, ensure_ascii=False, indent=1) + "\n", products, self._rejects_text())
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error
         with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as staging:
-            for name, text in zip(_FILES, texts, strict=True):
-                (Path(staging) / name).write_text(text, encoding="utf-8", newline="")
+            digest = _write_lines(Path(staging) / "products.jsonl", self._product_lines())
+            _write_lines(Path(staging) / "rejects.csv", [self._rejects_text()])
+            head = json.dumps(self._head(digest), ensure_ascii=False, indent=1) + "\n"
+            _write_lines(Path(staging) / "catalogue.json", [head])
             for name in reversed(_FILES):  # catalogue.json last: without it there is no catalogue
                 shutil.move(Path(staging) / name, folder / name)
+
+    def _head(self, products_sha256: str) -> dict[str, Any]:
+        """What stands in ``catalogue.json``."""
+        return {
+            "format": FORMAT,
+            "source": str(self.source.resolve() if isinstance(self.source, Path) else self.source),
+            "reading": dict(self.reading),
+            "fingerprint": self.fingerprint,
+            "products_sha256": products_sha256,
+            "split": {"seed": self.split_seed, "by": self.split_by},
+            "preparation": [step.to_dict() for step in self.applied],
+            "counts": self.counts,
+            "taxonomy": self.taxonomy.to_dict(),
+        }
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> str:
+    """Write a text file line by line; returns the SHA-256 (hex) of its bytes."""
+    digest = hashlib.sha256()
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for line in lines:
+            file.write(line)
+            digest.update(line.encode())
+    return digest.hexdigest()
 
 
 def load_catalogue(folder: Path | str) -> Catalogue:
@@ -133,33 +163,50 @@ def load_catalogue(folder: Path | str) -> Catalogue:
             raise CatalogueError(
                 f"{path} has format {head['format']}, but this version reads format {FORMAT}; ingest the source again."
             )
-        text = (folder / "products.jsonl").read_text(encoding="utf-8")
-        if hashlib.sha256(text.encode()).hexdigest() != head["products_sha256"]:
+        with (folder / "products.jsonl").open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != head["products_sha256"]:
             raise CatalogueError(
                 f"{folder / 'products.jsonl'} was changed since it was written, so its splits cannot be trusted; "
                 "correct the source and ingest again with --overwrite."
             )
         return Catalogue(
             taxonomy=Taxonomy.from_dict(head["taxonomy"]),
-            products=tuple(_read_product(json.loads(line)) for line in text.split("\n") if line),
+            products=_read_products(folder / "products.jsonl"),
             rejects=_read_rejects(folder / "rejects.csv"),
-            source=Path(head["source"]),
+            source=_read_source(str(head["source"])),
             n_rows=int(head["counts"]["rows"]),
             split_seed=int(head["split"]["seed"]),
+            split_by=str(head["split"]["by"]),
+            reading=dict(head.get("reading", {})),
+            applied=tuple(Applied.from_dict(step) for step in head.get("preparation", [])),
         )
     except (OSError, ValueError, KeyError, TypeError, csv.Error, TaxonomyError) as error:
         raise CatalogueError(f"{folder} holds a broken catalogue ({error}); ingest its source again.") from error
 
 
-def _read_product(plain: dict[str, Any]) -> Product:
-    return Product(
-        **plain
-        | {
-            "images": tuple(plain["images"]),
-            "pixel_hashes": tuple(plain["pixel_hashes"]),
-            "split": Split(plain["split"]),
-        }
-    )
+def _read_source(text: str) -> Path | str:
+    return text if is_address(text) or text.startswith(HUB) else Path(text)
+
+
+def _read_products(path: Path) -> tuple[Product, ...]:
+    """The products, equal labels and pictures shared between them."""
+    shared: dict[Any, Any] = {}
+    products = []
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        for line in lines:
+            plain = json.loads(line)
+            labels = plain["labels"]
+            parts = {
+                "images": tuple(plain["images"]),
+                "pixel_hashes": tuple(plain["pixel_hashes"]),
+                "labels": shared.setdefault(tuple(labels.items()), labels),
+                "group": shared.setdefault(plain["group"], plain["group"]),
+                "split": Split(plain["split"]),
+            }
+            parts |= {key: shared.setdefault(parts[key], parts[key]) for key in ("images", "pixel_hashes")}
+            products.append(Product(**plain | parts))
+    return tuple(products)
 
 
 def _read_rejects(path: Path) -> tuple[Reject, ...]:

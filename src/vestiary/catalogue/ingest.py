@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
-from vestiary.catalogue.catalogue import Catalogue
-from vestiary.catalogue.kaggle import KaggleReader
-from vestiary.catalogue.rows import Reject, RejectReason, Row
-from vestiary.catalogue.sources import Source, open_source
+from vestiary.catalogue.catalogue import BY_GROUP, Catalogue
+from vestiary.catalogue.readers import Reading, open_reader
+from vestiary.catalogue.rows import Reader, Reject, RejectReason, Row
+from vestiary.catalogue.sources import Source
 from vestiary.catalogue.splits import SEED, assign_splits, group_products
-from vestiary.errors import CatalogueError, VestiaryError
+from vestiary.errors import CatalogueError, UsageError, VestiaryError
 from vestiary.images import read_picture
 from vestiary.product import Product, Split
 from vestiary.taxonomy import UNKNOWN, Taxonomy
 
 Progress = Callable[[int, int], None]
 """Called with (pictures done, pictures in all)."""
+
+AT_ONCE = 512
+"""Pictures handed to the threads in one go: a million tasks waiting would take a gigabyte."""
+
+Hashes = Mapping[str, "str | VestiaryError"]
+"""Per picture the hash of its pixels, or the error that says why there is none."""
 
 
 def ingest(
@@ -28,52 +35,49 @@ def ingest(
     seed: int = SEED,
     earlier: Catalogue | None = None,
     progress: Progress | None = None,
+    reading: Reading | None = None,
+    keep_splits: bool = False,
 ) -> Catalogue:
-    """Read a zip or folder in Kaggle's layout into a Catalogue.
+    """Read a table, folder, zip, address or data set of the hub into a Catalogue.
 
-    Every row ends as a product or as a Reject with its line; pictures that no row names are rejects without a line.
-    Without a ``taxonomy`` the values found become its answers; with one, a row with another value is a reject. Products
-    known to ``earlier`` keep the split they had there. Raises UsageError or CatalogueError when the source cannot be
-    read at all, or when no product is left.
+    Every row ends as a product, as another view of one, or as a Reject with its line; pictures that no row names are
+    rejects without a line. ``reading`` says what the source does not say itself. Without a ``taxonomy`` the values
+    found become its answers; with one, a row with another value is a reject. Products known to ``earlier`` keep the
+    split they had there; with ``keep_splits`` every product has the split its source names. Each picture is read once,
+    however many rows name it. Raises UsageError or CatalogueError when the source cannot be read at all, or when no
+    product is left.
     """
-    source = open_source(Path(path))
-    reader = KaggleReader(source)
-    entries = list(reader.rows())
-    rejects = [entry for entry in entries if isinstance(entry, Reject)]
-    rows = _drop_repeated_ids([entry for entry in entries if isinstance(entry, Row)], rejects)
-    if taxonomy is not None:
-        rows = _drop_unknown_values(rows, taxonomy, rejects)
-    hashes = _hash_pictures(source, rows, progress)
-    sound = [(row, pixel_hash) for row, pixel_hash in zip(rows, hashes, strict=True) if isinstance(pixel_hash, str)]
-    rejects += [
-        Reject(row.line, row.id, RejectReason.UNREADABLE_PICTURE, f"{row.image}: {failure}")
-        for row, failure in zip(rows, hashes, strict=True)
-        if not isinstance(failure, str)
-    ]
-    rejects = sorted(rejects, key=lambda reject: reject.line or 0)
-    if not entries:
+    reader = open_reader(path, reading or Reading())
+    rows, rejects = _gather(reader, taxonomy)
+    n_rows = len(rows) + len(rejects)
+    hashes = _hash_pictures(reader.source, rows, progress)
+    rows = _drop_unreadable(rows, hashes, reader.source, rejects)
+    if reader.repeats_are_views:
+        rows = _merge_views(rows, rejects)
+    rejects.sort(key=lambda reject: reject.line or 0)
+    if not n_rows:
         raise CatalogueError(f"{reader.table} in {path} has no rows below its header; fill it in and ingest again.")
-    if not sound:
+    if not rows:
         raise CatalogueError(
-            f"{path} holds no usable product: all {len(entries)} rows were rejected, "
+            f"{path} holds no usable product: all {n_rows} rows were rejected, "
             f"line {rejects[0].line} for {rejects[0].reason} ({rejects[0].detail}); correct them and ingest again."
         )
-    if taxonomy is None and not any(row.labels for row, _ in sound):
+    if taxonomy is None and not any(row.labels for row in rows):
         raise CatalogueError(f"{reader.table} in {path} has no label in any row; fill in at least one column.")
-    named = {entry.id for entry in entries}
-    rejects += [
-        Reject(None, _printable(picture_id), RejectReason.NO_ROW, _printable(name))
-        for picture_id, name in sorted(reader.pictures.items())
-        if picture_id not in named
-    ]
-    taxonomy = taxonomy or Taxonomy.from_labels((row.labels for row, _ in sound), reader.titles, reader.hierarchy)
+    if keep_splits:
+        _require_splits(rows, reader.table)
+    rejects += [Reject(None, _printable(key), RejectReason.NO_ROW, _printable(name)) for key, name in reader.orphans()]
+    taxonomy = taxonomy or Taxonomy.from_labels((row.labels for row in rows), reader.titles, reader.hierarchy)
+    placed = _keep_splits(rows) if keep_splits else _deal_splits(rows, hashes, taxonomy, seed, earlier)
     return Catalogue(
         taxonomy=taxonomy,
-        products=_split_products(sound, taxonomy, reader.table, seed, earlier),
+        products=_make_products(rows, *placed, hashes, taxonomy, reader.table),
         rejects=tuple(rejects),
-        source=source.path,
-        n_rows=len(entries),
+        source=reader.source.path,
+        n_rows=n_rows,
         split_seed=seed,
+        split_by="what the source says" if keep_splits else BY_GROUP,
+        reading=reader.describe(),
     )
 
 
@@ -82,80 +86,160 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _drop_repeated_ids(rows: Iterable[Row], rejects: list[Reject]) -> list[Row]:
-    first: dict[str, Row] = {}
-    for row in rows:
-        if row.id in first:
-            detail = f"line {first[row.id].line} has this id already"
-            rejects.append(Reject(row.line, row.id, RejectReason.DUPLICATE_ID, detail))
-        else:
-            first[row.id] = row
-    return list(first.values())
+def _gather(reader: Reader, taxonomy: Taxonomy | None) -> tuple[list[Row], list[Reject]]:
+    """Every row that may become a product, and the rejects so far."""
+    rows: list[Row] = []
+    rejects: list[Reject] = []
+    first: dict[str, int] = {}
+    unknown: dict[int, str] = {}
+    for entry in reader.rows():
+        if isinstance(entry, Reject):
+            rejects.append(entry)
+            continue
+        if not reader.repeats_are_views and first.setdefault(entry.id, entry.line) != entry.line:
+            rejects.append(_repeated(entry, f"line {first[entry.id]} has this id already"))
+            continue
+        if taxonomy is not None:
+            key = id(entry.labels)  # shared between rows, and kept alive by the reader
+            if key not in unknown:
+                unknown[key] = _name_unknown(entry.labels, taxonomy)
+            if unknown[key]:
+                rejects.append(Reject(entry.line, entry.id, RejectReason.UNKNOWN_VALUE, unknown[key]))
+                continue
+        rows.append(entry)
+    return rows, rejects
 
 
-def _drop_unknown_values(rows: Iterable[Row], taxonomy: Taxonomy, rejects: list[Reject]) -> list[Row]:
-    kept = []
-    for row in rows:
-        unknown = [name for name, index in taxonomy.encode(row.labels).items() if index == UNKNOWN]
-        if unknown:
-            detail = "; ".join(f"{name} {row.labels[name]!r} is not in the taxonomy" for name in unknown)
-            rejects.append(Reject(row.line, row.id, RejectReason.UNKNOWN_VALUE, detail))
-        else:
-            kept.append(row)
-    return kept
+def _repeated(row: Row, detail: str) -> Reject:
+    return Reject(row.line, row.id, RejectReason.DUPLICATE_ID, detail)
 
 
-def _hash_pictures(source: Source, rows: list[Row], progress: Progress | None) -> list[str | VestiaryError]:
-    """The pixel hash of each row's picture, or the error that says why there is none."""
+def _name_unknown(labels: Mapping[str, str], taxonomy: Taxonomy) -> str:
+    """What the taxonomy does not know about these labels; nothing when all is well."""
+    unknown = [name for name, index in taxonomy.encode(labels).items() if index == UNKNOWN]
+    return "; ".join(f"{name} {labels[name]!r} is not in the taxonomy" for name in unknown)
 
-    def look(row: Row) -> str | VestiaryError:
+
+def _hash_pictures(source: Source, rows: Sequence[Row], progress: Progress | None) -> Hashes:
+    """The pixel hash of every picture that a row names, each read once."""
+
+    def look(image: str) -> str | VestiaryError:
         try:
-            return read_picture(source.read(row.image)).hash_pixels()
+            return read_picture(source.read(image)).hash_pixels()
         except VestiaryError as error:
             return error
 
-    found: list[str | VestiaryError] = []
+    images = list(dict.fromkeys(image for row in rows for image in row.images))
+    found: dict[str, str | VestiaryError] = {}
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for result in pool.map(look, rows):
-            found.append(result)
-            if progress is not None:
-                progress(len(found), len(rows))
+        for start in range(0, len(images), AT_ONCE):
+            some = images[start : start + AT_ONCE]
+            for image, result in zip(some, pool.map(look, some), strict=True):
+                found[image] = result
+                if progress is not None:
+                    progress(len(found), len(images))
     return found
 
 
-def _split_products(
-    sound: list[tuple[Row, str]], taxonomy: Taxonomy, table: str, seed: int, earlier: Catalogue | None
-) -> tuple[Product, ...]:
-    ids = [row.id for row, _ in sound]
-    clues = [[_name_clue(row), f"pixels:{pixel_hash}"] for row, pixel_hash in sound]
-    groups = group_products(ids, clues)
-    finest = max(taxonomy.attributes, key=lambda attribute: len(attribute.values)).name
-    strata = [row.labels.get(finest, "") for row, _ in sound]
-    splits = assign_splits(groups, strata, seed=seed, earlier=_earlier_splits(ids, groups, earlier))
-    return tuple(
-        Product(
-            id=row.id,
-            images=(row.image,),
-            pixel_hashes=(pixel_hash,),
-            labels=_canonical_labels(row.labels, taxonomy),
-            name=row.name,
-            group=group,
-            split=split,
-            source=f"{table}:{row.line}",
+def _drop_unreadable(rows: Sequence[Row], hashes: Hashes, source: Source, rejects: list[Reject]) -> list[Row]:
+    """The rows all of whose pictures can be read."""
+    sound = []
+    for row in rows:
+        image = next((image for image in row.images if not isinstance(hashes[image], str)), None)
+        if image is None:
+            sound.append(row)
+        elif isinstance(hashes[image], UsageError) and not source.exists(image):
+            rejects.append(Reject(row.line, row.id, RejectReason.NO_PICTURE, f"{image} is not there"))
+        else:
+            detail = f"{image}: {hashes[image]}"
+            rejects.append(Reject(row.line, row.id, RejectReason.UNREADABLE_PICTURE, detail))
+    return sound
+
+
+def _merge_views(rows: Sequence[Row], rejects: list[Reject]) -> list[Row]:
+    """One row per id, with all its pictures; a row that contradicts the first, or adds nothing, is a reject."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        known = first.setdefault(row.id, row)
+        if known is row:
+            continue
+        clash = next((name for name, value in row.labels.items() if known.labels.get(name, value) != value), None)
+        if clash is not None:
+            detail = f"line {known.line} says {clash} {known.labels[clash]!r}, this one {row.labels[clash]!r}"
+            rejects.append(_repeated(row, detail))
+        elif known.split != row.split:
+            rejects.append(_repeated(row, f"line {known.line} puts this id in another split"))
+        elif set(row.images) <= set(known.images):
+            rejects.append(_repeated(row, f"line {known.line} has this id and picture already"))
+        else:
+            images = tuple(dict.fromkeys(known.images + row.images))
+            labels = {**row.labels, **known.labels} if row.labels.keys() - known.labels.keys() else known.labels
+            first[row.id] = replace(known, images=images, labels=labels)
+    return list(first.values())
+
+
+def _require_splits(rows: Sequence[Row], table: str) -> None:
+    """UsageError when the source does not put every product into a split, or none into training."""
+    without = next((row for row in rows if row.split is None), None)
+    if without is not None:
+        raise UsageError(
+            f"{table} line {without.line} names no split, so splits cannot be kept; name a --split-column or leave "
+            "--keep-splits out."
         )
-        for (row, pixel_hash), group, split in zip(sound, groups, splits, strict=True)
-    )
+    if not any(row.split == Split.TRAIN for row in rows):
+        raise UsageError(f"{table} puts nothing into the split train; leave --keep-splits out to have it split anew.")
 
 
-def _canonical_labels(labels: Mapping[str, str], taxonomy: Taxonomy) -> dict[str, str]:
-    """Labels by the taxonomy's own values: aliases resolved, attributes it does not ask about left out."""
-    return taxonomy.decode(taxonomy.encode(labels))
+def _keep_splits(rows: Sequence[Row]) -> tuple[list[str], list[Split]]:
+    return [row.id for row in rows], [row.split or Split.TRAIN for row in rows]
 
 
-def _name_clue(row: Row) -> str:
-    """What makes two products the same design: the name, case and spacing aside; a blank name stands alone."""
+def _deal_splits(
+    rows: Sequence[Row], hashes: Hashes, taxonomy: Taxonomy, seed: int, earlier: Catalogue | None
+) -> tuple[list[str], list[Split]]:
+    """The group and the split of every row."""
+    ids = [row.id for row in rows]
+    groups = group_products(ids, (_clues_of(row, hashes) for row in rows))
+    finest = max(taxonomy.attributes, key=lambda attribute: len(attribute.values)).name
+    strata = [row.labels.get(finest, "") for row in rows]
+    return groups, assign_splits(groups, strata, seed=seed, earlier=_earlier_splits(ids, groups, earlier))
+
+
+def _clues_of(row: Row, hashes: Hashes) -> Iterator[str]:
+    """What makes two products the same design: the name, case and spacing aside unless blank, and the pictures."""
     name = " ".join(row.name.casefold().split())
-    return f"name:{name}" if name else f"id:{row.id}"
+    yield f"name:{name}" if name else f"id:{row.id}"
+    yield from (f"pixels:{hashes[image]}" for image in row.images)
+
+
+def _make_products(
+    rows: list[Row],
+    groups: Sequence[str],
+    splits: Sequence[Split],
+    hashes: Hashes,
+    taxonomy: Taxonomy,
+    table: str,
+) -> tuple[Product, ...]:
+    """The products, each row let go as its product is made; equal labels and pictures are shared between them."""
+    canonical: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+    pixels: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def labels_of(row: Row) -> dict[str, str]:
+        key = tuple(row.labels.items())
+        if key not in canonical:  # aliases resolved, attributes the taxonomy does not ask about left out
+            canonical[key] = taxonomy.decode(taxonomy.encode(row.labels))
+        return canonical[key]
+
+    def pixels_of(row: Row) -> tuple[str, ...]:
+        if row.images not in pixels:
+            pixels[row.images] = tuple(str(hashes[image]) for image in row.images)
+        return pixels[row.images]
+
+    rows.reverse()
+    return tuple(
+        Product(row.id, row.images, pixels_of(row), labels_of(row), row.name, group, split, f"{table}:{row.line}")
+        for row, group, split in zip((rows.pop() for _ in range(len(rows))), groups, splits, strict=True)
+    )
 
 
 def _earlier_splits(ids: list[str], groups: list[str], earlier: Catalogue | None) -> dict[str, Split]:

@@ -6,12 +6,13 @@ line is split into ten at most and the name keeps its commas. Blank and ``NA`` m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 from vestiary.catalogue.rows import Reject, RejectReason, Row
 from vestiary.catalogue.sources import Source
-from vestiary.errors import CatalogueError
+from vestiary.errors import CatalogueError, UsageError
 
 COLUMNS = (
     "id",
@@ -42,14 +43,24 @@ MAX_TABLE_BYTES = 2_000_000_000
 class KaggleReader:
     """Rows of ``styles.csv``, wherever in the source it lies, with the pictures beside it.
 
-    Raises CatalogueError when there is no ``styles.csv``, it is not UTF-8, or its header is another.
+    ``attributes`` maps the names of the attributes to their columns; all seven under their own names without it. A
+    repeated id is a mistake. Raises CatalogueError when there is no ``styles.csv``, it is not UTF-8, or its header is
+    another.
     """
 
-    titles = TITLES
-    hierarchy = HIERARCHY
+    repeats_are_views = False
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, attributes: Mapping[str, str] | None = None) -> None:
         names = source.names()
+        self.source = source
+        self._columns = dict(attributes or {name: name for name in TITLES})
+        unknown = [column for column in self._columns.values() if column not in COLUMNS]
+        if unknown:
+            raise UsageError(f"styles.csv has no column {unknown[0]!r}; its attributes are: {', '.join(TITLES)}.")
+        self.titles = {name: TITLES.get(column, name) for name, column in self._columns.items()}
+        self.hierarchy = [pair for pair in HIERARCHY if all(self._columns.get(name) == name for name in pair)]
+        self._labels: dict[tuple[str, ...], dict[str, str]] = {}
+        self._named: set[str] = set()
         tables = sorted((name for name in names if PurePosixPath(name).name == "styles.csv"), key=len)
         if not tables:
             raise CatalogueError(
@@ -81,7 +92,17 @@ class KaggleReader:
         """Every line after the header, in order: a Row, or a Reject with its reason. Blank lines are passed over."""
         for number, line in enumerate(self._lines, start=2):
             if line.strip():
-                yield self._read_row(number, line)
+                row = self._read_row(number, line)
+                self._named.add(row.id)
+                yield row
+
+    def orphans(self) -> Iterator[tuple[str, str]]:
+        """The pictures whose name is the id of no row."""
+        return ((stem, name) for stem, name in sorted(self.pictures.items()) if stem not in self._named)
+
+    def describe(self) -> dict[str, Any]:
+        """The table and its attributes."""
+        return {"reader": "kaggle", "table": self.table, "columns": {"attributes": dict(self._columns)}}
 
     def _read_row(self, number: int, line: str) -> Row | Reject:
         fields = [field.strip() for field in line.split(",", len(COLUMNS) - 1)]
@@ -94,10 +115,16 @@ class KaggleReader:
         return Row(
             line=number,
             id=record["id"],
-            image=self.pictures[record["id"]],
-            labels={name: record[name] for name in TITLES if record[name] not in NO_LABEL},
+            images=(self.pictures[record["id"]],),
+            labels=self._read_labels(record),
             name=_unquote(record["productDisplayName"]),
         )
+
+    def _read_labels(self, record: Mapping[str, str]) -> dict[str, str]:
+        """The labels of a line; lines with the same ones share them."""
+        values = tuple(record[column] for column in self._columns.values())
+        found = {name: value for name, value in zip(self._columns, values, strict=True) if value not in NO_LABEL}
+        return self._labels.setdefault(values, found)
 
 
 def _unquote(name: str) -> str:

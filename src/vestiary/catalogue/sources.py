@@ -1,22 +1,36 @@
-"""Where pictures and tables lie: a folder or a zip archive, read the same way and never unpacked."""
+"""Where pictures and tables lie: a folder, a zip archive or an address, read the same way and never unpacked."""
 
 from __future__ import annotations
 
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import IO, BinaryIO, Protocol, cast
 
 from vestiary.errors import CatalogueError, PictureTooLargeError, UsageError, VestiaryError
-from vestiary.images import DEFAULT_LIMITS
+from vestiary.images import DEFAULT_LIMITS, SUFFIXES
+
+HUB = "hf:"
+"""What the name of a data set on the Hugging Face hub begins with."""
 
 
 class Source(Protocol):
-    """A read-only tree of files. Names use ``/`` and never leave the tree."""
+    """A read-only tree of files. Names use ``/`` and never leave the tree.
 
-    path: Path
+    ``path`` is where it lies: a Path on this machine, a text for an address.
+    """
+
+    @property
+    def path(self) -> Path | str:
+        """Where the tree lies."""
 
     def names(self) -> list[str]:
         """Every file's name, sorted."""
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+
+    def open(self, name: str) -> BinaryIO:
+        """A seekable stream of one file; UsageError when it is missing."""
 
     def read(self, name: str, *, max_bytes: int = DEFAULT_LIMITS.max_bytes) -> bytes:
         """The bytes of one file; UsageError when it is missing, PictureTooLargeError over ``max_bytes``."""
@@ -32,26 +46,51 @@ class FolderSource:
         """Every file's name below the folder, sorted."""
         return sorted(file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file())
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        try:
+            return not is_outside(name) and (self.path / name).is_file()
+        except (OSError, ValueError):
+            return False
+
+    def open(self, name: str) -> BinaryIO:
+        """A stream of one file."""
+        try:
+            return self._locate(name).open("rb")
+        except (OSError, ValueError) as error:
+            raise self._unreadable(name, error) from error
+
     def read(self, name: str, *, max_bytes: int = DEFAULT_LIMITS.max_bytes) -> bytes:
         """The bytes of one file."""
+        try:
+            file = self._locate(name)
+            if file.stat().st_size > max_bytes:
+                raise too_large(name, file.stat().st_size, max_bytes)
+            return file.read_bytes()
+        except (OSError, ValueError) as error:
+            raise self._unreadable(name, error) from error
+
+    def _locate(self, name: str) -> Path:
         file = (self.path / name).resolve()
         if is_outside(name) or not file.is_relative_to(self.path):
             raise UsageError(f"The name {name!r} leads out of {self.path}; remove it.")
-        try:
-            if file.stat().st_size > max_bytes:
-                raise _too_large(name, file.stat().st_size, max_bytes)
-            return file.read_bytes()
-        except OSError as error:
-            raise UsageError(f"{name} cannot be read from {self.path}: {error.strerror}.") from error
+        return file
+
+    def _unreadable(self, name: str, error: Exception) -> UsageError:
+        reason = getattr(error, "strerror", None) or "its name is not possible"
+        return UsageError(f"{name} cannot be read from {self.path}: {reason}.")
 
 
 class ZipSource:
-    """A zip archive, read in place. Safe for several threads: each read opens its own member."""
+    """A zip archive, read in place. Safe for several threads: each read opens its own member.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
+    ``stream`` holds the archive where it is not a file on this machine; ``path`` then is its address.
+    """
+
+    def __init__(self, path: Path | str, stream: IO[bytes] | None = None) -> None:
+        self.path = path.resolve() if isinstance(path, Path) else path
         try:
-            self._archive = zipfile.ZipFile(self.path)
+            self._archive = zipfile.ZipFile(self.path if stream is None else stream)
         except (zipfile.BadZipFile, OSError, RuntimeError, ValueError) as error:
             raise CatalogueError(f"{path} is not a readable zip archive; fetch or pack it again.") from error
 
@@ -59,33 +98,71 @@ class ZipSource:
         """Every member's name, sorted, folders left out."""
         return sorted(info.filename for info in self._archive.infolist() if not info.is_dir())
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a member of that name."""
+        return name in self._archive.NameToInfo
+
+    def open(self, name: str) -> BinaryIO:
+        """A stream of one member."""
+        self._refuse_outside(name)
+        try:
+            return cast(BinaryIO, self._archive.open(name))
+        except Exception as error:
+            raise self._unreadable(name, error) from error
+
     def read(self, name: str, *, max_bytes: int = DEFAULT_LIMITS.max_bytes) -> bytes:
         """The bytes of one member."""
-        if is_outside(name):
-            raise UsageError(f"The name {name!r} leads out of the archive; pack it again without '../'.")
+        self._refuse_outside(name)
         try:
             size = self._archive.getinfo(name).file_size
             if size > max_bytes:
-                raise _too_large(name, size, max_bytes)
+                raise too_large(name, size, max_bytes)
             with self._archive.open(name) as member:
                 return member.read(max_bytes + 1)[:max_bytes]
         except VestiaryError:
             raise
         except Exception as error:  # zipfile lets its decompressors' own errors through
-            raise UsageError(
-                f"{name} cannot be read from {self.path.name}: {_reason(error)}; pack it again."
-            ) from error
+            raise self._unreadable(name, error) from error
+
+    def _refuse_outside(self, name: str) -> None:
+        if is_outside(name):
+            raise UsageError(f"The name {name!r} leads out of the archive; pack it again without '../'.")
+
+    def _unreadable(self, name: str, error: Exception) -> UsageError:
+        archive = str(self.path).replace("\\", "/").rpartition("/")[2]
+        return UsageError(f"{name} cannot be read from {archive}: {_reason(error)}; pack it again.")
 
 
-def open_source(path: Path) -> FolderSource | ZipSource:
-    """Open a folder or a ``.zip``. Raises UsageError when there is neither."""
+def open_source(path: Path | str) -> Source:
+    """Open a folder or a ``.zip``, here or at an address (``s3://…``), or a data set of the hub (``hf:owner/name``).
+
+    Raises UsageError when there is none of these.
+    """
+    text = str(path)
+    if isinstance(path, str) and text.startswith(HUB):
+        from vestiary.catalogue.hub import HubSource
+
+        return HubSource(text)
+    if isinstance(path, str) and is_address(text):
+        from vestiary.catalogue.remote import open_remote
+
+        return open_remote(text)
+    path = Path(path)
     if path.is_dir():
         return FolderSource(path)
     if path.is_file():
         if not zipfile.is_zipfile(path):
-            raise UsageError(f"{path} is neither a folder nor a zip archive; name one of these.")
+            raise UsageError(
+                f"{path} is neither a folder nor a zip archive, nor a table (.csv, .tsv, .jsonl, .parquet, .xlsx); "
+                "name one of these."
+            )
         return ZipSource(path)
     raise UsageError(f"{path} does not exist; check the path.")
+
+
+def is_address(text: str) -> bool:
+    """Whether a text names a place by a protocol (``s3://…``) rather than a path on this machine."""
+    return "://" in text
 
 
 def is_outside(name: str) -> bool:
@@ -94,7 +171,18 @@ def is_outside(name: str) -> bool:
     return path.is_absolute() or ".." in path.parts or (len(name) > 1 and name[1] == ":")
 
 
-def _too_large(name: str, size: int, max_bytes: int) -> PictureTooLargeError:
+def is_hidden(name: str) -> bool:
+    """Whether a file belongs to the system that packed the tree (``__MACOSX``, ``.DS_Store``), not to the catalogue."""
+    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+def find_pictures(source: Source) -> list[str]:
+    """The names of all pictures in a source, sorted."""
+    return [name for name in source.names() if PurePosixPath(name).suffix.lower() in SUFFIXES and not is_hidden(name)]
+
+
+def too_large(name: str, size: int, max_bytes: int) -> PictureTooLargeError:
+    """The error for a file over the limit, sizes in bytes."""
     return PictureTooLargeError(f"{name} has {size:,} bytes, more than the {max_bytes:,} allowed; save it smaller.")
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from vestiary.product import Split
 
@@ -16,13 +17,13 @@ RATIOS: Mapping[Split, float] = {Split.TRAIN: 0.70, Split.VALIDATION: 0.15, Spli
 SEED = 42
 
 
-def group_products(ids: Sequence[str], clues: Sequence[Sequence[str]]) -> list[str]:
+def group_products(ids: Sequence[str], clues: Iterable[Iterable[str]]) -> list[str]:
     """The group of each product: products with a clue in common, directly or through others, share one.
 
     ``clues`` holds, per product, what must not stand on both sides of a split (its name, the hashes of its pictures).
     A group is named by the smallest id in it, so that the order of the rows does not matter.
     """
-    parent = list(range(len(ids)))
+    parent = array("q", range(len(ids)))
 
     def find(index: int) -> int:
         while parent[index] != index:
@@ -30,11 +31,13 @@ def group_products(ids: Sequence[str], clues: Sequence[Sequence[str]]) -> list[s
             index = parent[index]
         return index
 
-    first_with: dict[str, int] = {}
+    first_with: dict[bytes, int] = {}
     for index, own_clues in enumerate(clues):
         for clue in own_clues:
-            other = find(first_with.setdefault(clue, index))
+            digest = hashlib.blake2b(clue.encode(), digest_size=16).digest()  # a third of the room of a name
+            other = find(first_with.setdefault(digest, index))
             parent[find(index)] = other
+    first_with.clear()
     names: dict[int, str] = {}
     for index, product_id in enumerate(ids):
         root = find(index)
@@ -60,10 +63,7 @@ def assign_splits(
     result depends on the set of products, not on their order.
     """
     sizes = Counter(groups)
-    members: dict[str, Counter[str]] = defaultdict(Counter)
-    for group, stratum in zip(groups, strata, strict=True):
-        members[group][stratum] += 1
-    home = {group: min(counts, key=lambda name: (-counts[name], name)) for group, counts in members.items()}
+    home = _main_strata(groups, strata)
     order = sorted(sizes, key=lambda group: _order(group, sizes, earlier, seed))
     chosen: dict[str, Split] = {}
     for least in _SMALL_STRATA[:1] if earlier else _SMALL_STRATA:
@@ -117,10 +117,26 @@ def _is_balanced(chosen: Mapping[str, Split], sizes: Mapping[str, int], ratios: 
     return all(abs(held[split] - share * total) <= max(0.01 * total, 1) for split, share in ratios.items())
 
 
+def _main_strata(groups: Sequence[str], strata: Sequence[str]) -> dict[str, str]:
+    """The commonest stratum of each group; only the few groups that have several are counted, as that takes room."""
+    main: dict[str, str] = {}
+    mixed: set[str] = set()
+    for group, stratum in zip(groups, strata, strict=True):
+        if main.setdefault(group, stratum) != stratum:
+            mixed.add(group)
+    counts: dict[str, Counter[str]] = {group: Counter() for group in mixed}
+    for group, stratum in zip(groups, strata, strict=True):
+        if group in mixed:
+            counts[group][stratum] += 1
+    for group, own in counts.items():
+        main[group] = min(own, key=lambda stratum: (-own[stratum], stratum))
+    return main
+
+
 def _order(
     group: str, sizes: Mapping[str, int], earlier: Mapping[str, Split] | None, seed: int
-) -> tuple[bool, int, str]:
-    draw = hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
+) -> tuple[bool, int, bytes]:
+    draw = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     return (group not in (earlier or {}), -sizes[group], draw)
 
 

@@ -1,32 +1,79 @@
-"""``vestiary ingest``: from a zip or folder to a catalogue."""
+"""``vestiary ingest``: from a table, folder, zip, address or data set of the hub to a catalogue."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
+if TYPE_CHECKING:
+    from vestiary.catalogue import Catalogue, Preparation
+    from vestiary.taxonomy import Taxonomy
+
 
 def run(
-    source: Path = typer.Argument(help="Zip or folder in Kaggle's layout: styles.csv and images/<id>.jpg."),
+    source: str = typer.Argument(
+        help="A table (csv, tsv, jsonl, parquet, xlsx), a folder or zip (Kaggle's layout, a table with pictures, a "
+        "folder per class), an address (s3://…) or hf:owner/name."
+    ),
     out: Path = typer.Option(help="Folder to write the catalogue to."),
     taxonomy: Path | None = typer.Option(
         None, help="Closed answers: a TOML file, a catalogue or a bundle. Rows with another value are rejected."
     ),
+    attribute: list[str] = typer.Option(
+        [], metavar="NAME[=COLUMN]", help="A question, and its column where that is called otherwise; repeat it."
+    ),
+    image_column: str | None = typer.Option(None, help="Column with the picture, or a list of pictures."),
+    id_column: str | None = typer.Option(None, help="Column with the id; a repeated id is another view."),
+    name_column: str | None = typer.Option(None, help="Column with the name; equal names share a split."),
+    split_column: str | None = typer.Option(None, help="Column with train, validation or test; it is kept."),
+    keep_splits: bool = typer.Option(False, "--keep-splits", help="Keep the splits of folders or of a data set."),
+    table: str | None = typer.Option(None, help="Which table, when a folder or zip has several."),
+    images: str | None = typer.Option(None, help="Folder, zip or address where the pictures of a table lie."),
+    sheet: str | None = typer.Option(None, help="Sheet of an Excel file; the first when left out."),
+    encoding: str | None = typer.Option(None, help="Encoding of a text table, when it is guessed wrongly."),
+    preparation: str | None = typer.Option(None, help="Steps to apply first: r1 … r5, or a TOML file."),
+    drop_value: list[str] = typer.Option([], metavar="ATTRIBUTE=VALUE", help="Leave out products with this value."),
+    keep_value: list[str] = typer.Option([], metavar="ATTRIBUTE=VALUE", help="Leave out products without this value."),
+    merge_groups: list[str] = typer.Option(
+        [], metavar="[ATTRIBUTE=]FILE", help="Merge values into groups: a TOML file, or colour-groups."
+    ),
+    rename_value: list[str] = typer.Option([], metavar="ATTRIBUTE=OLD=NEW", help="Give a value another name."),
+    composite: str | None = typer.Option(
+        None, metavar="A-B-…", help="Make the attribute category of several attributes."
+    ),
+    top: int | None = typer.Option(None, min=1, help="Keep this many of the composite's most frequent values."),
+    min_count: list[str] = typer.Option(
+        [], metavar="[ATTRIBUTE=]N", help="Leave out products of values that fewer than N have."
+    ),
+    only_attributes: list[str] = typer.Option([], metavar="A,B,…", help="Ask about these attributes alone."),
     seed: int = typer.Option(42, help="Seed of the split into train, validation and test."),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace the catalogue in OUT; products it knows keep their split."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the counts as JSON."),
 ) -> None:
-    """Read a catalogue: every row becomes a product or a reject with its reason."""
-    from vestiary.catalogue import ingest, load_catalogue
+    """Read a catalogue: every row becomes a product, a view of one, or a reject with its reason."""
+    from vestiary.catalogue import Columns, Reading, build_preparation, ingest, load_catalogue, load_preparation
     from vestiary.cli.inspect import print_catalogue
     from vestiary.cli.output import print_json, progress_bar
     from vestiary.errors import UsageError
 
     if out.exists() and not overwrite and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} already exists; choose another place or add --overwrite.")
+    columns = Columns.from_options(attribute, image=image_column, id=id_column, name=name_column, split=split_column)
+    named = load_preparation(preparation) if preparation else None
+    own = build_preparation(
+        drop=drop_value,
+        keep=keep_value,
+        merge=merge_groups,
+        rename=rename_value,
+        composite=composite,
+        top=top,
+        min_count=min_count,
+        only=only_attributes,
+    )
     earlier = load_catalogue(out) if overwrite and (out / "catalogue.json").exists() else None
     with progress_bar("Looking at pictures") as progress:
         catalogue = ingest(
@@ -35,7 +82,10 @@ def run(
             seed=seed,
             earlier=earlier,
             progress=progress,
+            reading=Reading(columns, table, images, sheet, encoding),
+            keep_splits=keep_splits or split_column is not None,
         )
+    catalogue = _prepare(catalogue, named, own, earlier)
     catalogue.save(out, overwrite=overwrite)
     if as_json:
         print_json(catalogue.counts)
@@ -44,7 +94,16 @@ def run(
     typer.echo(f"Written to {out}; the rejects are in {out / 'rejects.csv'}.")
 
 
-def _read_taxonomy(path: Path):  # type: ignore[no-untyped-def]
+def _prepare(catalogue: Catalogue, named: Preparation | None, own: Preparation, earlier: Catalogue | None) -> Catalogue:
+    """The named preparation, then the options, which must name values that are there."""
+    from vestiary.catalogue import prepare
+
+    if named is not None:
+        catalogue = prepare(catalogue, named, earlier=earlier)
+    return prepare(catalogue, own, strict=True) if own.steps else catalogue
+
+
+def _read_taxonomy(path: Path) -> Taxonomy:
     from vestiary.bundle import open_bundle
     from vestiary.catalogue import load_catalogue
     from vestiary.taxonomy import Taxonomy

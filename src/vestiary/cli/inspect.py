@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -24,8 +25,17 @@ def run(
     if path is not None and (path / "catalogue.json").is_file():
         catalogue = load_catalogue(path)
         if as_json:
-            counts = {"counts": catalogue.counts, "taxonomy": catalogue.taxonomy.to_dict()}
-            print_json({"source": str(catalogue.source), "fingerprint": catalogue.fingerprint, **counts})
+            print_json(
+                {
+                    "source": str(catalogue.source),
+                    "reading": dict(catalogue.reading),
+                    "fingerprint": catalogue.fingerprint,
+                    "split": {"seed": catalogue.split_seed, "by": catalogue.split_by},
+                    "preparation": [step.to_dict() for step in catalogue.applied],
+                    "counts": catalogue.counts,
+                    "taxonomy": catalogue.taxonomy.to_dict(),
+                }
+            )
         else:
             print_catalogue(catalogue)
         return
@@ -37,18 +47,41 @@ def run(
 
 
 def print_catalogue(catalogue: Catalogue) -> None:
-    """Counts and attributes on stdout."""
+    """Counts, preparation and attributes on stdout."""
+    from vestiary.catalogue.catalogue import BY_GROUP
+
     counts = catalogue.counts
-    typer.echo(f"{counts['rows']:,} rows: {counts['products']:,} products, {counts['rejected_rows']:,} rejected.")
+    views = counts["rows_as_further_views"]
+    further = f" {views:,} further views of them," if views else ""
+    typer.echo(
+        f"{counts['rows']:,} rows: {counts['products']:,} products,{further} {counts['rejected_rows']:,} rejected."
+    )
     for reason, n in counts["rejected_by_reason"].items():
         typer.echo(f"  {n:>7,}  {reason}")
     if counts["pictures_without_a_row"]:
         typer.echo(f"  {counts['pictures_without_a_row']:>7,}  pictures without a row")
+    for line in _describe_reading(catalogue.reading):
+        typer.echo(line)
+    if catalogue.applied:
+        typer.echo("Prepared in this order:")
+    for applied in catalogue.applied:
+        products = "1 product" if applied.left_out == 1 else f"{applied.left_out:,} products"
+        left_out = f": {products} left out" if applied.left_out else ""
+        typer.echo(f"  {applied.preparation:>7}  {applied.step}{left_out}")
     splits = ", ".join(f"{n:,} {split}" for split, n in counts["splits"].items())
-    typer.echo(f"Split by name and identical picture into {counts['groups']:,} groups: {splits}.")
+    by = "name and identical picture" if catalogue.split_by == BY_GROUP else catalogue.split_by
+    typer.echo(f"Split by {by} into {counts['groups']:,} groups: {splits}.")
     for attribute in catalogue.taxonomy.attributes:
         labelled = sum(attribute.name in product.labels for product in catalogue.products)
         typer.echo(f"  {len(attribute.values):>7,}  values of {attribute.name}, on {labelled:,} products")
+
+
+def _describe_reading(reading: Mapping[str, Any]) -> Iterator[str]:
+    """How the source was read, where there was anything to choose."""
+    if reading.get("form"):
+        yield f"Read from {reading['table']}: {reading['form']}."
+    if reading.get("split_folders"):
+        yield f"The source has splits of its own: {', '.join(reading['split_folders'])} (--keep-splits takes them)."
 
 
 def _print_bundle(bundle: Bundle) -> None:

@@ -1,0 +1,94 @@
+"""Chooses the reader by what the source is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from vestiary.catalogue.columns import Columns, suggest
+from vestiary.catalogue.folders import FolderReader
+from vestiary.catalogue.hub import HubReader, HubSource
+from vestiary.catalogue.kaggle import KaggleReader
+from vestiary.catalogue.rows import Reader
+from vestiary.catalogue.sources import Source, is_address, is_hidden, open_source
+from vestiary.catalogue.table import TableReader, is_table, open_table, table_place
+from vestiary.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a source is to be read, where its own form does not say.
+
+    ``table`` names one of several tables in a folder or zip; ``images`` is the folder, zip or address that picture
+    names start from, when it is not where the table lies; ``sheet`` and ``encoding`` are the table's.
+    """
+
+    columns: Columns = field(default_factory=Columns)
+    table: str | None = None
+    images: Path | str | None = None
+    sheet: str | None = None
+    encoding: str | None = None
+
+
+def open_reader(path: Path | str, reading: Reading) -> Reader:
+    """The reader for a table, a folder, a zip, an address or a data set of the hub.
+
+    In a folder or zip the first of these is taken: a table that ``reading`` names, ``styles.csv`` in Kaggle's layout,
+    the only other table, a tree of class folders. Raises UsageError or CatalogueError when nothing fits.
+    """
+    text = str(path)
+    address = isinstance(path, str) and is_address(path)
+    if is_table(text) and (address or Path(text).is_file()):
+        folder, name = table_place(text) if address else (str(Path(text).parent), Path(text).name)
+        return _read_table(open_source(folder if address else Path(folder)), name, reading, pointed_at=True)
+    source = open_source(path)
+    if isinstance(source, HubSource):
+        return HubReader(source, reading.columns)
+    names = [name for name in source.names() if not is_hidden(name)]
+    ours = {PurePosixPath(name).parent for name in names if PurePosixPath(name).name == "catalogue.json"}
+    tables = [name for name in names if is_table(name) and PurePosixPath(name).parent not in ours]
+    if reading.table is not None:
+        if reading.table not in names:
+            raise UsageError(f"{path} has no table {reading.table!r}; {suggest(reading.table, tables)}.")
+        return _read_table(source, reading.table, reading, pointed_at=False)
+    if any(PurePosixPath(name).name == "styles.csv" for name in names) and _fits_kaggle(reading):
+        return KaggleReader(source, reading.columns.attributes)
+    if tables:
+        return _read_table(source, _only_table(tables, str(path)), reading, pointed_at=False)
+    if reading.columns.names_a_table:
+        raise UsageError(f"{path} has no table, so no column can be named; name a table or leave the columns out.")
+    return FolderReader(source, reading.columns)
+
+
+def _fits_kaggle(reading: Reading) -> bool:
+    """Whether nothing is said about the columns and pictures that Kaggle's layout has otherwise."""
+    columns = reading.columns
+    own = columns.id in (None, "id") and columns.name in (None, "productDisplayName")
+    return own and columns.image is None and columns.split is None and reading.images is None
+
+
+def _only_table(tables: Sequence[str], where: str) -> str:
+    depth = min(name.count("/") for name in tables)
+    nearest = [name for name in tables if name.count("/") == depth]
+    if len(nearest) > 1:
+        raise UsageError(f"{where} has several tables; say which with --table: {', '.join(nearest[:8])}.")
+    return nearest[0]
+
+
+def _read_table(source: Source, name: str, reading: Reading, *, pointed_at: bool) -> TableReader:
+    """A reader of one table; of a table that was pointed at itself, the files around it are none of our business."""
+    table = open_table(source, name, encoding=reading.encoding, sheet=reading.sheet)
+    elsewhere = reading.images is not None
+    pictures = source
+    if reading.images is not None:
+        images = reading.images
+        pictures = open_source(images if isinstance(images, str) and ":" in images else Path(images))
+    return TableReader(
+        table,
+        name,
+        reading.columns,
+        pictures,
+        folder="" if elsewhere else str(PurePosixPath(name).parent),
+        orphans_wanted=elsewhere or not pointed_at,
+    )

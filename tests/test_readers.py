@@ -1,0 +1,447 @@
+"""Tables, folders, sheets and data sets of one's own: the same products come out, whatever they are read from."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from conftest import paint_picture
+from vestiary.catalogue import Catalogue, Columns, Reading, ingest, load_catalogue
+from vestiary.errors import MissingExtraError, UsageError
+from vestiary.images import read_picture
+from vestiary.product import Split
+from vestiary.taxonomy import Attribute, Taxonomy
+
+HEADER = ("sku", "photo", "title", "colour", "kind")
+ROWS = (
+    ("A1", "pics/1.png", "Shirt, blue", "Blue", "Shirts"),
+    ("A2", "pics/2.png", 'The "best"\nshirt', "Navy Blue", "Shirts"),
+    ("A3", "pics/3.png", "Größe L – hat", "Red", "Caps"),
+    ("A4", "pics/4.png", "Plain", "", "Caps"),
+)
+COLUMNS = Columns({"colour": "colour", "kind": "kind"}, image="photo", id="sku", name="title")
+
+
+def to_csv(rows: Sequence[Sequence[object]], *, delimiter: str = ",", header: Sequence[str] = HEADER) -> str:
+    import csv
+
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerows([header, *rows])
+    return text.getvalue()
+
+
+def to_objects(rows: Sequence[Sequence[Any]] = ROWS) -> list[dict[str, Any]]:
+    return [dict(zip(HEADER, row, strict=True)) for row in rows]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A folder with pictures 1 to 6, each of a colour of its own."""
+    folder = tmp_path / "shop"
+    (folder / "pics").mkdir(parents=True)
+    for number in range(1, 7):
+        (folder / "pics" / f"{number}.png").write_bytes(paint_picture((number * 30, 0, 0)))
+    return folder
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def read(path: Path | str, columns: Columns = COLUMNS, **options: Any) -> Catalogue:
+    return ingest(path, reading=Reading(columns, **options))
+
+
+def content(catalogue: Catalogue) -> list[tuple[object, ...]]:
+    return [(one.id, one.images, one.name, dict(one.labels), one.pixel_hashes) for one in catalogue.products]
+
+
+def lines_of(catalogue: Catalogue) -> list[int]:
+    return [int(product.source.rpartition(":")[2]) for product in catalogue.products]
+
+
+@pytest.fixture
+def expected(shop: Path) -> list[tuple[object, ...]]:
+    return content(read(write(shop, "plain.jsonl", "\n".join(map(json.dumps, to_objects())))))
+
+
+# Text
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_text_table_is_read_whatever_its_delimiter_and_encoding(
+    shop: Path, expected: list[tuple[object, ...]], delimiter: str, encoding: str
+) -> None:
+    catalogue = read(write(shop, "products.csv", to_csv(ROWS, delimiter=delimiter).encode(encoding)))
+    assert content(catalogue) == expected
+    assert catalogue.products[1].name == 'The "best" shirt'
+    assert lines_of(catalogue) == [2, 3, 5, 6]  # the newline inside quotes counts
+    assert [dict(product.labels) for product in catalogue.products][3] == {"kind": "Caps"}
+
+
+def test_windows_line_ends_and_a_tsv_change_nothing(shop: Path, expected: list[tuple[object, ...]]) -> None:
+    text = to_csv(ROWS, delimiter="\t").replace("\n", "\r\n")
+    assert content(read(write(shop, "products.tsv", text))) == expected
+
+
+def test_the_encoding_can_be_named(shop: Path) -> None:
+    text = to_csv([("A1", "pics/1.png", "シャツ", "青", "シャツ")])
+    catalogue = read(write(shop, "products.csv", text.encode("shift_jis")), encoding="shift_jis")
+    assert catalogue.products[0].labels == {"colour": "青", "kind": "シャツ"}
+
+
+def test_json_lines_and_parquet_and_excel_give_the_same_products(
+    shop: Path, expected: list[tuple[object, ...]]
+) -> None:
+    pa = pytest.importorskip("pyarrow", reason="the extra 'ui' is not installed")
+    openpyxl = pytest.importorskip("openpyxl", reason="the extra 'ui' is not installed")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(to_objects()), shop / "products.parquet")
+    book = openpyxl.Workbook()
+    book.active.title = "Notes"
+    sheet = book.create_sheet("Products")
+    for row in [(), HEADER, *ROWS]:
+        sheet.append(row)
+    book.save(shop / "products.xlsx")
+    assert content(read(shop / "products.parquet")) == expected
+    excel = read(shop / "products.xlsx", sheet="Products")
+    assert content(excel) == expected
+    packed = pack(shop, shop.parent / "packed.zip")
+    assert content(read(packed, table="products.parquet")) == expected
+    assert content(read(packed, table="products.xlsx", sheet="Products")) == expected
+    assert lines_of(excel) == [3, 4, 5, 6]
+    assert excel.reading["form"] == "Excel, sheet 'Products'"
+
+
+def test_columns_with_usual_names_need_no_option(shop: Path) -> None:
+    rows = [("1", "pics/1.png", "Blue", "Shirts", "x"), ("2", "pics/2.png", "Red", "Caps", "y")]
+    header = ("ID", "image", "baseColour", "articleType", "remark")
+    catalogue = read(write(shop, "products.csv", to_csv(rows, header=header)), Columns())
+    assert catalogue.taxonomy.names == ("articleType", "baseColour")
+    assert catalogue.taxonomy["baseColour"].title == "Base colour"
+    assert [product.id for product in catalogue.products] == ["1", "2"]
+
+
+def test_an_attribute_may_have_another_name_than_its_column(shop: Path) -> None:
+    columns = Columns.from_options(["kind", "baseColour = colour"], image="photo")
+    catalogue = read(write(shop, "products.csv", to_csv(ROWS)), columns)
+    assert catalogue.taxonomy.names == ("kind", "baseColour")
+
+
+def test_without_an_id_the_picture_is_the_id(shop: Path) -> None:
+    rows = [("pics/1.png", "Blue"), ("pics/2.png", "Red"), ("pics/1.png", "Blue")]
+    catalogue = read(write(shop, "products.csv", to_csv(rows, header=("image", "baseColour"))), Columns())
+    assert [product.id for product in catalogue.products] == ["pics/1.png", "pics/2.png"]
+    assert [(reject.line, str(reject.reason)) for reject in catalogue.rejects] == [(4, "duplicate id")]
+
+
+def test_numbers_and_dates_become_plain_text(shop: Path) -> None:
+    rows = [{"id": 17, "image": "pics/1.png", "year": 2012.0, "size": 1.5, "new": True, "gone": None}]
+    columns = Columns({name: name for name in ("year", "size", "new", "gone")})
+    catalogue = read(write(shop, "products.jsonl", "\n".join(map(json.dumps, rows))), columns)
+    assert catalogue.products[0].id == "17"
+    assert catalogue.products[0].labels == {"year": "2012", "size": "1.5", "new": "true"}
+
+
+def test_two_hundred_columns_are_no_trouble(shop: Path) -> None:
+    header = ["image", *(f"c{number}" for number in range(199))]
+    rows = [[f"pics/{row}.png", *(f"v{row}" for _ in range(199))] for row in (1, 2)]
+    columns = Columns({name: name for name in header[1:]})
+    catalogue = read(write(shop, "wide.csv", to_csv(rows, header=header)), columns)
+    assert len(catalogue.taxonomy.names) == 199
+
+
+# Several pictures
+
+
+def test_a_repeated_id_is_another_view(shop: Path, tmp_path: Path) -> None:
+    rows = [
+        *ROWS,
+        ("A1", "pics/5.png", "", "Blue", ""),
+        ("A1", "pics/5.png", "", "", ""),
+        ("A1", "pics/6.png", "", "Red", ""),
+    ]
+    catalogue = read(write(shop, "products.csv", to_csv(rows)))
+    first = catalogue.products[0]
+    assert first.images == ("pics/1.png", "pics/5.png")
+    assert len(set(first.pixel_hashes)) == 2
+    assert [(reject.line, str(reject.reason), reject.detail) for reject in catalogue.rejects] == [
+        (8, "duplicate id", "line 2 has this id and picture already"),
+        (9, "duplicate id", "line 2 says colour 'Blue', this one 'Red'"),
+    ]
+    counts = catalogue.counts
+    assert (counts["rows"], counts["products"], counts["rejected_rows"], counts["rows_as_further_views"]) == (
+        7,
+        4,
+        2,
+        1,
+    )
+    catalogue.save(tmp_path / "out")
+    assert load_catalogue(tmp_path / "out") == catalogue
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_list_in_a_cell_is_several_views(shop: Path, form: str) -> None:
+    views = ["pics/1.png", "pics/2.png"]
+    if form == "csv":
+        text = to_csv([("1", json.dumps(views), "Blue")], header=("id", "image", "baseColour"))
+        path = write(shop, "products.csv", text)
+    elif form == "jsonl":
+        path = write(shop, "products.jsonl", json.dumps({"id": 1, "image": views, "baseColour": "Blue"}))
+    else:
+        pa = pytest.importorskip("pyarrow", reason="the extra 'ui' is not installed")
+        import pyarrow.parquet as pq
+
+        path = shop / "products.parquet"
+        pq.write_table(pa.Table.from_pylist([{"id": 1, "image": views, "baseColour": "Blue"}]), path)
+    (product,) = read(path, Columns()).products
+    assert product.images == tuple(views)
+
+
+def test_the_same_picture_is_read_once(shop: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    rows = [(f"A{number}", "pics/1.png", f"n{number}", "Blue", "Caps") for number in range(50)]
+    path = write(shop, "products.csv", to_csv(rows))
+    catalogue = ingest(path, reading=Reading(COLUMNS), progress=lambda done, of: seen.append((done, of)))
+    assert seen == [(1, 1)]
+    assert len(catalogue.products) == 50
+    assert len({product.group for product in catalogue.products}) == 1
+
+
+# Places
+
+
+def pack(folder: Path, path: Path, inside: str = "") -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, f"{inside}{file.relative_to(folder).as_posix()}")
+    return path
+
+
+def test_a_table_is_found_in_a_zip_or_folder_with_its_pictures_beside_it(
+    shop: Path, tmp_path: Path, expected: list[tuple[object, ...]]
+) -> None:
+    (shop / "plain.jsonl").unlink()
+    write(shop, "products.csv", to_csv(ROWS))
+    folder = read(shop)
+    assert content(folder) == expected
+    assert [reject.id for reject in folder.rejects] == ["5", "6"]  # pictures that no row names
+    archive = read(pack(shop, tmp_path / "shop.zip", "deep/er/"))
+    assert [one.images[0] for one in archive.products] == [f"deep/er/pics/{number}.png" for number in range(1, 5)]
+    assert archive.open_source().read("deep/er/pics/1.png") == (shop / "pics" / "1.png").read_bytes()
+
+
+def test_a_catalogue_written_into_its_own_source_is_no_table_of_it(tree: Path) -> None:
+    first = ingest(tree)
+    first.save(tree / "catalogue")
+    assert ingest(tree).products == first.products
+
+
+def test_of_several_tables_one_must_be_named(shop: Path) -> None:
+    write(shop, "a.csv", to_csv(ROWS))
+    write(shop, "b.csv", to_csv(ROWS[:2]))
+    with pytest.raises(UsageError, match=r"several tables; say which with --table: a\.csv, b\.csv\."):
+        read(shop)
+    assert len(read(shop, table="b.csv").products) == 2
+    with pytest.raises(UsageError, match=r"no table 'c\.csv'; did you mean '[ab]\.csv'"):
+        read(shop, table="c.csv")
+
+
+def test_pictures_may_lie_elsewhere(shop: Path, tmp_path: Path, expected: list[tuple[object, ...]]) -> None:
+    table = write(tmp_path, "products.csv", to_csv(ROWS))
+    for place in (shop, str(pack(shop, tmp_path / "pictures.zip"))):
+        catalogue = read(table, images=place)
+        assert content(catalogue) == expected
+        assert len(catalogue.rejects) == 2
+    absolute = [(row[0], str(shop / row[1]), *row[2:]) for row in ROWS]
+    assert content(read(write(tmp_path, "absolute.csv", to_csv(absolute)), images=shop)) == expected
+
+
+def test_addresses_work_for_tables_folders_and_zips(
+    shop: Path, tmp_path: Path, expected: list[tuple[object, ...]]
+) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="the extra 'cloud' is not installed")
+    (shop / "plain.jsonl").unlink()
+    write(shop, "products.csv", to_csv(ROWS))
+    pack(shop, tmp_path / "shop.zip")
+    memory = fsspec.filesystem("memory")
+    memory.put(str(shop), "/bucket/shop", recursive=True)
+    memory.put(str(tmp_path / "shop.zip"), "/bucket/shop.zip")
+    for address in ("memory://bucket/shop/products.csv", "memory://bucket/shop", "memory://bucket/shop.zip"):
+        catalogue = read(address)
+        assert content(catalogue) == expected
+        out = tmp_path / "out" / address.rpartition("/")[2]
+        catalogue.save(out)
+        loaded = load_catalogue(out)
+        assert loaded == catalogue
+        assert read_picture(loaded.open_source().read("pics/1.png")).width == 12
+    with pytest.raises(UsageError, match="neither a folder nor a zip"):
+        read("memory://bucket/nothing")
+
+
+def test_an_address_nobody_can_read_is_refused_in_plain_words() -> None:
+    pytest.importorskip("fsspec", reason="the extra 'cloud' is not installed")
+    for address, words in (("gopher://x/y", "use s3, gs or az"), ("https://x.example/a.zip", "download it first")):
+        with pytest.raises(UsageError, match=words):
+            read(address)
+
+
+# Folders
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    folder = tmp_path / "wild"
+    for number, (split, kind) in enumerate((s, k) for s in ("train", "validation") for k in ("dress", "hat")):
+        for copy in range(2):
+            path = folder / split / kind / f"{copy}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(paint_picture((number * 40, copy * 40, 0)))
+    return folder
+
+
+def test_the_folder_is_the_class_and_its_split_is_offered(tree: Path) -> None:
+    catalogue = ingest(tree)
+    assert catalogue.taxonomy["category"].values == ("dress", "hat")
+    assert len(catalogue.products) == 8
+    assert catalogue.reading["split_folders"] == ["train", "validation"]
+    kept = ingest(tree, keep_splits=True, reading=Reading(Columns({"kind": "kind"})))
+    assert kept.taxonomy.names == ("kind",)
+    assert {(one.images[0].split("/")[0], str(one.split)) for one in kept.products} == {
+        ("train", "train"),
+        ("validation", "validation"),
+    }
+    assert kept.split_by == "what the source says"
+
+
+def test_levels_of_folders_may_be_several_attributes(tree: Path) -> None:
+    (tree / "stray.png").write_bytes(paint_picture((1, 2, 3)))
+    for split in ("train", "validation"):
+        (tree / split).rename(tree / {"train": "women", "validation": "men"}[split])
+    catalogue = ingest(tree, reading=Reading(Columns({"gender": "gender", "articleType": "articleType"})))
+    assert catalogue.products[0].labels == {"gender": "men", "articleType": "dress"}
+    (reject,) = catalogue.rejects
+    assert (reject.id, str(reject.reason)) == ("stray.png", "no label")
+
+
+def test_the_snapshots_of_clothes_are_read(real_small: Path) -> None:
+    path = real_small.with_name("clothing-wild.zip")
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    catalogue = ingest(path, keep_splits=True)
+    assert len(catalogue.taxonomy["category"].values) == 10
+    assert Counter(one.split for one in catalogue.products).keys() == {Split.TRAIN, Split.VALIDATION}
+
+
+# The hub
+
+
+@pytest.fixture
+def hub_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data set as it lies on the hub: Parquet with the pictures inside and class labels as numbers."""
+    datasets = pytest.importorskip("datasets", reason="the extra 'hub' is not installed")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    features = datasets.Features(
+        {
+            "photo": datasets.Image(),
+            "kind": datasets.ClassLabel(names=["dress", "hat"]),
+            "baseColour": datasets.Value("string"),
+        }
+    )
+    folder = tmp_path / "copy" / "data"
+    folder.mkdir(parents=True)
+    for split, start in (("train", 0), ("test", 3)):
+        rows = {
+            "photo": [{"bytes": paint_picture((n * 30, 9, 9)), "path": None} for n in range(start, start + 3)],
+            "kind": [0, 1, 0],
+            "baseColour": ["Red", "Blue", None],
+        }
+        datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / f"{split}-00000-of-00001.parquet")
+    return folder.parent
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_data_set_of_the_hub_is_read_with_its_pictures(hub_copy: Path, tmp_path: Path) -> None:
+    catalogue = ingest(f"hf:{hub_copy}", keep_splits=True)
+    assert catalogue.taxonomy.names == ("kind", "baseColour")
+    assert [(one.labels.get("kind"), one.labels.get("baseColour")) for one in catalogue.products[:3]] == [
+        ("dress", "Red"),
+        ("hat", "Blue"),
+        ("dress", None),
+    ]
+    assert Counter(str(one.split) for one in catalogue.products) == {"train": 3, "test": 3}
+    catalogue.save(tmp_path / "out")
+    loaded = load_catalogue(tmp_path / "out")
+    assert loaded == catalogue
+    picture = read_picture(loaded.open_source().read(loaded.products[0].images[0]))
+    assert picture.hash_pixels() == loaded.products[0].pixel_hashes[0]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_hub_that_cannot_be_reached_is_told_with_a_remedy(hub_copy: Path) -> None:
+    with pytest.raises((UsageError, Exception), match=r"hf:FOLDER") as refusal:
+        ingest("hf:nobody/nothing-of-this-name")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "extra"),
+    [
+        ("pyarrow.parquet", "x.parquet", "ui"),
+        ("openpyxl", "x.xlsx", "ui"),
+        ("datasets", "hf:a/b", "hub"),
+        ("fsspec", "s3://a/b", "cloud"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named_with_its_extra(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str, extra: str
+) -> None:
+    import importlib
+
+    real = importlib.import_module
+
+    def missing(wanted: str, package: str | None = None) -> ModuleType:
+        if wanted == module:
+            raise ModuleNotFoundError(name=module)
+        return real(wanted, package)
+
+    if "." in name and ":" not in name:
+        name = str(write(shop, name, b"x"))
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(MissingExtraError, match=rf"pip install 'vestiary\[{extra}\]'"):
+        read(name)
+
+
+# Own questions
+
+
+def test_a_taxonomy_of_ones_own_brings_titles_aliases_and_closed_answers(shop: Path) -> None:
+    taxonomy = Taxonomy(
+        (Attribute("colour", ("Blue", "Red"), "Farbe", {"Navy Blue": "Blue"}), Attribute("kind", ("Shirts",)))
+    )
+    path = write(shop, "products.csv", to_csv(ROWS))
+    catalogue = ingest(path, taxonomy=taxonomy, reading=Reading(COLUMNS))
+    assert [product.labels["colour"] for product in catalogue.products] == ["Blue", "Blue"]
+    assert catalogue.rejects[0].detail == "kind 'Caps' is not in the taxonomy"
+
+
+def test_the_kaggle_layout_answers_only_the_attributes_asked_for(make_source: Callable[..., Path]) -> None:
+    source = make_source([{"id": 1}, {"id": 2, "baseColour": "Red"}])
+    catalogue = ingest(source, reading=Reading(Columns({"colour": "baseColour", "gender": "gender"})))
+    assert catalogue.taxonomy.names == ("colour", "gender")
