@@ -462,7 +462,9 @@ def sweatshirt(pen: Pen, colour: Rgb) -> None:
     skin = pen.rng.choice(SKINS)
     if worn:
         slacks(pen, 55, pen.rng.choice((DENIM, (44, 46, 54))))
+        pen.fit(lower=4.0)
         arms(pen, skin, inward=0.8, sleeved=True)
+        pen.fit()
         head(pen, skin, long_hair=False)
         pen.fit(0.82, 0.92, 1.2)
     elif hood:
@@ -590,7 +592,7 @@ def skirt(pen: Pen, colour: Rgb) -> None:
     pen.shape(path(half, mirror=True), colour, fold=0.35, edge=0.55)
     line(pen, f"{left},{top + 1.4} 30,{top + 2}~ {60 - left},{top + 1.4}", mix(colour, INK, 0.45), 2.4)
     for x in (20.8, 23.0, 25.2, 27.4, 29.4) if flare else ():
-        line(pen, f"{x + 1},{top + 3} {30 - (30 - x) * 1.5},{low + 1}", INK, 0.7, share=0.3, mirror=True)
+        line(pen, f"{x + 1},{top + 3} {30 - (30 - x) * 1.45},{low - 0.4}", INK, 0.7, share=0.3, mirror=True)
     if not flare:
         line(pen, f"{left + 2},{top + 4} {left},{top + 16}", INK, 0.7, share=0.2, mirror=True)
 
