@@ -441,6 +441,15 @@ def test_a_taxonomy_of_ones_own_brings_titles_aliases_and_closed_answers(shop: P
     assert catalogue.rejects[0].detail == "kind 'Caps' is not in the taxonomy"
 
 
+def test_the_attributes_of_a_taxonomy_are_looked_for_in_the_header(shop: Path, tree: Path) -> None:
+    taxonomy = Taxonomy((Attribute("kind", ("Shirts", "Caps")), Attribute("size", ("S",))))
+    catalogue = ingest(
+        write(shop, "products.csv", to_csv(ROWS)), taxonomy=taxonomy, reading=Reading(Columns(image="photo"))
+    )
+    assert catalogue.products[0].labels == {"kind": "Shirts"}
+    assert ingest(tree, taxonomy=Taxonomy((Attribute("sort", ("dress", "hat")),))).counts["products"] == 8
+
+
 def test_the_kaggle_layout_answers_only_the_attributes_asked_for(make_source: Callable[..., Path]) -> None:
     source = make_source([{"id": 1}, {"id": 2, "baseColour": "Red"}])
     catalogue = ingest(source, reading=Reading(Columns({"colour": "baseColour", "gender": "gender"})))
