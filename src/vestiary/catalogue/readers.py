@@ -60,9 +60,8 @@ def open_reader(path: Path | str, reading: Reading) -> Reader:
         return _read_table(source, _only_table(tables, str(path)), reading, pointed_at=False)
     if reading.columns.names_a_table:
         raise UsageError(f"{path} has no table, so no column can be named; name a table or leave the columns out.")
-    return FolderReader(
-        source, tuple(reading.columns.attributes or (reading.expected if len(reading.expected) == 1 else ()))
-    )
+    alone = reading.expected if len(reading.expected) == 1 else ()
+    return FolderReader(source, tuple(reading.columns.attributes) or alone)
 
 
 def _fits_kaggle(reading: Reading) -> bool:

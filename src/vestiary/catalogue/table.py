@@ -55,7 +55,8 @@ class TableReader:
     """Rows of a table whose pictures lie in ``pictures``, under names relative to the table or to a given folder.
 
     A repeated id is another view of the same product. ``orphans_wanted`` says whether pictures that no row names are
-    to be told, ``expected`` which attributes to look for when the columns name none. Raises UsageError when a column is not there.
+    to be told, ``expected`` which attributes to look for when the columns name none. Raises UsageError when a column
+    is not there.
     """
 
     repeats_are_views = True
