@@ -64,6 +64,7 @@ def rejects_of(catalogue: Catalogue) -> list[tuple[int | None, str]]:
         (f"{HEADER}\n{GOOD}2,2.png,Bl\0ue,Caps\n".encode(), "line 3 column 11 is a NUL byte"),
         (f"{HEADER}\n{GOOD}".encode() + b"2,2.png,\x81ue,Caps\n", "line 3 column 9 has the byte 0x81"),
         (f"{HEADER}\n1,1.png,красный,Caps\n".encode("cp1251"), "line 2 column 9 has the byte 0xea"),
+        (f"{HEADER}\n1,1.png,Größe,Caps\n".encode() + b"2,2.png,Blu\xe9,Caps\n", "line 3 column 12 has the byte 0xe9"),
         (f'{HEADER}\n{GOOD}2,2.png,"Blue,Caps\n'.encode(), "line 3 has a quote that is never closed"),
         (f'{HEADER}\n{GOOD}2,2.png,"Blue"ish,Caps\n'.encode(), "line 3 has text behind a closing quote"),
         (f"{HEADER},baseColour\n{GOOD}".encode(), "line 1 calls both column 3 and column 5 'baseColour'"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +16,6 @@ from conftest import paint_picture
 from vestiary.catalogue import Catalogue, Columns, Reading, ingest, load_catalogue
 from vestiary.errors import MissingExtraError, UsageError
 from vestiary.images import read_picture
-from vestiary.product import Split
 from vestiary.taxonomy import Attribute, Taxonomy
 
 HEADER = ("sku", "photo", "title", "colour", "kind")
@@ -245,12 +243,6 @@ def test_a_table_is_found_in_a_zip_or_folder_with_its_pictures_beside_it(
     assert archive.open_source().read("deep/er/pics/1.png") == (shop / "pics" / "1.png").read_bytes()
 
 
-def test_a_catalogue_written_into_its_own_source_is_no_table_of_it(tree: Path) -> None:
-    first = ingest(tree)
-    first.save(tree / "catalogue")
-    assert ingest(tree).products == first.products
-
-
 def test_of_several_tables_one_must_be_named(shop: Path) -> None:
     write(shop, "a.csv", to_csv(ROWS))
     write(shop, "b.csv", to_csv(ROWS[:2]))
@@ -300,104 +292,7 @@ def test_an_address_nobody_can_read_is_refused_in_plain_words() -> None:
             read(address)
 
 
-# Folders
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    folder = tmp_path / "wild"
-    for number, (split, kind) in enumerate((s, k) for s in ("train", "validation") for k in ("dress", "hat")):
-        for copy in range(2):
-            path = folder / split / kind / f"{copy}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(paint_picture((number * 40, copy * 40, 0)))
-    return folder
-
-
-def test_the_folder_is_the_class_and_its_split_is_offered(tree: Path) -> None:
-    catalogue = ingest(tree)
-    assert catalogue.taxonomy["category"].values == ("dress", "hat")
-    assert len(catalogue.products) == 8
-    assert catalogue.reading["split_folders"] == ["train", "validation"]
-    kept = ingest(tree, keep_splits=True, reading=Reading(Columns({"kind": "kind"})))
-    assert kept.taxonomy.names == ("kind",)
-    assert {(one.images[0].split("/")[0], str(one.split)) for one in kept.products} == {
-        ("train", "train"),
-        ("validation", "validation"),
-    }
-    assert kept.split_by == "what the source says"
-
-
-def test_levels_of_folders_may_be_several_attributes(tree: Path) -> None:
-    (tree / "stray.png").write_bytes(paint_picture((1, 2, 3)))
-    for split in ("train", "validation"):
-        (tree / split).rename(tree / {"train": "women", "validation": "men"}[split])
-    catalogue = ingest(tree, reading=Reading(Columns({"gender": "gender", "articleType": "articleType"})))
-    assert catalogue.products[0].labels == {"gender": "men", "articleType": "dress"}
-    (reject,) = catalogue.rejects
-    assert (reject.id, str(reject.reason)) == ("stray.png", "no label")
-
-
-def test_the_snapshots_of_clothes_are_read(real_small: Path) -> None:
-    path = real_small.with_name("clothing-wild.zip")
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
-    catalogue = ingest(path, keep_splits=True)
-    assert len(catalogue.taxonomy["category"].values) == 10
-    assert Counter(one.split for one in catalogue.products).keys() == {Split.TRAIN, Split.VALIDATION}
-
-
-# The hub
-
-
-@pytest.fixture
-def hub_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data set as it lies on the hub: Parquet with the pictures inside and class labels as numbers."""
-    datasets = pytest.importorskip("datasets", reason="the extra 'hub' is not installed")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    features = datasets.Features(
-        {
-            "photo": datasets.Image(),
-            "kind": datasets.ClassLabel(names=["dress", "hat"]),
-            "baseColour": datasets.Value("string"),
-        }
-    )
-    folder = tmp_path / "copy" / "data"
-    folder.mkdir(parents=True)
-    for split, start in (("train", 0), ("test", 3)):
-        rows = {
-            "photo": [{"bytes": paint_picture((n * 30, 9, 9)), "path": None} for n in range(start, start + 3)],
-            "kind": [0, 1, 0],
-            "baseColour": ["Red", "Blue", None],
-        }
-        datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / f"{split}-00000-of-00001.parquet")
-    return folder.parent
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_data_set_of_the_hub_is_read_with_its_pictures(hub_copy: Path, tmp_path: Path) -> None:
-    catalogue = ingest(f"hf:{hub_copy}", keep_splits=True)
-    assert catalogue.taxonomy.names == ("kind", "baseColour")
-    assert [(one.labels.get("kind"), one.labels.get("baseColour")) for one in catalogue.products[:3]] == [
-        ("dress", "Red"),
-        ("hat", "Blue"),
-        ("dress", None),
-    ]
-    assert Counter(str(one.split) for one in catalogue.products) == {"train": 3, "test": 3}
-    catalogue.save(tmp_path / "out")
-    loaded = load_catalogue(tmp_path / "out")
-    assert loaded == catalogue
-    picture = read_picture(loaded.open_source().read(loaded.products[0].images[0]))
-    assert picture.hash_pixels() == loaded.products[0].pixel_hashes[0]
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_hub_that_cannot_be_reached_is_told_with_a_remedy(hub_copy: Path) -> None:
-    with pytest.raises((UsageError, Exception), match=r"hf:FOLDER") as refusal:
-        ingest("hf:nobody/nothing-of-this-name")
-    assert "\n" not in str(refusal.value)
+# Packages
 
 
 @pytest.mark.parametrize(
@@ -439,6 +334,14 @@ def test_a_taxonomy_of_ones_own_brings_titles_aliases_and_closed_answers(shop: P
     catalogue = ingest(path, taxonomy=taxonomy, reading=Reading(COLUMNS))
     assert [product.labels["colour"] for product in catalogue.products] == ["Blue", "Blue"]
     assert catalogue.rejects[0].detail == "kind 'Caps' is not in the taxonomy"
+
+
+def test_the_attributes_of_a_taxonomy_are_looked_for_in_the_header(shop: Path) -> None:
+    taxonomy = Taxonomy((Attribute("kind", ("Shirts", "Caps")), Attribute("size", ("S",))))
+    catalogue = ingest(
+        write(shop, "products.csv", to_csv(ROWS)), taxonomy=taxonomy, reading=Reading(Columns(image="photo"))
+    )
+    assert catalogue.products[0].labels == {"kind": "Shirts"}
 
 
 def test_the_kaggle_layout_answers_only_the_attributes_asked_for(make_source: Callable[..., Path]) -> None:

@@ -73,8 +73,8 @@ class Columns:
         """Whether anything is said that only a table with columns of its own can have."""
         return any((self.image, self.id, self.name, self.split))
 
-    def resolve(self, header: Sequence[str], where: str) -> Columns:
-        """The same with every guess made.
+    def resolve(self, header: Sequence[str], where: str, expected: Sequence[str] = ()) -> Columns:
+        """The same with every guess made; ``expected`` are attributes to look for when none is named.
 
         Raises UsageError for a column that is not in ``header`` (it names the nearest), or when the column of the
         pictures or the attributes cannot be guessed.
@@ -88,7 +88,8 @@ class Columns:
                 f"{where} has no column called image or picture; say which it is with --image-column: "
                 f"{_list_names(header)}."
             )
-        attributes = dict(self.attributes) or {name: name for name in TITLES if name in header}
+        usual = [name for name in (expected or TITLES) if name in header]
+        attributes = dict(self.attributes) or {name: name for name in usual}
         if not attributes:
             raise UsageError(
                 f"{where} does not say which columns are questions; name each with --attribute, out of: "

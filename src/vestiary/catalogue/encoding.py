@@ -26,8 +26,8 @@ _BINARY = {
     b"SQLite format 3": "a database",
 }
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1a"))
-_NOT_WESTERN = re.compile(rb"[\x80-\xff]{4}")
-"""Four high bytes in a row: in Western words letters with accents stand alone or in pairs."""
+_NOT_WESTERN = re.compile(rb"[\x80-\xff]{4}|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}")
+"""Four high bytes in a row, as other scripts have, or a letter in UTF-8, which then is what was meant."""
 
 
 def detect_encoding(open_stream: Callable[[], BinaryIO], where: str, wanted: str | None = None) -> str:
@@ -41,7 +41,7 @@ def detect_encoding(open_stream: Callable[[], BinaryIO], where: str, wanted: str
         head = stream.read(1 << 16)
     if not head:
         raise CatalogueError(f"{where} is empty (0 bytes); export it again.")
-    _refuse_binary(head, where)
+    _refuse_binary(head, where, named=wanted is not None)
     if wanted is not None:
         try:
             candidates = [codecs.lookup(wanted).name]
@@ -67,9 +67,9 @@ def detect_encoding(open_stream: Callable[[], BinaryIO], where: str, wanted: str
     )
 
 
-def _refuse_binary(head: bytes, where: str) -> None:
+def _refuse_binary(head: bytes, where: str, *, named: bool) -> None:
     kind = next((kind for mark, kind in _BINARY.items() if head.startswith(mark)), None)
-    if kind is None and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if kind is None and not named and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         start = head[:4096]
         n_controls = len(start) - len(start.translate(None, _CONTROLS))
         kind = "a binary file" if n_controls > max(2, len(start) // 20) else None
@@ -90,7 +90,8 @@ def _find_fault(open_stream: Callable[[], BinaryIO], encoding: str) -> tuple[str
             except UnicodeDecodeError as error:
                 text = error.object[: error.start].decode(encoding, "replace")
                 fault = f"0x{error.object[error.start]:02x}"
-            if encoding == "cp1252" and (run := _NOT_WESTERN.search(chunk)):
+            run = _NOT_WESTERN.search(chunk) if encoding == "cp1252" else None
+            if run and run.start() < len(text):
                 text, fault = text[: run.start()], f"0x{chunk[run.start()]:02x}"
             if "\0" in text:
                 text, fault = text[: text.index("\0")], "NUL"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from vestiary.catalogue.columns import SPLITS, Columns, hierarchy_of, is_writable, title_of
+from vestiary.catalogue.columns import SPLITS, hierarchy_of, is_writable, title_of
 from vestiary.catalogue.rows import Reject, RejectReason, Row
 from vestiary.catalogue.sources import Source, find_pictures
 from vestiary.errors import CatalogueError
@@ -28,10 +28,10 @@ class FolderReader:
     repeats_are_views = False
     hierarchy: Sequence[tuple[str, str]] = ()
 
-    def __init__(self, source: Source, columns: Columns) -> None:
+    def __init__(self, source: Source, attributes: Sequence[str] = ()) -> None:
         self.source = source
         self.table = str(source.path).replace("\\", "/").rstrip("/").rpartition("/")[2]
-        self._attributes = tuple(columns.attributes) or (DEFAULT_ATTRIBUTE,)
+        self._attributes = tuple(attributes) or (DEFAULT_ATTRIBUTE,)
         self.titles = {name: title_of(name) for name in self._attributes}
         self.hierarchy = hierarchy_of(self._attributes)
         self._pictures = find_pictures(source)

@@ -47,7 +47,8 @@ def ingest(
     however many rows name it. Raises UsageError or CatalogueError when the source cannot be read at all, or when no
     product is left.
     """
-    reader = open_reader(path, reading or Reading())
+    reading = reading or Reading()
+    reader = open_reader(path, replace(reading, expected=taxonomy.names) if taxonomy is not None else reading)
     rows, rejects = _gather(reader, taxonomy)
     n_rows = len(rows) + len(rejects)
     hashes = _hash_pictures(reader.source, rows, progress)

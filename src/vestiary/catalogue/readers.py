@@ -21,7 +21,8 @@ class Reading:
     """How a source is to be read, where its own form does not say.
 
     ``table`` names one of several tables in a folder or zip; ``images`` is the folder, zip or address that picture
-    names start from, when it is not where the table lies; ``sheet`` and ``encoding`` are the table's.
+    names start from, when it is not where the table lies; ``sheet`` and ``encoding`` are the table's. ``expected`` are
+    the attributes to look for when the columns name none: those of a given taxonomy.
     """
 
     columns: Columns = field(default_factory=Columns)
@@ -29,6 +30,7 @@ class Reading:
     images: Path | str | None = None
     sheet: str | None = None
     encoding: str | None = None
+    expected: tuple[str, ...] = ()
 
 
 def open_reader(path: Path | str, reading: Reading) -> Reader:
@@ -58,7 +60,8 @@ def open_reader(path: Path | str, reading: Reading) -> Reader:
         return _read_table(source, _only_table(tables, str(path)), reading, pointed_at=False)
     if reading.columns.names_a_table:
         raise UsageError(f"{path} has no table, so no column can be named; name a table or leave the columns out.")
-    return FolderReader(source, reading.columns)
+    alone = reading.expected if len(reading.expected) == 1 else ()
+    return FolderReader(source, tuple(reading.columns.attributes) or alone)
 
 
 def _fits_kaggle(reading: Reading) -> bool:
@@ -91,4 +94,5 @@ def _read_table(source: Source, name: str, reading: Reading, *, pointed_at: bool
         pictures,
         folder="" if elsewhere else str(PurePosixPath(name).parent),
         orphans_wanted=elsewhere or not pointed_at,
+        expected=reading.expected,
     )

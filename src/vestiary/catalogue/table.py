@@ -55,18 +55,27 @@ class TableReader:
     """Rows of a table whose pictures lie in ``pictures``, under names relative to the table or to a given folder.
 
     A repeated id is another view of the same product. ``orphans_wanted`` says whether pictures that no row names are
-    to be told. Raises UsageError when a column is not there.
+    to be told, ``expected`` which attributes to look for when the columns name none. Raises UsageError when a column
+    is not there.
     """
 
     repeats_are_views = True
 
     def __init__(
-        self, table: Table, name: str, columns: Columns, pictures: Source, *, folder: str, orphans_wanted: bool
+        self,
+        table: Table,
+        name: str,
+        columns: Columns,
+        pictures: Source,
+        *,
+        folder: str,
+        orphans_wanted: bool,
+        expected: Sequence[str] = (),
     ) -> None:
         self.table = name
         self.source = pictures
         self._table = table
-        self._columns = columns.resolve(table.columns, name)
+        self._columns = columns.resolve(table.columns, name, expected)
         self._orphans_wanted = orphans_wanted
         root = pictures.path if isinstance(pictures, FolderSource) else None
         self._builder = RowBuilder(self._columns, folder=folder, root=root, note_used=orphans_wanted)
