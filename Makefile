@@ -24,10 +24,12 @@ format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# SOURCE: the zip or folder of the Fashion Product Images (Small) set
+# SOURCE: the zip or folder of the Fashion Product Images (Small) set. About an hour on two cores.
 train-default: .venv/dev
-	$(BIN)/vestiary ingest $(SOURCE) --out $(CATALOGUE)
-	$(BIN)/vestiary train $(CATALOGUE) --recipe default --licence MIT --out work/default
+	@test -n "$(SOURCE)" || { echo "make train-default needs SOURCE=fashion-product-images-small.zip" >&2; exit 2; }
+	$(BIN)/vestiary ingest $(SOURCE) --out $(CATALOGUE) --overwrite
+	$(BIN)/vestiary train $(CATALOGUE) --recipe default --licence MIT --out work/default $(TRAIN_OPTIONS)
+	cp work/default/* src/vestiary/bundles/default/
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Vestiary needs Python 3.11 or newer; set PYTHON=…")'

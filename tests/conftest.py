@@ -44,7 +44,7 @@ def draw() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def drawn_folder(draw: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean drawn catalogue of 600 products in Kaggle's layout."""
+    """A clean drawn catalogue of 480 products in Kaggle's layout."""
     folder = tmp_path_factory.mktemp("drawn") / "source"
     draw.draw_catalogue(folder, products=480, seed=7, size=(30, 40), quirks=False)
     return folder
@@ -179,7 +179,11 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
             "card": "# tiny\n\nAnswers by mean colour — für Tests.\n",
             "licence": "MIT",
             "scores": {"validation": {name: {"n": 3, "accuracy": 1.0} for name in names}},
-            "training": {"recipe": {"name": "drawn"}, "seconds": 0.5, "parity": 1e-08},
+            "training": {
+                "recipe": {"name": "drawn"},
+                "seconds": 0.5,
+                "parity": {"max_difference": 1e-08, "pictures": 2},
+            },
             "created_at": "2026-01-01T00:00:00+00:00",
         }
         bundle = Bundle(

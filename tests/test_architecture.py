@@ -97,13 +97,22 @@ def test_imports_run_downward_and_rooms_of_one_floor_do_not_know_each_other() ->
     assert not wrong, "\n".join(wrong)
 
 
+def test_rooms_are_named_where_they_are_imported_from() -> None:
+    for path in modules():
+        for name in imported_names(path):
+            assert (
+                name == "vestiary.__version__"
+                or name.split(".")[:2] != ["vestiary", name.split(".")[-1]]
+                or (name.split(".")[1] in FLOORS)
+            ), f"{path.relative_to(SOURCE)} imports {name} from the package's root"
+
+
 def test_walled_packages_are_imported_only_in_their_room() -> None:
     wrong = []
     for path in modules():
         for name in imported_names(path):
             package = name.split(".")[0]
-            # The verb that trains may set torch's threads; it imports it inside its function.
-            if package in WALLS and room_of(path) != WALLS[package] and path.name != "train.py":
+            if package in WALLS and room_of(path) != WALLS[package]:
                 wrong.append(f"{path.relative_to(SOURCE)} imports {name}")
     assert not wrong, "\n".join(wrong)
 

@@ -78,7 +78,7 @@ def test_a_bundle_is_read_as_it_was_written(make_bundle: Callable[..., Path], ma
     assert {name: getattr(opened, name) for name in parts} == parts
     assert opened.model == make_model(rule, preprocess=preprocess)
     assert opened.scores == {"validation": {"cut": {"n": 3, "accuracy": 1.0}}}
-    assert opened.training["parity"] == 1e-08
+    assert opened.training["parity"] == {"max_difference": 1e-8, "pictures": 2}
     assert opened.created_at == "2026-01-01T00:00:00+00:00"
 
 
@@ -248,7 +248,7 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path: Path, data: bytes) -> None:
 def test_a_zip_whose_names_lead_out_of_it_is_refused(bundle: Path, tmp_path: Path, prefix: str) -> None:
     archive = _pack(tmp_path / "bundle.zip", bundle, prefix)
     before = sorted(tmp_path.rglob("*"))
-    _refuse(archive, BundleError if prefix == "..\\" else BundleDamagedError)
+    _refuse(archive, BundleDamagedError if prefix in ("../", "/") else BundleError)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -342,10 +342,26 @@ def test_a_bundle_is_replaced_only_when_asked_for(bundle: Path, make_bundle: Cal
     with pytest.raises(UsageError, match="already holds a bundle"):
         make_bundle(bundle, version="2.0")
     assert _contents(bundle) == before
-    (bundle / "notes.txt").write_text("of the old one")
     make_bundle(bundle, version="2.0", overwrite=True)
     assert open_bundle(bundle).version == "2.0"
     assert sorted(_contents(bundle)) == sorted(FILES)
+
+
+def test_a_folder_with_a_file_of_somebody_elses_is_never_replaced(
+    bundle: Path, make_bundle: Callable[..., Path]
+) -> None:
+    (bundle / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is no bundle; choose another place"):
+        make_bundle(bundle, version="2.0", overwrite=True)
+    assert (bundle / "notes.txt").read_text() == "mine"
+
+
+def test_a_zip_of_two_bundles_is_refused(bundle: Path, tmp_path: Path) -> None:
+    archive = _pack(tmp_path / "two.zip", bundle, "one/")
+    with zipfile.ZipFile(archive, "a") as packed:
+        for file in bundle.iterdir():
+            packed.write(file, f"two/{file.name}")
+    assert "holds 2 bundles" in _refuse(archive, BundleError)
 
 
 def test_a_bundle_goes_into_an_empty_or_a_new_folder(make_bundle: Callable[..., Path], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -169,6 +170,32 @@ def test_a_folder_a_zip_a_pattern_and_stdin_give_the_same_answers(
     assert json.loads(done.out)["tags"] == answers[0][0]
 
 
+def test_a_path_that_cannot_be_a_path_spoils_no_other(
+    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path
+) -> None:
+    done = vestiary("tag", "a" * 300 + ".jpg", "", photos, "--bundle", trained_bundle, "--format", "jsonl")
+    assert done.code == 2
+    assert [json.loads(line)["status"] for line in done.out.splitlines()] == ["error", "error", "success", "success"]
+    assert all(one_sentence(line) for line in done.err.splitlines())
+    assert "The path is empty" in done.err
+
+
+def test_an_endless_stdin_is_cut_off(vestiary: Callable[..., Done], trained_bundle: Path) -> None:
+    done = vestiary("tag", "-", "--bundle", trained_bundle, "--format", "json", stdin=bytes(50_000_001))
+    assert done.code == 2
+    assert "more than the 50,000,000 bytes allowed" in done.err
+
+
+def test_pictures_are_read_when_their_turn_comes(photos: Path, tmp_path: Path) -> None:
+    from vestiary.cli.tag import find_pictures
+
+    archive = tmp_path / "photos.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(photos / "a-shirt.jpg", "a.jpg")
+    for _, picture in find_pictures([str(archive), str(photos), "-"]):
+        assert callable(picture), "bytes were read ahead"
+
+
 def test_a_zip_name_that_leaves_the_archive_is_refused_and_the_others_answered(
     vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -247,6 +274,10 @@ def test_a_narrow_terminal_gets_a_long_table(
             "unknown key 'drop_out', write 'dropout'; dropout is 7",
         ),
         (["inspect", "nowhere"], "There is no bundle at nowhere"),
+        (["tag"], "Missing argument 'paths'; see: vestiary tag --help."),
+        (["tag", "x.jpg", "--colour", "red"], "--colour"),
+        (["tag", "x.jpg", "--top-k", "0"], "'--top-k'"),
+        (["sew"], "'sew'"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_exit_2(
@@ -447,3 +478,24 @@ def test_a_reader_that_goes_away_leaves_no_traceback(trained_bundle: Path, photo
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
+def test_names_survive_a_pipe_that_is_not_utf_8(trained_bundle: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copy(photos / "a-shirt.jpg", tmp_path / "čepice 帽.jpg")
+    for form in ("csv", "json", "jsonl", "table"):
+        command = [sys.executable, "-m", "vestiary", "tag", str(tmp_path), "--bundle", str(trained_bundle)]
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        done = subprocess.run([*command, "--format", form], capture_output=True, check=True, env=environment)
+        assert "čepice 帽.jpg" in done.stdout.decode("utf-8")
+
+
+def test_ctrl_c_says_so_and_leaves_with_130(
+    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(paths: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vestiary.cli.tag.find_pictures", interrupted)
+    done = vestiary("tag", photos, "--bundle", trained_bundle)
+    assert (done.code, done.out, done.err) == (130, "", "vestiary: Stopped.\n")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from vestiary.bundle import open_bundle
 from vestiary.catalogue import ingest
 from vestiary.predictor import Predictor, evaluate
@@ -76,7 +74,6 @@ def test_the_model_card_in_the_documentation_is_about_this_bundle() -> None:
     assert open_bundle().fingerprint in page
 
 
-@pytest.mark.slow
 def test_it_reaches_the_promised_accuracy_on_products_it_never_saw(real_small: Path) -> None:
     evaluation = evaluate(Predictor(), ingest(real_small), split=Split.TEST)
     assert evaluation.n == 5_961

@@ -311,3 +311,12 @@ def test_each_split_is_selected_in_catalogue_order(make_source: Callable[..., Pa
     for split, part in parts.items():
         assert part == tuple(product for product in catalogue.products if product.split == split)
     assert Counter(product.split for product in catalogue.products) == {split: len(parts[split]) for split in Split}
+
+
+@pytest.mark.parametrize(("values", "each"), [(25, 2), (140, 5), (50, 6), (3, 30), (1, 20), (60, 1)])
+def test_many_small_values_do_not_starve_validation_and_test(values: int, each: int) -> None:
+    strata = [f"value {number % values}" for number in range(values * each)]
+    groups = [str(number) for number in range(len(strata))]
+    splits = assign_splits(groups, strata)
+    for split, share in RATIOS.items():
+        assert abs(splits.count(split) - share * len(splits)) <= max(1, 0.01 * len(splits))

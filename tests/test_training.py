@@ -15,8 +15,8 @@ torch = pytest.importorskip("torch", reason="the extra 'train' is not installed"
 from PIL import Image  # noqa: E402
 
 from vestiary.bundle import open_bundle  # noqa: E402
-from vestiary.catalogue import Catalogue  # noqa: E402
-from vestiary.errors import TrainingError, UsageError  # noqa: E402
+from vestiary.catalogue import Catalogue, ingest  # noqa: E402
+from vestiary.errors import CatalogueError, TrainingError, UsageError  # noqa: E402
 from vestiary.predictor import Predictor, evaluate  # noqa: E402
 from vestiary.product import Split  # noqa: E402
 from vestiary.taxonomy import MISSING, Attribute, Taxonomy  # noqa: E402
@@ -117,7 +117,7 @@ def test_a_run_stopped_anywhere_and_resumed_ends_as_an_unbroken_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     recipe = quick(tiny_recipe, dropout=0.3, erase=0.5)
-    whole = fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path / "whole")
+    whole, _ = fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path / "whole")
 
     class Stopped(Exception):
         pass
@@ -130,7 +130,7 @@ def test_a_run_stopped_anywhere_and_resumed_ends_as_an_unbroken_one(
     with pytest.raises(Stopped):
         fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path / "broken", on_progress=stop)
     resumed_at = []
-    resumed = fit(
+    resumed, _ = fit(
         recipe,
         tiny_catalogue.taxonomy,
         samples,
@@ -153,7 +153,7 @@ def test_the_seed_alone_decides_the_weights(
 ) -> None:
     recipe = quick(tiny_recipe)
     runs = [
-        weights(fit(replace(recipe, seed=seed), tiny_catalogue.taxonomy, samples, tmp_path / str(number)))
+        weights(fit(replace(recipe, seed=seed), tiny_catalogue.taxonomy, samples, tmp_path / str(number))[0])
         for number, seed in enumerate((1, 1, 2))
     ]
     assert same_weights(runs[0], runs[1])
@@ -169,9 +169,75 @@ def test_an_earlier_run_is_neither_overwritten_nor_mixed_with_another(
         fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path)
     with pytest.raises(TrainingError, match="another recipe or catalogue"):
         fit(replace(recipe, learning_rate=1e-3), tiny_catalogue.taxonomy, samples, tmp_path, resume=True)
-    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(TrainingError, match="start again with --overwrite"):
-        fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path, resume=True)
+    torch.save({}, tmp_path / "empty.pt")
+    for content in (b"not a checkpoint", (tmp_path / "empty.pt").read_bytes()):
+        (tmp_path / "checkpoint.pt").write_bytes(content)
+        with pytest.raises(TrainingError, match=r"is damaged and cannot be .* --overwrite\.$"):
+            fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path, resume=True)
+
+
+def test_resume_without_a_run_starts_nothing(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, trained_bundle: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "bundle"
+    shutil.copytree(trained_bundle, out)
+    with pytest.raises(TrainingError, match="no checkpoint to go on from; leave --resume out"):
+        train(tiny_catalogue, quick(tiny_recipe, seed=9), out, cache=tmp_path / "cache", resume=True)
+    assert open_bundle(out).fingerprint == open_bundle(trained_bundle).fingerprint
+
+
+def test_a_second_run_into_the_same_place_is_refused(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    seen = []
+
+    def meddle(progress: fit_module.FitProgress) -> None:
+        if not seen:
+            seen.append(progress)
+            with pytest.raises(TrainingError, match="Another run is writing to"):
+                train(tiny_catalogue, quick(tiny_recipe), tmp_path / "bundle", cache=cache, overwrite=True)
+
+    train(tiny_catalogue, quick(tiny_recipe), tmp_path / "bundle", cache=cache, on_progress=meddle)
+    assert seen
+    assert open_bundle(tmp_path / "bundle").training["seconds"] >= 0
+
+
+def test_overwrite_discards_nothing_before_the_new_run_can_start(
+    drawn_folder: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(drawn_folder, source)
+    catalogue = ingest(source)
+    work = tmp_path / "bundle.training"
+    fit(quick(tiny_recipe), catalogue.taxonomy, open_samples(catalogue, tiny_recipe.preprocess, tmp_path / "a"), work)
+    source.rename(tmp_path / "moved")
+    with pytest.raises(CatalogueError, match="which is not there"):
+        train(catalogue, quick(tiny_recipe), tmp_path / "bundle", cache=tmp_path / "b", overwrite=True)
+    assert (work / "checkpoint.pt").exists()
+
+
+def test_the_working_folder_is_no_place_for_a_bundle(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for out in (Path("."), tmp_path, tmp_path.parent):
+        with pytest.raises(UsageError, match="holds the working folder"):
+            train(tiny_catalogue, tiny_recipe, out, cache=tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY junk", None])
+def test_a_cache_cut_short_is_decoded_again(
+    content: bytes | None, tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    first = open_samples(tiny_catalogue, tiny_recipe.preprocess, tmp_path)
+    expected = np.array(first.pixels)
+    (file,) = tmp_path.glob("*.npy")
+    whole = file.read_bytes()
+    file.unlink()
+    file.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    again = open_samples(tiny_catalogue, tiny_recipe.preprocess, tmp_path)
+    np.testing.assert_array_equal(again.pixels, expected)
 
 
 def test_train_refuses_a_place_that_is_taken_before_it_starts(
@@ -179,8 +245,11 @@ def test_train_refuses_a_place_that_is_taken_before_it_starts(
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
+    (tmp_path / "mine" / "manifest.json").write_text('{"name": "a web app"}')
     with pytest.raises(UsageError, match="is no bundle; choose another place"):
         train(tiny_catalogue, tiny_recipe, tmp_path / "mine", cache=tmp_path, overwrite=True)
+    with pytest.raises(UsageError, match="is no bundle; choose another place"):
+        train(tiny_catalogue, tiny_recipe, tmp_path / "mine", cache=tmp_path, resume=True)
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 
 
@@ -274,8 +343,6 @@ def test_cached_pixels_are_those_the_predictor_sees(
 
 
 def test_a_picture_gone_since_ingest_is_named(drawn_folder: Path, tmp_path: Path, tiny_recipe: Recipe) -> None:
-    from vestiary.catalogue import ingest
-
     folder = tmp_path / "source"
     shutil.copytree(drawn_folder, folder)
     catalogue = ingest(folder)

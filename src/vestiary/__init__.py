@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from vestiary.bundle import Bundle, open_bundle
     from vestiary.catalogue import Catalogue, ingest, load_catalogue
     from vestiary.errors import VestiaryError
-    from vestiary.images import Preprocess
-    from vestiary.predictor import Predictor, evaluate
+    from vestiary.images import Limits, Preprocess
+    from vestiary.predictor import Evaluation, Predictor, evaluate
+    from vestiary.product import Split
     from vestiary.tags import Failure, Prediction, Tag
     from vestiary.taxonomy import Attribute, Taxonomy
 
@@ -29,10 +30,13 @@ _HOMES = {
     "Attribute": "taxonomy",
     "Bundle": "bundle",
     "Catalogue": "catalogue",
+    "Evaluation": "predictor",
     "Failure": "tags",
+    "Limits": "images",
     "Prediction": "tags",
     "Predictor": "predictor",
     "Preprocess": "images",
+    "Split": "product",
     "Tag": "tags",
     "Taxonomy": "taxonomy",
     "VestiaryError": "errors",
@@ -46,10 +50,13 @@ __all__ = [
     "Attribute",
     "Bundle",
     "Catalogue",
+    "Evaluation",
     "Failure",
+    "Limits",
     "Prediction",
     "Predictor",
     "Preprocess",
+    "Split",
     "Tag",
     "Taxonomy",
     "VestiaryError",

@@ -46,8 +46,8 @@ class Bundle:
     """An opened, verified bundle.
 
     ``scores`` holds figures by split ({"validation": {attribute: {...}}}), ``training`` how it was made (recipe,
-    catalogue fingerprint, parity with the trained network, seconds). ``fingerprint`` is the SHA-256 (hex) of the
-    whole manifest and, through it, of every file; it is empty before the bundle is written.
+    catalogue fingerprint, parity with the trained network, seconds of training). ``fingerprint`` is the SHA-256 (hex)
+    of the whole manifest and, through it, of every file; it is empty before the bundle is written.
     """
 
     name: str
@@ -120,13 +120,25 @@ def _swap(new: Path, folder: Path, *, aside: Path) -> None:
 
 
 def check_writable(folder: Path, *, overwrite: bool) -> None:
-    """Raise UsageError when a bundle may not be written to ``folder``."""
+    """Raise UsageError when a bundle may not be written to ``folder``: only a bundle is ever replaced."""
+    if Path.cwd().resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{folder} holds the working folder; name a new folder for the bundle.")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    if not (folder / MANIFEST).is_file():
+    if not _is_bundle(folder):
         raise UsageError(f"{folder} exists and is no bundle; choose another place.")
     if not overwrite:
         raise UsageError(f"{folder} already holds a bundle; choose another place or add --overwrite.")
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Whether a folder holds what ``write`` puts there and nothing else, whole or damaged."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        names = {file.name for file in folder.iterdir()}
+    except (OSError, ValueError, RecursionError):
+        return False
+    return names <= {MANIFEST, MODEL, CARD} and isinstance(manifest, dict) and "fingerprint" in manifest
 
 
 def open_bundle(path: Path | str | None = None) -> Bundle:
@@ -136,8 +148,10 @@ def open_bundle(path: Path | str | None = None) -> Bundle:
     BundleDamagedError when a file is missing or differs from what was written, BundleError for what is no bundle.
     """
     where = Path(str(resources.files("vestiary") / "bundles" / "default")) if path is None else Path(path)
+    if path is None and not where.exists():
+        raise BundleError("This installation of Vestiary has no default bundle; install it again or name a bundle.")
     if not where.exists():
-        raise UsageError(f"There is no bundle at {where}; check the path, or leave --bundle out for the default one.")
+        raise UsageError(f"There is no bundle at {where}; check the path, or leave it out for the default one.")
     source, prefix = _locate(where)
     plain = _read_manifest(where, source, prefix)
     files = {name: _read_file(where, source, prefix + name) for name in (MODEL, CARD)}
@@ -181,10 +195,15 @@ def _locate(where: Path) -> tuple[Source, str]:
         source = open_source(where)
     except VestiaryError as error:
         raise BundleError(f"{where} is neither a bundle folder nor a zip of one; name one of these.") from error
-    manifests = [name for name in source.names() if name.rpartition("/")[2] == MANIFEST]
+    if where.is_dir():
+        manifests = [MANIFEST] if (where / MANIFEST).is_file() else []
+    else:
+        manifests = [name for name in source.names() if name.rpartition("/")[2] == MANIFEST and name.count("/") < 2]
     if not manifests:
         raise BundleError(f"{where} is no bundle (no {MANIFEST} in it); name a folder that vestiary train wrote.")
-    return source, min(manifests, key=len).removesuffix(MANIFEST)
+    if len(manifests) > 1:
+        raise BundleError(f"{where} holds {len(manifests)} bundles; unpack it and name one of them.")
+    return source, manifests[0].removesuffix(MANIFEST)
 
 
 def _read_file(where: Path, source: Source, name: str) -> bytes:

@@ -13,11 +13,11 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from vestiary.errors import (
     DamagedPictureError,
@@ -95,12 +95,17 @@ def read_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
         if size > limits.max_bytes:
             raise _too_many_bytes(size, limits)
         with path.open("rb") as file:
-            data = file.read(limits.max_bytes + 1)  # a pipe or a growing file has more bytes than its size says
+            return read_stream(file, limits=limits)  # a pipe or a growing file has more bytes than its size says
     except FileNotFoundError as error:
         raise UsageError("There is no such file; check the path.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its name is not possible"
         raise UsageError(f"The file cannot be read ({reason}); check its name and permissions.") from error
+
+
+def read_stream(stream: BinaryIO, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """All bytes of a stream; PictureTooLargeError as soon as there are more than the limit."""
+    data = stream.read(limits.max_bytes + 1)
     if len(data) > limits.max_bytes:
         raise PictureTooLargeError(f"The file has more than the {limits.max_bytes:,} bytes allowed; save it smaller.")
     return data
@@ -160,14 +165,7 @@ def _readable_formats() -> list[str]:
 
 def _decode(image: Image.Image, data: bytes, limits: Limits, size_hint: tuple[int, int] | None) -> Picture:
     width, height = image.size
-    if width * height > limits.max_pixels:
-        raise PictureTooLargeError(
-            f"The picture has {width}×{height} pixels, more than the {limits.max_pixels:,} allowed; make it smaller."
-        )
-    if min(width, height) < limits.min_side:
-        raise PictureTooSmallError(
-            f"The picture has only {width}×{height} pixels; at least {limits.min_side}×{limits.min_side} are needed."
-        )
+    _check_size((width, height), limits)
     frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
     file_format, mode = str(image.format), image.mode
     if size_hint is not None and image.format in ("JPEG", "MPO"):
@@ -175,7 +173,7 @@ def _decode(image: Image.Image, data: bytes, limits: Limits, size_hint: tuple[in
         image.draft("RGB" if mode != "CMYK" else "CMYK", (longest, longest))
     turned = file_format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # Pillow turns TIFFs itself
     return Picture(
-        image=to_upright_rgb(image),
+        image=_to_rgb(ImageOps.exif_transpose(image)),
         width=height if turned else width,
         height=width if turned else height,
         format=file_format,
@@ -185,6 +183,18 @@ def _decode(image: Image.Image, data: bytes, limits: Limits, size_hint: tuple[in
     )
 
 
+def _check_size(size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
+    if width * height > limits.max_pixels:
+        raise PictureTooLargeError(
+            f"The picture has {width}×{height} pixels, more than the {limits.max_pixels:,} allowed; make it smaller."
+        )
+    if min(width, height) < limits.min_side:
+        raise PictureTooSmallError(
+            f"The picture has only {width}×{height} pixels; at least {limits.min_side}×{limits.min_side} are needed."
+        )
+
+
 def _describe_frames(file_format: str, frames: int) -> str | None:
     if frames < 2:
         return None
@@ -192,14 +202,18 @@ def _describe_frames(file_format: str, frames: int) -> str | None:
     return f"{what}: the first was used"
 
 
-def to_upright_rgb(image: Image.Image) -> Image.Image:
+def to_upright_rgb(image: Image.Image, *, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
     """Any Pillow picture as an upright RGB one: the same rules as for ``read_picture``, which uses this.
 
-    Raises PictureTooSmallError for a picture without pixels, and whatever Pillow raises on a broken one opened lazily.
+    Raises PictureTooLargeError or PictureTooSmallError by its size, and whatever Pillow raises on a broken one that was
+    opened lazily.
     """
-    if min(image.size) < 1:
-        raise PictureTooSmallError("The picture has no pixels; send it again or remove it.")
-    image = ImageOps.exif_transpose(image)
+    _check_size(image.size, limits)
+    return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    image.load()
     profile = image.info.get("icc_profile")
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _from_deep(np.asarray(image))
@@ -280,7 +294,3 @@ class Preprocess:
         """Read what ``to_dict`` wrote."""
         red, green, blue = (int(part) for part in plain["background"])
         return cls(width=int(plain["width"]), height=int(plain["height"]), background=(red, green, blue))
-
-
-# A picture that is cut short must be an error, not a half-grey product.
-ImageFile.LOAD_TRUNCATED_IMAGES = False

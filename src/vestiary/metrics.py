@@ -58,6 +58,10 @@ class Scores:
         """Plain values for JSON."""
         return asdict(self)
 
+    def to_brief(self) -> dict[str, Any]:
+        """The figures alone, without name, values and confusions: JSON-ready."""
+        return {key: value for key, value in asdict(self).items() if key not in ("attribute", "values", "confusions")}
+
 
 def score(
     attribute: str,
@@ -102,6 +106,11 @@ def expected_calibration_error(confidence: NDArray[np.float64], right: NDArray[n
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     gaps = np.bincount(bins, weights=confidence - right, minlength=ECE_BINS)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def format_percent(share: float | None) -> str:
+    """A share of 0..1 as per cent with one decimal, a dash for None."""
+    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def exact_match(answers: Mapping[str, NDArray[np.int64]], labels: Mapping[str, NDArray[np.int64]]) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from PIL import Image
 
 from vestiary.bundle import Bundle, open_bundle
 from vestiary.calibration import decide
-from vestiary.catalogue import Catalogue
+from vestiary.catalogue import Catalogue, Progress
 from vestiary.errors import (
     BundleError,
     CatalogueError,
@@ -29,13 +29,11 @@ from vestiary.images import DEFAULT_LIMITS, Limits, Picture, read_file, to_uprig
 from vestiary.metrics import Scores, exact_match, score
 from vestiary.product import Product, Split
 from vestiary.tags import Failure, Prediction, Tag
-from vestiary.taxonomy import Attribute
+from vestiary.taxonomy import Attribute, Taxonomy
 
-ImageInput = str | Path | bytes | Image.Image | NDArray[np.uint8]
-"""A path, the bytes of a picture file, a Pillow picture, or ``uint8 [height, width, 3]`` RGB pixels of any size."""
-
-Progress = Callable[[int, int], None]
-"""Called with (pictures answered, pictures in all)."""
+ImageInput = str | Path | bytes | Callable[[], bytes] | Image.Image | NDArray[np.uint8]
+"""A path, the bytes of a picture file or a function that gives them when it is the picture's turn, a Pillow picture, or
+``uint8 [height, width, 3]`` RGB pixels of any size."""
 
 BATCH = 64
 
@@ -62,9 +60,9 @@ class Predictor:
                 self.bundle.model, sess_options=options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime raises its own kinds, none of them exported
-            reason = " ".join(str(error).split()).rstrip(".")
             raise BundleError(
-                f"The model of bundle {self.bundle.name} cannot be loaded ({reason}); make the bundle again."
+                f"The model of bundle {self.bundle.name} cannot be loaded by ONNX Runtime "
+                f"{onnxruntime.__version__}; upgrade onnxruntime, or make the bundle again."
             ) from error
         self._check_input()
         self._check_outputs()
@@ -102,14 +100,14 @@ class Predictor:
         embeddings: NDArray[np.float32] = self._session.run(["embedding"], {"images": pixels}, self._run_options)[0]
         return embeddings
 
-    def embed(self, images: Sequence[ImageInput]) -> NDArray[np.float32]:
+    def embed(self, images: Iterable[ImageInput]) -> NDArray[np.float32]:
         """Embeddings ``float32 [n, channels]``, one per picture. Raises a VestiaryError for the first unusable one."""
-        _refuse_single(images)
+        images = _list_pictures(images)
         size = (len(images), self.bundle.preprocess.height, self.bundle.preprocess.width, 3)
         return self.embeddings(np.array([self._preprocess(image)[0] for image in images], dtype=np.uint8).reshape(size))
 
     def predict(
-        self, images: Sequence[ImageInput], *, ids: Sequence[str] | None = None, top_k: int = 3
+        self, images: Iterable[ImageInput], *, ids: Sequence[str] | None = None, top_k: int = 3
     ) -> list[Prediction]:
         """One Prediction per picture, in order.
 
@@ -118,7 +116,7 @@ class Predictor:
         ``failure``; it raises nothing and spoils no other. UsageError when ``images`` is a single picture, when ``ids``
         are not as many, or when ``top_k`` is under 1.
         """
-        _refuse_single(images)
+        images = _list_pictures(images)
         if top_k < 1:
             raise UsageError(f"top_k is {top_k}, but must be at least 1.")
         if ids is not None and len(ids) != len(images):
@@ -133,6 +131,8 @@ class Predictor:
 
     def _preprocess(self, image: ImageInput) -> tuple[NDArray[np.uint8], Picture | None]:
         preprocess = self.bundle.preprocess
+        if callable(image):
+            image = image()
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 raise UsageError(
@@ -140,7 +140,7 @@ class Predictor:
                 )
             image = Image.fromarray(image)
         if isinstance(image, Image.Image):
-            return preprocess(_convert(image)), None
+            return preprocess(_convert(image, self.limits)), None
         if not isinstance(image, (str, Path, bytes)):
             raise UsageError(
                 f"A {type(image).__name__} is no picture; give a path, bytes, a Pillow picture or a uint8 array."
@@ -153,8 +153,10 @@ class Predictor:
         try:
             pixels, picture = self._preprocess(image)
         except VestiaryError as error:
-            return _Prepared(name, None, None, Failure(getattr(error, "code", "unusable"), str(error)))
-        return _Prepared(name, pixels, picture, None)
+            return _Prepared(name, None, None, None, Failure(getattr(error, "code", "unusable"), str(error)))
+        if picture is None:
+            return _Prepared(name, pixels, None, None, None)
+        return _Prepared(name, pixels, picture.sha256, picture.note, None)
 
     def _answer(self, prepared: Sequence[_Prepared], top_k: int) -> list[Prediction]:
         """Predictions of one batch, in order; failures keep their place."""
@@ -164,10 +166,10 @@ class Predictor:
             Prediction(
                 id=entry.id,
                 bundle=self.bundle.fingerprint,
-                image_sha256=entry.picture.sha256 if entry.picture else None,
+                image_sha256=entry.sha256,
                 tags=() if entry.failure else next(tags),
                 failure=entry.failure,
-                note=entry.picture.note if entry.picture else None,
+                note=entry.note,
             )
             for entry in prepared
         ]
@@ -193,9 +195,9 @@ class Predictor:
         return tags
 
 
-def _convert(image: Image.Image) -> Image.Image:
+def _convert(image: Image.Image, limits: Limits) -> Image.Image:
     try:
-        return to_upright_rgb(image)
+        return to_upright_rgb(image, limits=limits)
     except PictureError:
         raise
     except Exception as error:  # Pillow opens files lazily, and its plug-ins raise almost anything on broken bytes
@@ -210,13 +212,15 @@ class _Prepared:
 
     id: str
     pixels: NDArray[np.uint8] | None
-    picture: Picture | None
+    sha256: str | None
+    note: str | None
     failure: Failure | None
 
 
-def _refuse_single(images: Sequence[ImageInput]) -> None:
-    if isinstance(images, (str, bytes, Path, Image.Image)):
+def _list_pictures(images: Iterable[ImageInput]) -> list[ImageInput]:
+    if isinstance(images, (str, bytes, Path, Image.Image)) or (isinstance(images, np.ndarray) and images.ndim == 3):
         raise UsageError("A single picture was given where a list of them belongs; put it into a list.")
+    return list(images)
 
 
 def _default_id(image: ImageInput, number: int) -> str:
@@ -239,19 +243,11 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the per-value tables."""
-        brief = {
-            name: {
-                key: value
-                for key, value in scores.to_dict().items()
-                if key not in ("attribute", "values", "confusions")
-            }
-            for name, scores in self.attributes.items()
-        }
         return {
             "bundle": self.bundle,
             "split": self.split,
             "n": self.n,
-            "attributes": brief,
+            "attributes": {name: scores.to_brief() for name, scores in self.attributes.items()},
             "exact_match": self.exact_match,
         }
 
@@ -276,24 +272,36 @@ def evaluate(
             f"{', '.join(taxonomy.names)}; evaluate it on a catalogue with one of these."
         )
     logits = collect_logits(predictor, catalogue, products, progress=progress)
-    labels = encode_labels(predictor, products)
-    probabilities = {
-        attribute.name: predictor.bundle.calibration.probabilities(attribute.name, logits[attribute.name])
-        for attribute in shared
-    }
-    scores = {
-        attribute.name: score(
-            attribute.name,
-            attribute.values,
-            probabilities[attribute.name],
-            labels[attribute.name],
-            threshold=predictor.bundle.calibration.thresholds[attribute.name],
+    labels = encode_labels(taxonomy, products)
+    return Evaluation(
+        bundle=predictor.bundle.fingerprint,
+        split=name,
+        n=len(products),
+        attributes=score_logits(predictor.bundle, logits, labels, [attribute.name for attribute in shared]),
+        exact_match=exact_match(
+            {attribute.name: logits[attribute.name].argmax(axis=1) for attribute in shared},
+            {attribute.name: labels[attribute.name] for attribute in shared},
+        ),
+    )
+
+
+def score_logits(
+    bundle: Bundle,
+    logits: Mapping[str, NDArray[np.float32]],
+    labels: Mapping[str, NDArray[np.int64]],
+    names: Sequence[str],
+) -> dict[str, Scores]:
+    """Scores of the named attributes, from logits ``float32 [n, values]`` and labels ``int64 [n]``."""
+    return {
+        name: score(
+            name,
+            bundle.taxonomy[name].values,
+            bundle.calibration.probabilities(name, logits[name]),
+            labels[name],
+            threshold=bundle.calibration.thresholds[name],
         )
-        for attribute in shared
+        for name in names
     }
-    answers = {attribute: scores_of.argmax(axis=1) for attribute, scores_of in probabilities.items()}
-    match = exact_match(answers, {attribute: labels[attribute] for attribute in answers})
-    return Evaluation(predictor.bundle.fingerprint, name, len(products), scores, match)
 
 
 def collect_logits(
@@ -363,7 +371,7 @@ def _batches(
             yield np.stack([view for own in views for view in own]), [len(own) for own in views]
 
 
-def encode_labels(predictor: Predictor, products: Sequence[Product]) -> dict[str, NDArray[np.int64]]:
-    """Output indices ``int64 [n]`` per attribute: MISSING without a label, UNKNOWN for one the bundle cannot give."""
-    encoded = [predictor.bundle.taxonomy.encode(product.labels) for product in products]
-    return {name: np.array([row[name] for row in encoded], dtype=np.int64) for name in predictor.bundle.taxonomy.names}
+def encode_labels(taxonomy: Taxonomy, products: Sequence[Product]) -> dict[str, NDArray[np.int64]]:
+    """Output indices ``int64 [n]`` per attribute: MISSING without a label, UNKNOWN for one the taxonomy lacks."""
+    encoded = [taxonomy.encode(product.labels) for product in products]
+    return {name: np.array([row[name] for row in encoded], dtype=np.int64) for name in taxonomy.names}

@@ -31,8 +31,8 @@ class Failure:
 class Prediction:
     """The answer for one picture: exactly one of ``tags`` and ``failure`` is there.
 
-    ``image_sha256`` is that of the picture's encoded bytes (None when there were none to hash), ``bundle`` the
-    fingerprint of the bundle that answered, ``note`` something a person may want to know about the picture.
+    ``image_sha256`` is that of the picture's encoded bytes (None for pixels given directly, and for a failure),
+    ``bundle`` the fingerprint of the bundle that answered, ``note`` something a person may want to know.
     """
 
     id: str

@@ -18,7 +18,7 @@ from vestiary.product import Product, Split
 from vestiary.taxonomy import UNKNOWN, Taxonomy
 
 Progress = Callable[[int, int], None]
-"""Called with (pictures looked at, pictures in all)."""
+"""Called with (pictures done, pictures in all)."""
 
 
 def ingest(

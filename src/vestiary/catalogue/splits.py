@@ -6,6 +6,7 @@ Products that would give each other away, because they share a name or a picture
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -52,28 +53,68 @@ def assign_splits(
     """The split of each product, one for a whole group, stratified as far as the groups allow.
 
     ``strata`` is the value (of the attribute to keep in proportion) of each product; a group belongs to the commonest
-    one among its products. Within a stratum the largest groups go first, equals in an order drawn by ``seed``, each
-    to the split that lacks most against ``ratios``. Groups in ``earlier`` keep their split. The result depends on the
-    set of products alone, not on their order.
+    one among its products. Within a stratum the largest groups go first, equals in an order drawn by ``seed``, each to
+    the split that lacks most against ``ratios``. Where many strata are too small to be divided, that would starve the
+    smaller splits: then the small strata are dealt out together, by the smallest bound that keeps the whole within a
+    point of ``ratios``. Groups in ``earlier`` keep their split, and new ones are dealt out by stratum alone. The
+    result depends on the set of products, not on their order.
     """
     sizes = Counter(groups)
     members: dict[str, Counter[str]] = defaultdict(Counter)
     for group, stratum in zip(groups, strata, strict=True):
         members[group][stratum] += 1
-    by_stratum: dict[str, list[str]] = defaultdict(list)
-    for group, counts in members.items():
-        by_stratum[min(counts, key=lambda stratum: (-counts[stratum], stratum))].append(group)
+    home = {group: min(counts, key=lambda name: (-counts[name], name)) for group, counts in members.items()}
+    order = sorted(sizes, key=lambda group: _order(group, sizes, earlier, seed))
+    chosen: dict[str, Split] = {}
+    for least in _SMALL_STRATA[:1] if earlier else _SMALL_STRATA:
+        chosen = _deal(order, sizes, _pool_small_strata(home, sizes, least), ratios, earlier or {})
+        if _is_balanced(chosen, sizes, ratios):
+            break
+    return [chosen[group] for group in groups]
 
+
+_SMALL_STRATA = (1, 7, 20, 100, sys.maxsize)
+"""Bounds, in products, below which strata are dealt out together; the first that keeps the ratios is taken."""
+
+
+def _pool_small_strata(home: Mapping[str, str], sizes: Mapping[str, int], least: int) -> dict[str, list[str]]:
+    """Groups by stratum; those of strata with fewer products than ``least`` under one name of their own."""
+    totals: Counter[str] = Counter()
+    for group, stratum in home.items():
+        totals[stratum] += sizes[group]
+    by_stratum: dict[str, list[str]] = defaultdict(list)
+    for group, stratum in home.items():
+        by_stratum[stratum if totals[stratum] >= least else "\0small"].append(group)
+    return by_stratum
+
+
+def _deal(
+    order: Sequence[str],
+    sizes: Mapping[str, int],
+    by_stratum: Mapping[str, list[str]],
+    ratios: Mapping[Split, float],
+    earlier: Mapping[str, Split],
+) -> dict[str, Split]:
+    place = {group: number for number, group in enumerate(order)}
     chosen: dict[str, Split] = {}
     overall: Counter[Split] = Counter()
     for stratum in sorted(by_stratum, key=lambda name: (-len(by_stratum[name]), name)):
         here: Counter[Split] = Counter()
-        for group in sorted(by_stratum[stratum], key=lambda name: _order(name, sizes, earlier, seed)):
-            split = (earlier or {}).get(group) or _neediest(here, overall, sizes[group], ratios)
+        for group in sorted(by_stratum[stratum], key=place.__getitem__):
+            split = earlier.get(group) or _neediest(here, overall, sizes[group], ratios)
             chosen[group] = split
             here[split] += sizes[group]
             overall[split] += sizes[group]
-    return [chosen[group] for group in groups]
+    return chosen
+
+
+def _is_balanced(chosen: Mapping[str, Split], sizes: Mapping[str, int], ratios: Mapping[Split, float]) -> bool:
+    """Whether each split is within a point, or within one product, of its share."""
+    held: Counter[Split] = Counter()
+    for group, split in chosen.items():
+        held[split] += sizes[group]
+    total = held.total()
+    return all(abs(held[split] - share * total) <= max(0.01 * total, 1) for split, share in ratios.items())
 
 
 def _order(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from vestiary.predictor import Evaluation
+    from vestiary.metrics import Scores
 
 SPLITS = ("test", "validation", "train", "all")
 
@@ -24,6 +25,7 @@ def run(
     from vestiary.catalogue import load_catalogue
     from vestiary.cli.output import print_json, progress_bar
     from vestiary.errors import UsageError
+    from vestiary.metrics import format_percent
     from vestiary.predictor import Predictor, evaluate
     from vestiary.product import Split
 
@@ -35,24 +37,25 @@ def run(
     if as_json:
         print_json(evaluation.to_dict())
     else:
-        print_evaluation(evaluation)
+        print_scores(evaluation.attributes, evaluation.split)
+        typer.echo(f"All labels of a product right: {format_percent(evaluation.exact_match)}.")
 
 
-def print_evaluation(evaluation: Evaluation) -> None:
+def print_scores(scores: Mapping[str, Scores], split: str) -> None:
     """The figures as a table on stdout."""
     from rich import box
     from rich.table import Table
 
-    from vestiary.cli.output import format_percent, make_console
+    from vestiary.cli.output import make_console
+    from vestiary.metrics import format_percent
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", title=f"{split} split", title_justify="left"
+    )
     table.add_column("attribute", no_wrap=True)
     for column in ("products", "accuracy", "macro F1", "top 5", "ECE", "accepted", "right among accepted"):
         table.add_column(column, justify="right")
-    for name, own in evaluation.attributes.items():
+    for name, own in scores.items():
         shares = (own.accuracy, own.macro_f1, own.top5, own.ece, own.coverage, own.accepted_accuracy)
         table.add_row(name, f"{own.n:,}", *map(format_percent, shares))
-    console = make_console()
-    console.print(f"{evaluation.n:,} products of the {evaluation.split} split")
-    console.print(table)
-    console.print(f"All labels of a product right: {format_percent(evaluation.exact_match)}.")
+    make_console().print(table)

@@ -55,7 +55,8 @@ def _print_bundle(bundle: Bundle) -> None:
     from rich import box
     from rich.table import Table
 
-    from vestiary.cli.output import format_percent, make_console
+    from vestiary.cli.output import make_console
+    from vestiary.metrics import format_percent
 
     console = make_console()
     console.print(f"{bundle.name} {bundle.version}, made at {bundle.created_at}, licence of its data: {bundle.licence}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
-import typer.main
 
 from vestiary import __version__
 from vestiary.cli import check, evaluate, ingest, inspect, tag, train
@@ -38,18 +38,43 @@ def _options(
 
 def main() -> None:
     """Run the command line and leave with its exit code: 0 success, 1 the answer is no, 2 wrong use or bad input."""
+    _write_utf8()
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
-        app()
+        code = app(prog_name="vestiary", standalone_mode=False)
     except VestiaryError as error:
-        typer.echo(f"vestiary: {error}", err=True)
-        sys.exit(error.exit_code)
+        return _fail(str(error), error.exit_code)
+    except typer.TyperException as error:  # wrong words on the command line
+        return _fail(_describe_misuse(error), 2)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            sys.stderr.close()  # the reader of our output went away; Python would complain at exit
-            sys.exit(0)
         where = error.filename or "A file"
-        typer.echo(f"vestiary: {where} cannot be read or written ({error.strerror}); check place and disk.", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("vestiary: stopped.", err=True)
-        sys.exit(130)
+        return _fail(f"{where} cannot be read or written ({error.strerror}); check the place and the disk.", 2)
+    except SystemExit as leaving:  # Typer leaves with 1 when the reader of our output goes away, which is no fault
+        code = 0 if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
+    if code == 130:
+        return _fail("Stopped.", 130)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(sentence: str, code: int) -> int:
+    typer.echo(f"vestiary: {sentence}", err=True)
+    return code
+
+
+def _describe_misuse(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "vestiary"
+    return f"{' '.join(error.format_message().split()).rstrip('.')}; see: {command} --help."
+
+
+def _write_utf8() -> None:
+    """Pipes and files get UTF-8 whatever the machine's own encoding; a terminal gets what it can show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            if stream.isatty():
+                stream.reconfigure(errors="replace")
+            else:
+                stream.reconfigure(encoding="utf-8", errors="surrogateescape")

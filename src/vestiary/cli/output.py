@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
@@ -27,29 +26,38 @@ def say(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def format_percent(share: float | None) -> str:
-    """A share of 0..1 as per cent, a dash for None."""
-    return "–" if share is None else f"{100 * share:.1f} %"
-
-
 def make_console() -> Console:
-    """A console on stdout that neither cuts tables in a pipe nor fails where the terminal knows no Unicode."""
+    """A console on stdout that does not cut tables in a pipe."""
     from rich.console import Console
 
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
 
 
+class Show(Protocol):
+    """Tells how far a stage is; ``seconds_left`` where the stage knows better than its rate so far."""
+
+    def __call__(self, done: int, total: int, seconds_left: float | None = None) -> None:
+        """Show ``done`` of ``total``, and the time left."""
+
+
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr with count, rate and time left, fed with (done, total); nothing is shown where nobody watches."""
+def progress_bar(what: str) -> Iterator[Show]:
+    """A bar on stderr with count and time left; nothing is shown where nobody watches."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(what, total=None, left="")
+
+        def show(done: int, total: int, seconds_left: float | None = None) -> None:
+            seconds = bar.tasks[0].time_remaining if seconds_left is None else seconds_left
+            bar.update(task, completed=done, total=total, left="" if seconds is None else _format_left(seconds))
+
+        yield show
+
+
+def _format_left(seconds: float) -> str:
+    return f"{seconds:.0f} s left" if seconds < 100 else f"{seconds / 60:.0f} min left"

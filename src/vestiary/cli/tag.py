@@ -7,9 +7,10 @@ import glob
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from vestiary.tags import Prediction, Tag
     from vestiary.taxonomy import Taxonomy
 
-Found = tuple[str, "ImageInput | VestiaryError"]
-"""What a picture is called, and the picture or the reason why there is none."""
+Found = tuple[str, "ImageInput"]
+"""What a picture is called, and where its bytes are to be had."""
 
 
 def run(
@@ -58,18 +59,38 @@ def run(
 def find_pictures(paths: Sequence[str]) -> Iterator[Found]:
     """Every picture that the paths name, in order: files as they are, folders and zips searched, globs expanded."""
     for text in paths:
-        path = Path(text)
+        yield from _find(text)
+
+
+def _find(text: str) -> Iterator[Found]:
+    from vestiary.images import read_stream
+
+    path = Path(text)
+    try:
         if text == "-":
-            yield text, sys.stdin.buffer.read()
+            yield text, lambda: read_stream(sys.stdin.buffer)
+        elif not text:
+            yield text, _failing(UsageError("The path is empty; name a picture or a folder."))
         elif path.is_dir() or (path.suffix.lower() == ".zip" and path.is_file()):
             yield from _search(path)
         elif not path.exists() and glob.has_magic(text):
             matches = sorted(glob.glob(text, recursive=True))
-            yield from (
-                find_pictures(matches) if matches else [(text, UsageError("Nothing matches; check the pattern."))]
-            )
+            yield from find_pictures(matches)
+            if not matches:
+                yield text, _failing(UsageError("Nothing matches; check the pattern."))
         else:
             yield text, path
+    except OSError as error:
+        yield text, _failing(UsageError(f"The path cannot be used ({error.strerror}); check it."))
+
+
+def _failing(error: VestiaryError) -> Callable[[], bytes]:
+    """Stands in for a picture that there is none of: reading it gives the reason."""
+
+    def read() -> NoReturn:
+        raise error
+
+    return read
 
 
 def _search(path: Path) -> Iterator[Found]:
@@ -81,32 +102,22 @@ def _search(path: Path) -> Iterator[Found]:
         source = open_source(path)
         names = [name for name in source.names() if Path(name).suffix.lower() in SUFFIXES]
     except VestiaryError as error:
-        yield str(path), error
+        yield str(path), _failing(error)
         return
     if not names:
-        yield str(path), UsageError(f"There are no pictures in it; they end in {', '.join(sorted(SUFFIXES))}.")
+        endings = ", ".join(sorted(SUFFIXES))
+        yield str(path), _failing(UsageError(f"There are no pictures in it; they end in {endings}."))
     for name in names:
-        try:
-            yield f"{path}/{name}", source.read(name)
-        except VestiaryError as error:
-            yield f"{path}/{name}", error
+        yield f"{path}/{name}", partial(source.read, name)
 
 
 def tag_pictures(predictor: Predictor, found: Iterable[Found], top_k: int) -> Iterator[Prediction]:
     """One prediction per picture, in order, some at a time."""
     from vestiary.predictor import BATCH
-    from vestiary.tags import Failure, Prediction
 
     pictures = iter(found)
     while chunk := list(islice(pictures, BATCH)):
-        good = [(name, image) for name, image in chunk if not isinstance(image, VestiaryError)]
-        answers = iter(predictor.predict([image for _, image in good], ids=[name for name, _ in good], top_k=top_k))
-        for name, image in chunk:
-            if isinstance(image, VestiaryError):
-                failure = Failure(getattr(image, "code", "unusable"), str(image))
-                yield Prediction(name, predictor.bundle.fingerprint, failure=failure)
-            else:
-                yield next(answers)
+        yield from predictor.predict([image for _, image in chunk], ids=[name for name, _ in chunk], top_k=top_k)
 
 
 def _write_json(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> None:

@@ -24,7 +24,7 @@ def run(
 ) -> None:
     """Train a network on a catalogue, calibrate it and write a bundle."""
     from vestiary.catalogue import load_catalogue
-    from vestiary.cli.evaluate import print_evaluation
+    from vestiary.cli.evaluate import print_scores
     from vestiary.cli.output import print_json, progress_bar, say
     from vestiary.errors import UsageError, require
     from vestiary.training.recipe import load_recipe
@@ -33,22 +33,18 @@ def run(
         raise UsageError("--resume and --overwrite exclude each other; give one of them.")
     chosen = load_recipe(recipe, settings)
     loaded = load_catalogue(catalogue)
-    for module in ("torch", "onnx", "onnxscript"):
+    for module in ("torch", "onnx", "onnxscript", "filelock"):
         require(module, extra="train", feature="Training")
-    import torch
-
     from vestiary.training.train import train
 
-    if threads:
-        torch.set_num_threads(threads)
-    with progress_bar("Decoding pictures") as on_decode, progress_bar("Training") as on_steps:
+    with progress_bar("Decoding, training, calibrating") as show:
 
         def on_progress(progress: FitProgress) -> None:
-            on_steps(progress.step, progress.steps)
+            show(progress.step, progress.steps, progress.seconds_left)
             if progress.finished_epoch:
                 say(_epoch_line(progress))
 
-        bundle, evaluation = train(
+        bundle, scores = train(
             loaded,
             chosen,
             out,
@@ -56,22 +52,23 @@ def run(
             resume=resume,
             overwrite=overwrite,
             licence=licence,
-            on_decode=on_decode,
+            threads=threads,
+            on_decode=show,
             on_progress=on_progress,
+            on_calibrate=show,
             on_stage=say,
         )
     if as_json:
-        print_json(evaluation.to_dict())
+        print_json({name: own.to_brief() for name, own in scores.items()})
         return
-    print_evaluation(evaluation)
+    print_scores(scores, "validation")
     typer.echo(f"Bundle {bundle.name} ({len(bundle.model) / 1e6:.1f} MB, {bundle.fingerprint[:12]}) written to {out}.")
 
 
 def _epoch_line(progress: FitProgress) -> str:
     log = progress.finished_epoch or {}
-    figures = [f"{key} {100 * value:.1f}" for key, value in list(log.items())[5:]]
-    minutes = progress.seconds_left / 60
+    figures = [f"{key.partition('.')[2]} {100 * log[key]:.1f}" for key in log if key.startswith("accuracy.")]
     return (
         f"epoch {log['epoch']}/{progress.epochs}  loss {log['train_loss']:.3f}  "
-        f"validation {log['validation_loss']:.3f}  {'  '.join(figures)}  {minutes:.0f} min left"
+        f"validation {log['validation_loss']:.3f}  {'  '.join(figures)}  {progress.seconds_left / 60:.0f} min left"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vestiary.bundle import Bundle
-from vestiary.metrics import Scores
+from vestiary.metrics import Scores, format_percent
 
 
 def write_card(bundle: Bundle, scores: Mapping[str, Scores]) -> str:
@@ -44,8 +44,8 @@ def _figures(scores: Mapping[str, Scores]) -> str:
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {name} | {len(own.values)} | {own.n:,} | {_percent(own.accuracy)} | {_percent(own.macro_f1)} | "
-        f"{_percent(own.ece)} | {_percent(own.coverage)} | {_percent(own.accepted_accuracy)} |"
+        f"| {name} | {len(own.values)} | {own.n:,} | {format_percent(own.accuracy)} | {format_percent(own.macro_f1)} | "
+        f"{format_percent(own.ece)} | {format_percent(own.coverage)} | {format_percent(own.accepted_accuracy)} |"
         for name, own in scores.items()
     ]
     return "\n".join(lines)
@@ -56,11 +56,8 @@ def _weakest(scores: Mapping[str, Scores]) -> str:
     for name, own in scores.items():
         common = [value for value in own.values if value.n >= 30]
         lines += [
-            f"| {name} | {value.value} | {value.n:,} | {_percent(value.recall)} | {_percent(value.precision)} |"
+            f"| {name} | {value.value} | {value.n:,} | {format_percent(value.recall)} | "
+            f"{format_percent(value.precision)} |"
             for value in sorted(common, key=lambda value: value.recall or 0.0)[:3]
         ]
     return "\n".join(lines)
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"

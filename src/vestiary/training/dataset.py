@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vestiary.catalogue import Catalogue, Source
+from vestiary.catalogue import Catalogue, Progress, Source
 from vestiary.errors import TrainingError, VestiaryError
 from vestiary.images import Preprocess
 from vestiary.product import Product, Split
-
-Progress = Callable[[int, int], None]
-"""Called with (pictures decoded, pictures in all)."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +40,9 @@ def open_samples(
     """
     views = [(product, view) for product in catalogue.products for view in range(len(product.images))]
     path = cache / f"{_cache_key(views, preprocess)}.npy"
-    if not path.exists():
-        _decode_all(catalogue.open_source(), views, preprocess, path, progress)
+    shape = (len(views), preprocess.height, preprocess.width, 3)
+    if not _is_whole(path, shape):
+        _decode_all(catalogue.open_source(), views, preprocess, path, shape, progress)
     splits = np.array([product.split for product, _ in views])
     labels = [list(catalogue.taxonomy.encode(product.labels).values()) for product, _ in views]
     return Samples(
@@ -63,8 +60,22 @@ def _cache_key(views: list[tuple[Product, int]], preprocess: Preprocess) -> str:
     return digest.hexdigest()[:32]
 
 
+def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether a cache file is there and can be used; one that was cut short is as good as absent."""
+    try:
+        pixels = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return bool(pixels.shape == shape and pixels.dtype == np.uint8)
+
+
 def _decode_all(
-    source: Source, views: list[tuple[Product, int]], preprocess: Preprocess, path: Path, progress: Progress | None
+    source: Source,
+    views: list[tuple[Product, int]],
+    preprocess: Preprocess,
+    path: Path,
+    shape: tuple[int, ...],
+    progress: Progress | None,
 ) -> None:
     """Fill a new cache file, under another name until it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +92,6 @@ def _decode_all(
             ) from error
 
     try:
-        shape = (len(views), preprocess.height, preprocess.width, 3)
         pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             for number, decoded in enumerate(pool.map(decode, views)):

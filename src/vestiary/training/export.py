@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -72,12 +71,12 @@ def export_onnx(model: Classifier, taxonomy: Taxonomy, *, height: int, width: in
 
 
 @torch.inference_mode()
-def prove_parity(model: Classifier, predictor: Predictor, pixels: Sequence[NDArray[np.uint8]]) -> float:
-    """The largest difference of any logit between the network and its export, over preprocessed pictures.
+def prove_parity(model: Classifier, predictor: Predictor, images: NDArray[np.uint8]) -> float:
+    """The largest difference of any logit between the network and its export, over pictures.
 
-    Raises TrainingError above MAX_PARITY.
+    ``images`` is ``uint8 [n, height, width, 3]``, preprocessed. Raises TrainingError above MAX_PARITY.
     """
-    images = np.stack(pixels)
+    images = np.ascontiguousarray(images)
     ours = model.cpu().eval()(to_pixels(torch.from_numpy(images)))
     theirs = predictor.logits(images)
     worst = max(

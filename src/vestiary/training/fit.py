@@ -33,13 +33,11 @@ CHECKPOINT_EVERY_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class FitProgress:
-    """Where a run stands: ``epoch`` counts finished ones, ``finished_epoch`` is the log line just written, if any."""
+    """Where a run stands; ``finished_epoch`` is the log line just written, if any."""
 
     step: int
     steps: int
-    epoch: int
     epochs: int
-    loss: float
     seconds_left: float
     finished_epoch: dict[str, Any] | None = None
 
@@ -54,24 +52,26 @@ def fit(
     work: Path,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     on_progress: OnProgress | None = None,
-) -> Classifier:
-    """Train a Classifier, writing ``checkpoint.pt`` and ``log.csv`` into ``work``.
+) -> tuple[Classifier, float]:
+    """Train a Classifier, writing ``checkpoint.pt`` and ``log.csv`` into ``work``; the network and its seconds.
 
-    Every random choice is drawn from the seed and the step, so a run resumed from its checkpoint ends with the same
-    weights as one that was never stopped. Raises TrainingError when there is a run to resume and ``resume`` is not
-    set, when that run had another recipe or catalogue, when a split has no pictures, or when the loss is no longer a
-    number (the last checkpoint stays).
+    Every random choice is drawn from the seed and the step, so a run resumed from its checkpoint ends, on the same
+    processor and number of threads, with the very weights of one that was never stopped. Raises TrainingError when
+    ``work`` holds a run and neither ``resume`` nor ``overwrite`` is set, when there is none to resume or it had another
+    recipe or catalogue, when a split has no pictures, or when the loss is no longer a number (the last checkpoint
+    stays).
     """
     run = _Run(recipe, taxonomy, samples, work)
-    run.start(resume=resume)
+    run.start(resume=resume, overwrite=overwrite)
     while run.step < run.steps:
         run.train_step()
         if on_progress is not None:
             on_progress(run.progress(run.end_epoch() if run.epoch_is_over() else None))
         elif run.epoch_is_over():
             run.end_epoch()
-    return run.model.eval()
+    return run.model.eval(), run.seconds_so_far
 
 
 class _Run:
@@ -102,31 +102,46 @@ class _Run:
         return self.work / "checkpoint.pt"
 
     @property
+    def seconds_so_far(self) -> float:
+        return self.seconds + time.monotonic() - self.started
+
+    @property
     def epoch(self) -> int:
         return self.step // self.batches
 
-    def start(self, *, resume: bool) -> None:
-        """Begin at the checkpoint when there is one and that is wanted, else at step 0."""
-        self.work.mkdir(parents=True, exist_ok=True)
-        if not self.checkpoint.exists():
-            return
-        if not resume:
+    def start(self, *, resume: bool, overwrite: bool) -> None:
+        """Begin at the checkpoint when that is wanted, else at step 0."""
+        if resume:
+            self._load()
+        elif self.checkpoint.exists() and not overwrite:
             raise TrainingError(
                 f"{self.work} holds a run that was started before; add --resume to go on with it, "
                 "or --overwrite to discard it."
             )
+        else:
+            self.work.mkdir(parents=True, exist_ok=True)
+            for old in (self.checkpoint, self.work / "log.csv"):
+                old.unlink(missing_ok=True)
+
+    def _load(self) -> None:
+        if not self.checkpoint.exists():
+            raise TrainingError(f"{self.work} holds no checkpoint to go on from; leave --resume out to start.")
         try:
             state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            identity = state["identity"]
+            if identity == self._identity():
+                self.model.load_state_dict(state["model"])
+                self.optimiser.load_state_dict(state["optimiser"])
+                self.step = self.started_step = int(state["step"])
+                self.losses, self.log, self.seconds = state["losses"], json.loads(state["log"]), state["seconds"]
         except Exception as error:  # torch raises many kinds for a broken file
-            raise TrainingError(f"{self.checkpoint} cannot be read ({error}); start again with --overwrite.") from error
-        if state["identity"] != self._identity():
+            raise TrainingError(
+                f"{self.checkpoint} is damaged and cannot be gone on from; start again with --overwrite."
+            ) from error
+        if identity != self._identity():
             raise TrainingError(
                 f"{self.work} holds a run with another recipe or catalogue; resume it with those, or add --overwrite."
             )
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step = self.started_step = state["step"]
-        self.losses, self.log, self.seconds = state["losses"], json.loads(state["log"]), state["seconds"]
         self._shuffle()
 
     def _identity(self) -> str:
@@ -147,7 +162,7 @@ class _Run:
             "step": self.step,
             "losses": self.losses,
             "log": json.dumps(self.log),
-            "seconds": self.seconds + time.monotonic() - self.started,
+            "seconds": self.seconds_so_far,
         }
         try:
             torch.save(state, part)
@@ -155,7 +170,7 @@ class _Run:
         except (OSError, RuntimeError) as error:
             part.unlink(missing_ok=True)
             raise TrainingError(
-                f"The checkpoint cannot be written to {self.work} ({error}); make room and add --resume to go on."
+                f"The checkpoint cannot be written to {self.work}; make room there and add --resume to go on."
             ) from error
         self.saved_at = time.monotonic()
 
@@ -211,16 +226,18 @@ class _Run:
         """Measure on validation, write the log and the checkpoint; the log line."""
         line: dict[str, Any] = {
             "epoch": self.epoch,
-            "seconds": round(self.seconds + time.monotonic() - self.started, 1),
+            "seconds": round(self.seconds_so_far, 1),
             "learning_rate": one_cycle(self.step - 1, self.steps, self.recipe),
             "train_loss": round(sum(self.losses) / len(self.losses), 5),
         } | self._validate()
         self.log.append(line)
         self.losses = []
-        with (self.work / "log.csv").open("w", newline="", encoding="utf-8") as table:
-            writer = csv.DictWriter(table, fieldnames=list(self.log[0]), lineterminator="\n")
+        part = self.work / "log.part"
+        with part.open("w", newline="", encoding="utf-8") as table:
+            writer = csv.DictWriter(table, fieldnames=list(line), lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.log)
+        os.replace(part, self.work / "log.csv")
         self.save()
         return line
 
@@ -245,21 +262,17 @@ class _Run:
                 right[column] += int((scores.argmax(1) == labels[:, column])[known].sum())
                 counted[column] += int(known.sum())
         accuracies = {
-            name: round(float(good / max(n, 1)), 5)
+            f"accuracy.{name}": round(float(good / max(n, 1)), 5)
             for name, good, n in zip(self.taxonomy.names, right, counted, strict=True)
         }
         return {"validation_loss": round(loss / len(rows), 5)} | accuracies
 
     def progress(self, finished_epoch: dict[str, Any] | None) -> FitProgress:
-        done = self.step - self.started_step
-        recent = self.losses[-50:] or [self.log[-1]["train_loss"]]
         return FitProgress(
             step=self.step,
             steps=self.steps,
-            epoch=self.epoch,
             epochs=self.recipe.epochs,
-            loss=sum(recent) / len(recent),
-            seconds_left=self._seconds_left(done),
+            seconds_left=self._seconds_left(self.step - self.started_step),
             finished_epoch=finished_epoch,
         )
 

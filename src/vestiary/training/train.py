@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
 
 from vestiary import __version__
 from vestiary.bundle import Bundle, check_writable
 from vestiary.calibration import Calibration, calibrate
-from vestiary.catalogue import Catalogue
+from vestiary.catalogue import Catalogue, Progress
 from vestiary.errors import TrainingError
-from vestiary.predictor import Evaluation, Predictor, collect_logits, encode_labels, evaluate
+from vestiary.metrics import Scores
+from vestiary.predictor import Predictor, collect_logits, encode_labels, score_logits
 from vestiary.product import Split
 from vestiary.reports.card import write_card
-from vestiary.training.dataset import Progress, open_samples
+from vestiary.training.dataset import Samples, open_samples
 from vestiary.training.export import export_onnx, prove_parity
 from vestiary.training.fit import OnProgress, fit
+from vestiary.training.model import Classifier
 from vestiary.training.recipe import Recipe
 
 PARITY_PICTURES = 256
@@ -36,61 +41,88 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     licence: str = "unspecified",
+    threads: int = 0,
     on_decode: Progress | None = None,
     on_progress: OnProgress | None = None,
+    on_calibrate: Progress | None = None,
     on_stage: OnStage = lambda line: None,
-) -> tuple[Bundle, Evaluation]:
-    """Train and write the bundle to ``out``; the bundle and its figures on the validation split.
+) -> tuple[Bundle, dict[str, Scores]]:
+    """Train and write the bundle to ``out``; the bundle and its figures on the validation split, by attribute.
 
-    ``cache`` is a folder for decoded pictures; checkpoints and the log go to ``<out>.training`` beside the bundle,
-    and stay. The test split is not touched. Raises UsageError when ``out`` may not be written, TrainingError as
-    ``fit`` does and when the export does not say what the network says.
+    ``cache`` is a folder for decoded pictures; checkpoints and the log go to ``<out>.training`` beside the bundle, and
+    stay. ``threads`` is the number of cores to use, 0 for all. The test split is not touched. Raises UsageError when
+    ``out`` may not be written, TrainingError as ``fit`` does, when another run is writing to ``out``, and when the
+    export does not say what the network says.
     """
+    out = out.resolve()
     work = out.with_name(f"{out.name}.training")
     check_writable(out, overwrite=overwrite or resume)
     _refuse_single_answers(catalogue)
-    if overwrite:
-        shutil.rmtree(work, ignore_errors=True)
+    if threads:
+        torch.set_num_threads(threads)
     samples = open_samples(catalogue, recipe.preprocess, cache, progress=on_decode)
     on_stage(f"{len(samples.pixels):,} pictures at {recipe.width}×{recipe.height} px are ready in {cache}")
-    model = fit(recipe, catalogue.taxonomy, samples, work, resume=resume, on_progress=on_progress)
-    onnx_bytes = export_onnx(model, catalogue.taxonomy, height=recipe.height, width=recipe.width)
-    draft = Bundle(
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(work / "lock", timeout=0):
+            model, seconds = fit(
+                recipe,
+                catalogue.taxonomy,
+                samples,
+                work,
+                resume=resume,
+                overwrite=overwrite,
+                on_progress=on_progress,
+            )
+            bundle, parity, pictures = _export(model, catalogue, recipe, samples, licence)
+            on_stage(f"export and network agree to {parity:.1e} on {pictures} validation pictures")
+            bundle, scores = _calibrate(bundle, catalogue, recipe, on_calibrate)
+            n = len(catalogue.select(Split.VALIDATION))
+            on_stage(f"calibrated on {n:,} validation products through the exported model")
+            training: dict[str, Any] = {
+                "recipe": recipe.to_dict(),
+                "catalogue": {"fingerprint": catalogue.fingerprint, "counts": catalogue.counts},
+                "parity": {"max_difference": parity, "pictures": pictures},
+                "parameters": sum(parameter.numel() for parameter in model.parameters()),
+                "seconds": round(seconds),
+            }
+            told = {"validation": {name: own.to_dict() for name, own in scores.items()}}
+            bundle = replace(bundle, scores=told, training=training)
+            return replace(bundle, card=write_card(bundle, scores)).write(out, overwrite=True), scores
+    except Timeout as error:
+        raise TrainingError(f"Another run is writing to {out}; wait for it or choose another place.") from error
+
+
+def _export(
+    model: Classifier, catalogue: Catalogue, recipe: Recipe, samples: Samples, licence: str
+) -> tuple[Bundle, float, int]:
+    """The uncalibrated bundle, its largest difference from the network, and on how many pictures that was measured."""
+    bundle = Bundle(
         name=recipe.name,
         version=__version__,
         taxonomy=catalogue.taxonomy,
         preprocess=recipe.preprocess,
         calibration=Calibration.neutral(catalogue.taxonomy.names),
-        model=onnx_bytes,
+        model=export_onnx(model, catalogue.taxonomy, height=recipe.height, width=recipe.width),
         card="",
         licence=licence,
         scores={},
         training={},
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    predictor = Predictor(draft)
     rows = samples.rows[Split.VALIDATION][:PARITY_PICTURES]
-    parity = prove_parity(model, predictor, list(samples.pixels[rows]))
-    on_stage(f"export and network agree to {parity:.1e} on {len(rows)} validation pictures")
-    validation = catalogue.select(Split.VALIDATION)
-    calibration = calibrate(
-        collect_logits(predictor, catalogue, validation),
-        encode_labels(predictor, validation),
-        target_precision=recipe.target_precision,
-    )
-    predictor.bundle = draft = replace(draft, calibration=calibration)
-    evaluation = evaluate(predictor, catalogue, split=Split.VALIDATION)
-    on_stage(f"calibrated on {evaluation.n:,} validation products through the exported model")
-    training = {
-        "recipe": recipe.to_dict(),
-        "catalogue": {"fingerprint": catalogue.fingerprint, "counts": catalogue.counts},
-        "parity": {"max_difference": parity, "pictures": len(rows)},
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-    }
-    scores = {"validation": {name: own.to_dict() for name, own in evaluation.attributes.items()}}
-    draft = replace(draft, scores=scores, training=training)
-    bundle = replace(draft, card=write_card(draft, evaluation.attributes)).write(out, overwrite=True)
-    return bundle, evaluation
+    return bundle, prove_parity(model, Predictor(bundle), samples.pixels[rows]), len(rows)
+
+
+def _calibrate(
+    bundle: Bundle, catalogue: Catalogue, recipe: Recipe, progress: Progress | None
+) -> tuple[Bundle, dict[str, Scores]]:
+    """The bundle with temperatures and thresholds fitted on validation, and its figures there."""
+    products = catalogue.select(Split.VALIDATION)
+    logits = collect_logits(Predictor(bundle), catalogue, products, progress=progress)
+    labels = encode_labels(catalogue.taxonomy, products)
+    bundle = replace(bundle, calibration=calibrate(logits, labels, target_precision=recipe.target_precision))
+    return bundle, score_logits(bundle, logits, labels, catalogue.taxonomy.names)
 
 
 def _refuse_single_answers(catalogue: Catalogue) -> None:
