@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -167,3 +168,11 @@ def test_public_names_are_sorted_and_importable() -> None:
     assert set(package.__all__) <= set(dir(package))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = package.nonsense
+
+
+def test_every_finding_is_in_the_docs_and_no_other() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (SOURCE / "checks").rglob("*.py"))
+    names = set(re.findall(r'"((?:files|labels|duplicates|balance)\.[a-z_]+)"', code))
+    names |= {f"{name}_across_splits" for name in names if name.startswith("duplicates.")}
+    docs = (SOURCE.parents[1] / "docs" / "checks.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`((?:files|labels|duplicates|balance)\.[a-z_]+)`", docs)) == names

@@ -6,6 +6,9 @@ of its twins has taught the probe its own label. Where the probe says another va
 usually has for that value, confident learning takes the label for wrong: Northcutt, Jiang and Chuang (2021), "Confident
 Learning: Estimating Uncertainty in Dataset Labels", as the package cleanlab has it. Of these, the ones are told where
 the probe is certain of the other value.
+
+The embeddings should not have seen the labels either: a bundle trained on the same products defends what it was taught.
+With the default bundle a fifth of the articleType suspects are in its training split, which holds 70 % of the products.
 """
 
 from __future__ import annotations
