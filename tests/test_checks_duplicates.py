@@ -23,7 +23,7 @@ Make = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def photo(draw: ModuleType) -> Image.Image:
-    picture: Image.Image = draw.draw_photo("Shirts", "Blue", seed=5).convert("RGB")
+    picture: Image.Image = draw.draw_photo("Handbags", "Blue", seed=5).convert("RGB")
     return picture.resize((150, 200), Image.Resampling.BICUBIC)
 
 

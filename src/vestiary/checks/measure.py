@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -100,7 +101,7 @@ def measure_pictures(catalogue: Catalogue, *, progress: Progress | None = None) 
 
 def _measure_file(source: Source, present: frozenset[str], product: str, image: str) -> PictureFacts:
     if image not in present:
-        return PictureFacts(product, image, failure=Failure("missing", f"{image} is not in {source.path.name}."))
+        return PictureFacts(product, image, failure=Failure("missing", f"{image} is not in {Path(source.path).name}."))
     data = b""
     try:
         data = source.read(image)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from vestiary import __version__
@@ -114,7 +115,7 @@ def build_catalogue_report(
     counts = catalogue.counts
     colours = [own for own in distributions if is_colour(own)]
     return CatalogueReport(
-        source=catalogue.source.name,
+        source=Path(catalogue.source).name,
         fingerprint=catalogue.fingerprint,
         made_at=made_at or datetime.now(UTC),
         n_rows=counts["rows"],
