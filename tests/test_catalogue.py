@@ -592,7 +592,7 @@ def test_a_catalogue_replaced_only_in_part_is_never_taken_for_a_whole_one(
     monkeypatch.setattr(shutil, "move", stop_before_the_last)
     with pytest.raises(KeyboardInterrupt):
         ingest(make_source(make_rows(), name="other")).save(tmp_path / "out", overwrite=True)
-    with pytest.raises(CatalogueError, match="changed since it was written"):
+    with pytest.raises(CatalogueError, match="is not as it was written"):
         load_catalogue(tmp_path / "out")
 
 
@@ -600,7 +600,7 @@ def test_a_products_file_edited_by_hand_is_refused(catalogue: Catalogue, tmp_pat
     catalogue.save(tmp_path / "out")
     products = tmp_path / "out" / "products.jsonl"
     products.write_bytes(products.read_bytes().replace(b'"train"', b'"test"', 1))
-    with pytest.raises(CatalogueError, match=r"products\.jsonl was changed") as refusal:
+    with pytest.raises(CatalogueError, match=r"products\.jsonl is not as it was written") as refusal:
         load_catalogue(tmp_path / "out")
     plain(refusal.value)
 
@@ -618,7 +618,7 @@ def test_a_newer_format_is_refused_with_both_numbers(catalogue: Catalogue, tmp_p
 def test_a_catalogue_with_a_file_missing_is_refused(catalogue: Catalogue, tmp_path: Path, name: str) -> None:
     catalogue.save(tmp_path / "out")
     (tmp_path / "out" / name).unlink()
-    with pytest.raises(CatalogueError, match="broken catalogue"):
+    with pytest.raises(CatalogueError, match="damaged catalogue; move it away and ingest"):
         load_catalogue(tmp_path / "out")
 
 
@@ -626,7 +626,7 @@ def test_a_catalogue_with_a_file_missing_is_refused(catalogue: Catalogue, tmp_pa
 def test_a_head_of_another_form_is_refused(catalogue: Catalogue, tmp_path: Path, text: str) -> None:
     catalogue.save(tmp_path / "out")
     (tmp_path / "out" / "catalogue.json").write_text(text, encoding="utf-8")
-    with pytest.raises(CatalogueError, match="broken catalogue"):
+    with pytest.raises(CatalogueError, match="damaged catalogue; move it away and ingest"):
         load_catalogue(tmp_path / "out")
 
 
@@ -678,3 +678,27 @@ def test_the_public_data_set_is_read_whole_and_split_without_leaks() -> None:
     shares = Counter(product.split for product in catalogue.products)
     for split, ratio in ((Split.TRAIN, 0.70), (Split.VALIDATION, 0.15), (Split.TEST, 0.15)):
         assert shares[split] / len(catalogue.products) == pytest.approx(ratio, abs=0.005)
+
+
+def test_a_catalogue_moved_together_with_its_source_still_finds_its_pictures(
+    make_source: Callable[..., Path], tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    make_source([{"id": "1"}, {"id": "2"}]).rename(project / "shop")
+    ingest(project / "shop").save(project / "catalogue")
+    project.rename(tmp_path / "elsewhere")
+    catalogue = load_catalogue(tmp_path / "elsewhere" / "catalogue")
+    assert catalogue.open_source().read(catalogue.products[0].images[0])
+
+
+def test_overwrite_replaces_only_a_catalogue(make_source: Callable[..., Path], tmp_path: Path) -> None:
+    catalogue = ingest(make_source([{"id": "1"}, {"id": "2"}]))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "rejects.csv").write_text("mine")
+    with pytest.raises(UsageError, match="is no catalogue; choose another place"):
+        catalogue.save(tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "rejects.csv").read_text() == "mine"
+    catalogue.save(tmp_path / "own")
+    catalogue.save(tmp_path / "own", overwrite=True)
+    assert load_catalogue(tmp_path / "own") == catalogue

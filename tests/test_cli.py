@@ -499,3 +499,15 @@ def test_ctrl_c_says_so_and_leaves_with_130(
     monkeypatch.setattr("vestiary.cli.tag.find_pictures", interrupted)
     done = vestiary("tag", photos, "--bundle", trained_bundle)
     assert (done.code, done.out, done.err) == (130, "", "vestiary: Stopped.\n")
+
+
+def test_another_seed_over_an_earlier_catalogue_is_refused(
+    vestiary: Callable[..., Done], drawn_folder: Path, tmp_path: Path
+) -> None:
+    assert vestiary("ingest", drawn_folder, "--out", tmp_path / "out", "--seed", 7).code == 0
+    done = vestiary("ingest", drawn_folder, "--out", tmp_path / "out", "--overwrite", "--seed", 8)
+    assert done.code == 2
+    assert "was split with seed 7" in done.err
+    assert one_sentence(done.err)
+    assert vestiary("ingest", drawn_folder, "--out", tmp_path / "out", "--overwrite").code == 0
+    assert json.loads((tmp_path / "out" / "catalogue.json").read_text())["split"]["seed"] == 7

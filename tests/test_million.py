@@ -15,17 +15,19 @@ PICTURES = 50
 MOST_MIB = 800
 
 INGEST = """
-import resource, sys
+import sys
 from pathlib import Path
 from vestiary.catalogue import ingest, load_catalogue
 catalogue = ingest(Path(sys.argv[1]))
 catalogue.save(Path(sys.argv[2]))
-print(len(catalogue.products), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+# VmHWM and not ru_maxrss: the latter starts at the size of the process that started this one.
+status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+print(len(catalogue.products), int(status["VmHWM"].split()[0]) // 1024)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is there on Linux only")
 def test_a_million_rows_are_ingested_in_bounded_memory(tmp_path: Path) -> None:
     for number in range(PICTURES):
         (tmp_path / f"{number}.png").write_bytes(paint_picture((number, 0, 0)))

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -102,12 +103,12 @@ class Catalogue:
         return table.getvalue()
 
     def save(self, folder: Path, *, overwrite: bool = False) -> None:
-        """Write the catalogue, whole or not at all. UsageError when ``folder`` holds something and may not be replaced.
+        """Write the catalogue. UsageError when ``folder`` holds something and may not be replaced.
 
-        Other files in the folder (a cache of pixels, a report) stay.
+        Nothing half-written ever bears a final name; a kill between the last renames of an ``overwrite`` leaves a
+        catalogue that refuses to load. Other files in the folder (a cache of pixels, a report) stay.
         """
-        if not overwrite and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(f"{folder} already exists; choose another place or add --overwrite.")
+        check_place(folder, overwrite=overwrite)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -115,16 +116,18 @@ class Catalogue:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as staging:
             digest = _write_lines(Path(staging) / "products.jsonl", self._product_lines())
             _write_lines(Path(staging) / "rejects.csv", [self._rejects_text()])
-            head = json.dumps(self._head(digest), ensure_ascii=False, indent=1) + "\n"
+            head = json.dumps(self._head(digest, folder), ensure_ascii=False, indent=1) + "\n"
             _write_lines(Path(staging) / "catalogue.json", [head])
             for name in reversed(_FILES):  # catalogue.json last: without it there is no catalogue
                 shutil.move(Path(staging) / name, folder / name)
 
-    def _head(self, products_sha256: str) -> dict[str, Any]:
+    def _head(self, products_sha256: str, folder: Path) -> dict[str, Any]:
         """What stands in ``catalogue.json``."""
+        here = isinstance(self.source, Path)
         return {
             "format": FORMAT,
-            "source": str(self.source.resolve() if isinstance(self.source, Path) else self.source),
+            "source": str(Path(self.source).resolve() if here else self.source),
+            "source_from_here": os.path.relpath(self.source, folder) if here else None,
             "reading": dict(self.reading),
             "fingerprint": self.fingerprint,
             "products_sha256": products_sha256,
@@ -133,6 +136,24 @@ class Catalogue:
             "counts": self.counts,
             "taxonomy": self.taxonomy.to_dict(),
         }
+
+
+def check_place(folder: Path, *, overwrite: bool) -> None:
+    """Raise UsageError when a catalogue may not be written to ``folder``: only a catalogue is ever replaced."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not overwrite:
+        raise UsageError(f"{folder} already exists; choose another place or add --overwrite.")
+    if not folder.is_dir() or (any((folder / name).exists() for name in _FILES) and not _is_catalogue(folder)):
+        raise UsageError(f"{folder} exists and is no catalogue; choose another place.")
+
+
+def _is_catalogue(folder: Path) -> bool:
+    try:
+        head = json.loads((folder / "catalogue.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(head, dict) and "products_sha256" in head
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> str:
@@ -167,14 +188,14 @@ def load_catalogue(folder: Path | str) -> Catalogue:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != head["products_sha256"]:
             raise CatalogueError(
-                f"{folder / 'products.jsonl'} was changed since it was written, so its splits cannot be trusted; "
-                "correct the source and ingest again with --overwrite."
+                f"{folder / 'products.jsonl'} is not as it was written, so its splits cannot be trusted; "
+                f"move {folder} away and ingest the source again."
             )
         return Catalogue(
             taxonomy=Taxonomy.from_dict(head["taxonomy"]),
             products=_read_products(folder / "products.jsonl"),
             rejects=_read_rejects(folder / "rejects.csv"),
-            source=_read_source(str(head["source"])),
+            source=_read_source(head, folder),
             n_rows=int(head["counts"]["rows"]),
             split_seed=int(head["split"]["seed"]),
             split_by=str(head["split"]["by"]),
@@ -182,11 +203,18 @@ def load_catalogue(folder: Path | str) -> Catalogue:
             applied=tuple(Applied.from_dict(step) for step in head.get("preparation", [])),
         )
     except (OSError, ValueError, KeyError, TypeError, csv.Error, TaxonomyError) as error:
-        raise CatalogueError(f"{folder} holds a broken catalogue ({error}); ingest its source again.") from error
+        raise CatalogueError(
+            f"{folder} holds a damaged catalogue; move it away and ingest the source again."
+        ) from error
 
 
-def _read_source(text: str) -> Path | str:
-    return text if is_address(text) or text.startswith(HUB) else Path(text)
+def _read_source(head: Mapping[str, Any], folder: Path) -> Path | str:
+    """Where the pictures lie; a source that was moved together with its catalogue is found beside it."""
+    text = str(head["source"])
+    if is_address(text) or text.startswith(HUB):
+        return text
+    beside = folder / str(head.get("source_from_here"))
+    return beside.resolve() if not Path(text).exists() and beside.exists() else Path(text)
 
 
 def _read_products(path: Path) -> tuple[Product, ...]:

@@ -72,8 +72,10 @@ class FolderSource:
 
     def _locate(self, name: str) -> Path:
         file = (self.path / name).resolve()
-        if is_outside(name) or not file.is_relative_to(self.path):
+        if is_outside(name):
             raise UsageError(f"The name {name!r} leads out of {self.path}; remove it.")
+        if not file.is_relative_to(self.path):
+            raise UsageError(f"{name} is a link that leads out of {self.path}; put the file itself there.")
         return file
 
     def _unreadable(self, name: str, error: Exception) -> UsageError:

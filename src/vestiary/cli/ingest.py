@@ -48,7 +48,7 @@ def run(
         [], metavar="[ATTRIBUTE=]N", help="Leave out products of values that fewer than N have."
     ),
     only_attributes: list[str] = typer.Option([], metavar="A,B,…", help="Ask about these attributes alone."),
-    seed: int = typer.Option(42, help="Seed of the split into train, validation and test."),
+    seed: int | None = typer.Option(None, help="Seed of the split into train, validation and test; 42 when left out."),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace the catalogue in OUT; products it knows keep their split."
     ),
@@ -56,12 +56,13 @@ def run(
 ) -> None:
     """Read a catalogue: every row becomes a product, a view of one, or a reject with its reason."""
     from vestiary.catalogue import Columns, Reading, build_preparation, ingest, load_catalogue, load_preparation
+    from vestiary.catalogue.catalogue import check_place
+    from vestiary.catalogue.splits import SEED
     from vestiary.cli.inspect import print_catalogue
     from vestiary.cli.output import print_json, progress_bar
     from vestiary.errors import UsageError
 
-    if out.exists() and not overwrite and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} already exists; choose another place or add --overwrite.")
+    check_place(out, overwrite=overwrite)
     columns = Columns.from_options(attribute, image=image_column, id=id_column, name=name_column, split=split_column)
     named = load_preparation(preparation) if preparation else None
     own = build_preparation(
@@ -75,11 +76,16 @@ def run(
         only=only_attributes,
     )
     earlier = load_catalogue(out) if overwrite and (out / "catalogue.json").exists() else None
+    if earlier is not None and seed not in (None, earlier.split_seed):
+        raise UsageError(
+            f"{out} was split with seed {earlier.split_seed}, and its products keep their split; "
+            "leave --seed out, or choose another place."
+        )
     with progress_bar("Looking at pictures") as progress:
         catalogue = ingest(
             source,
             taxonomy=_read_taxonomy(taxonomy) if taxonomy else None,
-            seed=seed,
+            seed=seed if seed is not None else earlier.split_seed if earlier is not None else SEED,
             earlier=earlier,
             progress=progress,
             reading=Reading(columns, table, images, sheet, encoding),
