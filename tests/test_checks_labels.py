@@ -83,12 +83,13 @@ def test_values_of_the_taxonomy_without_products_are_told() -> None:
     assert "2 values of type have no product at all: Kilt, Sari" in finding.message
 
 
-def test_rejected_rows_are_told_by_reason_those_about_pictures_elsewhere() -> None:
+def test_rejected_rows_are_told_by_reason_but_not_those_about_pictures_or_left_out_on_purpose() -> None:
     catalogue = make_catalogue([("P", {"type": "Shirt"})])
     rejects = (
         Reject(3, "7", RejectReason.DUPLICATE_ID, "line 2 has this id already"),
         Reject(4, "8", RejectReason.TOO_FEW_FIELDS, "3 fields instead of 10"),
         Reject(5, "9", RejectReason.NO_PICTURE, "not there"),
+        Reject(6, "10", RejectReason.LEFT_OUT, "type Hat dropped"),
     )
     found = findings_of(replace(catalogue, rejects=rejects), "labels.rejected_row")
     assert {finding.products for finding in found} == {("7",), ("8",)}

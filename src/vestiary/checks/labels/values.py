@@ -13,7 +13,10 @@ from vestiary.checks.wording import count, list_some, unique, verb
 MISSING_WARNING: Final = 0.05
 """The share of products without a label from which on it is more than good to know."""
 
-_PICTURE_REASONS: Final = (RejectReason.NO_PICTURE, RejectReason.UNREADABLE_PICTURE, RejectReason.NO_ROW)
+_TOLD_ELSEWHERE: Final = (RejectReason.NO_PICTURE, RejectReason.UNREADABLE_PICTURE, RejectReason.NO_ROW)
+"""Faults of pictures, which the findings about files tell."""
+_DECIDED: Final = (RejectReason.LEFT_OUT,)
+"""What the user left out on purpose is no fault."""
 
 
 def check_values(catalogue: Catalogue, *, min_count: int) -> list[Finding]:
@@ -32,7 +35,7 @@ def check_values(catalogue: Catalogue, *, min_count: int) -> list[Finding]:
 def _check_rejects(catalogue: Catalogue) -> Iterable[Finding]:
     for reason in RejectReason:
         rejects = [reject for reject in catalogue.rejects if reject.reason == reason]
-        if rejects and reason not in _PICTURE_REASONS:
+        if rejects and reason not in _TOLD_ELSEWHERE + _DECIDED:
             n, first = len(rejects), rejects[0]
             yield Finding(
                 "labels.rejected_row",
