@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from vestiary.catalogue import Catalogue
+from vestiary.catalogue import Catalogue, ingest
+from vestiary.catalogue.preparation import Applied
+from vestiary.catalogue.steps import SplitEach
 from vestiary.checks import Finding, Severity
 from vestiary.checks.balance import check_balance
+from vestiary.checks.labels.names import fold_name
 from vestiary.product import Product, Split
 from vestiary.taxonomy import Attribute, Taxonomy
 
@@ -33,10 +37,10 @@ def make_products(values: Sequence[str], splits: Sequence[Split] = SPLITS) -> li
     ]
 
 
-def check(products: Sequence[dict[str, object]], name: str) -> list[Finding]:
+def check(products: Sequence[dict[str, object]], name: str, **options: Any) -> list[Finding]:
     own = tuple(Product(**product) for product in products)  # type: ignore[arg-type]
     values = tuple(sorted({value for product in own for value in product.labels.values()}))
-    catalogue = Catalogue(Taxonomy((Attribute("type", values),)), own, (), Path("nowhere"), len(own), 42)
+    catalogue = Catalogue(Taxonomy((Attribute("type", values),)), own, (), Path("nowhere"), len(own), 42, **options)
     return [finding for finding in check_balance(catalogue) if finding.check == f"balance.{name}"]
 
 
@@ -101,3 +105,52 @@ def test_split_shares_far_from_the_usual_ones_are_told() -> None:
     assert len(messages) == 3
     assert "The test split has 0 products, 0.0 % of the catalogue where 15 % is usual." in messages
     assert "The train split has 10 products, 50.0 % of the catalogue where 70 % is usual." in messages
+
+
+KEPT = {"split_by": "what the source says"}
+SPLIT_EACH = {"split_by": "each product on its own", "applied": (Applied("r1", SplitEach("type"), 0),)}
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({}, "Ingest the source again into a new --out:"),
+        (KEPT, "without --keep-splits (or --split-column):"),
+        (SPLIT_EACH, "without the preparation's step split-each:"),
+    ],
+)
+def test_the_remedy_of_a_leak_goes_by_who_dealt_out_the_splits(options: dict[str, Any], remedy: str) -> None:
+    products = make_products(["Shirt", "Dress"] * 10)
+    products[19] |= {"name": "Name 1"}
+    (finding,) = check(products, "leak", **options)
+    assert remedy in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({}, "Few groups or very large ones"),
+        (KEPT, "The source has no test split; leave --keep-splits"),
+        (SPLIT_EACH, "change the shares of its step split-each"),
+    ],
+)
+def test_the_remedy_of_split_shares_goes_by_who_dealt_out_the_splits(options: dict[str, Any], remedy: str) -> None:
+    splits = [Split.TRAIN] * 14 + [Split.VALIDATION] * 6
+    found = check(make_products(["Shirt", "Dress"] * 10, splits), "split_shares", **options)
+    (test,) = [finding for finding in found if "The test split" in finding.message]
+    assert remedy in test.remedy
+
+
+def test_a_catalogue_of_few_groups_is_told_once_that_it_is_too_small_to_split() -> None:
+    (finding,) = check(make_products(["Shirt"] * 5, [Split.TRAIN] * 4 + [Split.TEST]), "split_shares")
+    assert finding.severity == Severity.INFO
+    assert "5 groups of products are too few to split as usual (train 4, validation 0, test 1)." in finding.message
+
+
+def test_names_are_folded_as_ingest_folds_them(make_source: Callable[..., Path]) -> None:
+    names = ["Stra\u00dfe  Shirt", "STRASSE shirt", "Strasse\u00a0Shirt ", "Strase Shirt"]
+    rows = [{"id": number, "productDisplayName": name} for number, name in enumerate(names, start=1)]
+    products = ingest(make_source(rows)).products
+    for one in products:
+        for other in products:
+            assert (one.group == other.group) == (fold_name(one.name) == fold_name(other.name))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from PIL import Image
 
 from conftest import draw_shapes, encode_picture
 from vestiary.catalogue import Catalogue, ingest
+from vestiary.catalogue.preparation import Applied
+from vestiary.catalogue.steps import SplitEach
 from vestiary.checks import Finding, Severity, measure_pictures
 from vestiary.checks.duplicates import BANDS, MAX_DISTANCE, WINDOW, check_duplicates, find_close_hashes
 from vestiary.product import Split
@@ -88,6 +91,55 @@ def test_a_picture_saved_again_is_near_identical(change: str, make_source: Make,
     (finding,) = find(in_splits(catalogue, Split.VALIDATION))
     assert (finding.check, finding.severity) == ("duplicates.near_across_splits", Severity.ERROR)
     assert "in train and validation" in finding.message
+
+
+def dealt_apart(source: Path) -> Catalogue:
+    """The source as ingest splits it, by the first seed that puts products 1 and 2 into two splits."""
+    for seed in range(50):
+        catalogue = ingest(source, seed=seed)
+        if len({product.split for product in catalogue.products if product.id in ("1", "2")}) == 2:
+            return catalogue
+    raise AssertionError("no seed parts them")
+
+
+@pytest.mark.parametrize("way", ["one name", "one of them"])
+def test_the_remedy_for_near_identical_pictures_across_splits_works(
+    way: str, make_source: Make, photo: Image.Image
+) -> None:
+    pictures = {"1": encode_picture(photo), "2": encode_picture(photo, "JPEG", quality=90)} | others()
+    earlier = dealt_apart(make_source([{"id": number} for number in pictures], pictures=pictures))
+    (finding,) = find(earlier)
+    assert finding.check == "duplicates.near_across_splits"
+    assert finding.remedy.startswith(
+        "Give them one product name in the source, or remove all but one of them there, and ingest again with --over"
+    )
+    if way == "one name":
+        rows = [{"id": number} | ({"productDisplayName": "One"} if number in "12" else {}) for number in pictures]
+    else:
+        rows = [{"id": number} for number in pictures if number != "2"]
+        del pictures["2"]
+    mended = make_source(rows, pictures=pictures, name="mended")
+    for again in (ingest(mended, earlier=earlier), ingest(mended)):  # with --overwrite, and into a new place
+        assert {finding.check for finding in find(again)} <= {"duplicates.near"}
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({"split_by": "what the source says"}, "Put them into one split in the source, or remove all but one"),
+        (
+            {"split_by": "each product on its own", "applied": (Applied("r1", SplitEach("season"), 0),)},
+            "Remove all but one of them from the source and ingest again with --overwrite",
+        ),
+    ],
+)
+def test_the_remedy_across_splits_goes_by_who_dealt_them_out(
+    options: dict[str, Any], remedy: str, make_source: Make, photo: Image.Image
+) -> None:
+    same = {number: encode_picture(photo) for number in ("1", "2")}
+    catalogue = in_splits(make_catalogue(make_source, same | others()), Split.TEST, Split.TRAIN)
+    (finding,) = find(replace(catalogue, **options))
+    assert finding.remedy.startswith(remedy)
 
 
 def test_near_identical_pictures_with_different_labels_are_a_warning(make_source: Make, photo: Image.Image) -> None:

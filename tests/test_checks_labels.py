@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 from vestiary.catalogue import Catalogue, Reject, RejectReason
 from vestiary.checks import Finding, Severity
-from vestiary.checks.labels import check_labels
+from vestiary.checks.labels import check_labels, spellings
 from vestiary.checks.labels.parents import find_hierarchy
-from vestiary.checks.labels.spellings import find_alike
+from vestiary.checks.labels.spellings import find_alike, is_one_edit, spelling_key
 from vestiary.product import Product, Split
 from vestiary.taxonomy import Attribute, ParentRule, Taxonomy
 
@@ -265,3 +267,57 @@ def test_the_rarest_value_is_counted_after_aliases(make_source: Callable[..., Pa
     assert findings_of(catalogue, "labels.near_equal") == []
     (finding,) = findings_of(catalogue, "labels.rare", min_count=2)
     assert finding.products == ("3",)
+
+
+def test_a_colour_attribute_has_the_word_colour_in_its_name_or_title() -> None:
+    rows = [("Red Shirt", {"it": "Blue"}), ("Blue Shirt", {"it": "Red"})]
+    for name, title, n in [
+        ("baseColour", "", 1),
+        ("main_color", "", 1),
+        ("COLOUR", "", 1),
+        ("shade", "Base colour", 1),
+        ("colocation", "", 0),
+        ("Colorado", "", 0),
+    ]:
+        own = [(text, {name: labels["it"]}) for text, labels in rows]
+        taxonomy = Taxonomy((Attribute(name, ("Blue", "Red"), title),))
+        catalogue = replace(make_catalogue(own), taxonomy=taxonomy)
+        assert len(findings_of(catalogue, "labels.colour_word")) == n, (name, title)
+
+
+def test_a_wrong_child_is_told_once_however_many_rules_it_breaks() -> None:
+    rules = [ParentRule("type", "section", {"Belt": ("Care",)}), ParentRule("type", "floor", {"Belt": ("First",)})]
+    rows = [("P", {"type": "Belt", "section": "Gifts", "floor": "Second"})]
+    rows += [("Q", {"type": "Belt", "section": "Care", "floor": "Second"})]
+    catalogue = make_catalogue(rows, parents=rules, values={"section": ("Care",), "floor": ("First",)})
+    assert [found.products for found in findings_of(catalogue, "labels.wrong_parent")] == [("1",), ("2",)]
+
+
+def test_slips_are_found_as_by_comparing_all_with_all() -> None:
+    rng = random.Random(5)
+    values = list(dict.fromkeys("".join(rng.choices("abé1", k=rng.randint(5, 8))) for _ in range(600)))
+    keys = {value: spelling_key(value) for value in values}
+    expected = [
+        (left, right)
+        for left, right in combinations(values, 2)
+        if keys[left] == keys[right]
+        or (min(len(keys[left]), len(keys[right])) >= 6 and is_one_edit(keys[left], keys[right]))
+    ]
+    assert len(expected) > 40
+    assert list(find_alike(values)) == expected
+
+
+def test_twenty_thousand_values_are_not_compared_all_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+
+    def compare(left: str, right: str) -> bool:
+        nonlocal compared
+        compared += 1
+        return is_one_edit(left, right)
+
+    monkeypatch.setattr(spellings, "is_one_edit", compare)
+    rng = random.Random(5)
+    values = [f"Style {number:05} {''.join(rng.choices('abcdefgh', k=6))}" for number in range(10_000)]
+    values += [f"Item {''.join(rng.choices('abcdefghijklmnop', k=9))}" for _ in range(10_000)]
+    list(find_alike([*values, "Sweatshirt", "Sweatshrit"]))
+    assert 1 <= compared <= 20_000

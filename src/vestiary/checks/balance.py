@@ -8,7 +8,9 @@ from typing import Final
 
 from vestiary.catalogue import Catalogue
 from vestiary.catalogue.splits import RATIOS
+from vestiary.checks.dealer import Dealer, find_dealer
 from vestiary.checks.finding import Finding, Severity
+from vestiary.checks.labels.names import fold_name
 from vestiary.checks.wording import count, list_some, verb
 from vestiary.product import Product, Split
 
@@ -18,6 +20,15 @@ IMBALANCE_WARNING: Final = 100
 """… and from which on accuracy alone says little."""
 SHARE_TOLERANCE: Final = 0.05
 """How far the share of a split may be from the usual one before it is told."""
+
+MIN_GROUPS: Final = 20
+"""Groups from which on the usual shares can be had at all."""
+
+_LEAK_REMEDY: Final = {
+    Dealer.GROUPS: "Ingest the source again into a new --out",
+    Dealer.SOURCE: "Ingest the source into a new --out, without --keep-splits (or --split-column)",
+    Dealer.PREPARATION: "Ingest the source into a new --out, without the preparation's step split-each",
+}
 
 
 def check_balance(catalogue: Catalogue) -> list[Finding]:
@@ -75,7 +86,7 @@ def _check_absent_values(catalogue: Catalogue) -> Iterable[Finding]:
 
 _CLUES: tuple[tuple[str, Callable[[Product], Iterable[str]]], ...] = (
     ("group", lambda product: [product.group]),
-    ("name", lambda product: [" ".join(product.name.casefold().split())] if product.name.strip() else []),
+    ("name", lambda product: [fold_name(product.name)] if product.name.strip() else []),
     ("picture", lambda product: product.pixel_hashes),
 )
 
@@ -98,23 +109,44 @@ def _check_leaks(catalogue: Catalogue) -> Iterable[Finding]:
                 Severity.ERROR,
                 tuple(dict.fromkeys(product.id for own in leaking for product in own)),
                 f"{count(n, what)} {verb(n, 'is', 'are')} in several splits at once ({example}).",
-                "Ingest the source again without earlier splits: figures measured on these are too good.",
+                f"{_LEAK_REMEDY[find_dealer(catalogue)]}: figures measured on these are too good.",
             )
 
 
 def _check_shares(catalogue: Catalogue) -> Iterable[Finding]:
     total = len(catalogue.products)
-    if not total:
+    sizes = {split: len(catalogue.select(split)) for split in RATIOS}
+    odd = [split for split, usual in RATIOS.items() if total and _is_odd(sizes[split], total, usual)]
+    n_groups = len({product.group for product in catalogue.products})
+    if odd and n_groups < MIN_GROUPS:
+        told = ", ".join(f"{split} {n:,}" for split, n in sizes.items())
+        yield Finding(
+            "balance.split_shares",
+            Severity.INFO,
+            (),
+            f"{count(n_groups, 'group')} of products {verb(n_groups, 'is', 'are')} too few to split as usual ({told}).",
+            "Collect more products before trusting figures on any split.",
+        )
         return
-    for split, usual in RATIOS.items():
-        own = catalogue.select(split)
-        share = len(own) / total
-        if not own or abs(share - usual) > SHARE_TOLERANCE:
-            yield Finding(
-                "balance.split_shares",
-                Severity.WARNING,
-                tuple(product.id for product in own),
-                f"The {split} split has {count(len(own), 'product')}, {100 * share:.1f} % of the catalogue where "
-                f"{100 * usual:.0f} % is usual.",
-                "Few groups or very large ones make this happen: collect more, or correct names that many share.",
-            )
+    for split in odd:
+        yield Finding(
+            "balance.split_shares",
+            Severity.WARNING,
+            tuple(product.id for product in catalogue.select(split)),
+            f"The {split} split has {count(sizes[split], 'product')}, {100 * sizes[split] / total:.1f} % of the "
+            f"catalogue where {100 * RATIOS[split]:.0f} % is usual.",
+            _advise_on_share(find_dealer(catalogue), split, sizes[split]),
+        )
+
+
+def _is_odd(n: int, total: int, usual: float) -> bool:
+    return not n or abs(n / total - usual) > SHARE_TOLERANCE
+
+
+def _advise_on_share(dealer: Dealer, split: Split, n: int) -> str:
+    if dealer == Dealer.SOURCE:
+        why = "The source splits it so" if n else f"The source has no {split} split"
+        return f"{why}; leave --keep-splits (or --split-column) out and ingest into a new --out to split it anew."
+    if dealer == Dealer.PREPARATION:
+        return "The preparation splits it so; change the shares of its step split-each and ingest into a new --out."
+    return "Few groups or very large ones make this happen: collect more, or correct names that many share."

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestiary.catalogue import Catalogue
+from vestiary.checks.dealer import Dealer, find_dealer
 from vestiary.checks.files import BLANK_CONTRAST
 from vestiary.checks.finding import Finding, Severity
 from vestiary.checks.measure import HASH_BITS, PictureFacts, stack_bytes
@@ -37,6 +38,13 @@ at 50, of those of 300×400 px all do. Pairs of different products within the li
 time, of some cosmetics in a neighbouring shade.
 """
 
+_REMEDY: Final = {
+    Dealer.GROUPS: "Give them one product name in the source, or remove all but one of them there, and",
+    Dealer.SOURCE: "Put them into one split in the source, or remove all but one of them there, and",
+    Dealer.PREPARATION: "Remove all but one of them from the source and",
+}
+"""Products of one name form a group, and a group that has grown together keeps one of its earlier splits."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClosePairs:
@@ -57,7 +65,8 @@ def check_duplicates(catalogue: Catalogue, facts: Sequence[PictureFacts]) -> lis
     near = [ids for ids in find_near_identical(facts) if frozenset(ids) not in same]
     told = [(ids, False) for ids in identical] + [(ids, True) for ids in near]
     told.sort(key=lambda entry: not _differing_labels(entry[0], products))
-    return [_tell(ids, products, near=is_near) for ids, is_near in told]
+    dealer = find_dealer(catalogue)
+    return [_tell(ids, products, dealer, near=is_near) for ids, is_near in told]
 
 
 def find_identical(products: Sequence[Product]) -> list[tuple[str, ...]]:
@@ -151,7 +160,7 @@ def _join(links: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
     return sorted((tuple(ids) for ids in sets.values() if len(ids) > 1), key=lambda ids: -len(ids))
 
 
-def _tell(ids: tuple[str, ...], products: Mapping[str, Product], *, near: bool) -> Finding:
+def _tell(ids: tuple[str, ...], products: Mapping[str, Product], dealer: Dealer, *, near: bool) -> Finding:
     found = {products[product].split for product in ids}
     splits = [str(split) for split in Split if split in found]
     what = "near-identical" if near else "identical"
@@ -163,7 +172,7 @@ def _tell(ids: tuple[str, ...], products: Mapping[str, Product], *, near: bool) 
             Severity.ERROR,
             ids,
             f"{which} in {' and '.join(splits)}.",
-            "Bring them into one split, or keep one of them: figures on the other split are too good.",
+            f"{_REMEDY[dealer]} ingest again with --overwrite: figures on the other split are too good.",
         )
     differing = _differing_labels(ids, products)
     disagree = f", labelled differently in {list_some(differing)}" if differing else ""

@@ -12,6 +12,7 @@ from vestiary.catalogue import Catalogue
 from vestiary.checks.finding import Finding, Severity
 from vestiary.checks.wording import count, list_some, verb
 from vestiary.product import Product
+from vestiary.taxonomy import Attribute
 
 MIXED: Final = frozenset({"multi", "multicolor", "multicoloured", "multicolour", "mixed", "assorted", "printed"})
 """Labels for several colours at once: no colour word in a name contradicts them."""
@@ -20,13 +21,22 @@ MIN_AGREEMENT: Final = 0.5
 MIN_NAMES: Final = 10
 """… which is only judged where so many names hold it."""
 
+_COLOUR: Final = frozenset({"colour", "color", "colours", "colors"})
+_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+"""The words of baseColour, base_colour and BASE COLOUR alike."""
+
+
+def fold_name(name: str) -> str:
+    """A name without case and spacing, as ingest folds it to tell which products form a group."""
+    return " ".join(name.casefold().split())
+
 
 def check_same_names(catalogue: Catalogue) -> Iterable[Finding]:
     """Per attribute, products of one name (case and spacing aside) with different labels."""
     by_name: dict[str, list[Product]] = defaultdict(list)
     for product in catalogue.products:
         if product.name.strip():
-            by_name[" ".join(product.name.casefold().split())].append(product)
+            by_name[fold_name(product.name)].append(product)
     groups = [own for own in by_name.values() if len(own) > 1]
     for name in catalogue.taxonomy.names:
         split = []
@@ -66,15 +76,22 @@ class _Contradiction:
 def check_colour_words(catalogue: Catalogue) -> Iterable[Finding]:
     """Per colour attribute, products whose name holds another of its values than the label.
 
-    A colour attribute is one with "colour" or "color" in its name. Longer values are looked for first, so that "Navy
-    Blue" is not taken for "Blue"; a name that is less exact than the label ("Blue", labelled Navy Blue) agrees with it.
+    A colour attribute is one with the word "colour" or "color" in its name or title. Longer values are looked for
+    first, so that "Navy Blue" is not taken for "Blue"; a name that is less exact than the label ("Blue", labelled Navy
+    Blue) agrees with it.
     """
     for attribute in catalogue.taxonomy.attributes:
-        if "colo" in attribute.name.casefold():
+        if _is_colour(attribute):
             spellings = {**{value: value for value in attribute.values}, **attribute.aliases}
             contradictions = _find_contradictions(catalogue.products, attribute.name, spellings)
             if contradictions:
                 yield _tell_colours(attribute.name, contradictions)
+
+
+def _is_colour(attribute: Attribute) -> bool:
+    """Whether a word of the name or title, as in baseColour, is colour or color; colocation is none."""
+    words = _WORD.findall(f"{attribute.name} {attribute.title}")
+    return any(word.casefold() in _COLOUR for word in words)
 
 
 def _find_contradictions(products: Sequence[Product], name: str, spellings: dict[str, str]) -> list[_Contradiction]:

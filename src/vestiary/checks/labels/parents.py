@@ -24,9 +24,10 @@ Pairs = dict[str, Counter[str]]
 def check_parents(catalogue: Catalogue) -> Iterable[Finding]:
     """Labels against the taxonomy's parent rules, then values under several parents that no rule objects to."""
     rules = catalogue.taxonomy.parents
+    told: set[tuple[str, str]] = set()
     for rule in rules:
-        yield from _check_rule(catalogue.products, rule)
-    pairs = [(rule.child, rule.parent) for rule in rules] or find_hierarchy(catalogue)
+        yield from _check_rule(catalogue.products, rule, told)
+    pairs = list(dict.fromkeys((rule.child, rule.parent) for rule in rules)) or find_hierarchy(catalogue)
     for child, parent in pairs:
         own = next((rule for rule in rules if (rule.child, rule.parent) == (child, parent)), None)
         yield from _check_two_parents(catalogue.products, child, parent, own)
@@ -59,10 +60,12 @@ def _count_pairs(products: Iterable[Product], child: str, parent: str) -> Pairs:
     return counts
 
 
-def _check_rule(products: Sequence[Product], rule: ParentRule) -> Iterable[Finding]:
+def _check_rule(products: Sequence[Product], rule: ParentRule, told: set[tuple[str, str]]) -> Iterable[Finding]:
+    """Products against one rule; ``told`` holds product and child of those told before, who are not told again."""
     wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
     for product in products:
-        if not rule.allows(product.labels):
+        if (product.id, rule.child) not in told and not rule.allows(product.labels):
+            told.add((product.id, rule.child))
             wrong[product.labels[rule.child], product.labels[rule.parent]].append(product.id)
     for (own, above), ids in sorted(wrong.items(), key=lambda item: (-len(item[1]), item[0])):
         allowed = " or ".join(rule.allowed[own]) or "none at all"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import combinations
+from itertools import combinations, product
 from typing import Final
 
 from vestiary.catalogue import Catalogue
@@ -20,9 +20,9 @@ def check_spellings(catalogue: Catalogue) -> Iterable[Finding]:
     """One finding for each pair of values of an attribute that read alike."""
     for attribute in catalogue.taxonomy.attributes:
         holders: dict[str, list[str]] = {value: [] for value in attribute.values}
-        for product in catalogue.products:
-            if attribute.name in product.labels:
-                holders[product.labels[attribute.name]].append(product.id)
+        for entry in catalogue.products:
+            if attribute.name in entry.labels:
+                holders[entry.labels[attribute.name]].append(entry.id)
         counts = Counter({value: len(ids) for value, ids in holders.items()})
         for left, right in find_alike(attribute.values):
             rare, common = sorted((left, right), key=lambda value: (counts[value], value))
@@ -38,14 +38,33 @@ def check_spellings(catalogue: Catalogue) -> Iterable[Finding]:
 
 def find_alike(values: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Pairs of values that differ in case, spacing, punctuation, plural, order of words, or a letter of a long word."""
-    keys = {value: spelling_key(value) for value in values}
-    lengths = {value: len(key) for value, key in keys.items()}
-    words = {value: _words(value) or [value] for value in keys}
-    for left, right in combinations(keys, 2):
-        long_enough = min(lengths[left], lengths[right]) >= MIN_EDIT_LETTERS
-        slip = long_enough and abs(lengths[left] - lengths[right]) <= 1 and is_one_edit(keys[left], keys[right])
-        if slip or keys[left] == keys[right] or words[left] == words[right]:
-            yield left, right
+    distinct = list(dict.fromkeys(values))
+    by_key: dict[str, list[int]] = defaultdict(list)
+    by_words: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index, value in enumerate(distinct):
+        by_key[spelling_key(value)].append(index)
+        by_words[tuple(_words(value)) or (value,)].append(index)
+    pairs = {pair for alike in (*by_key.values(), *by_words.values()) for pair in combinations(alike, 2)}
+    for left, right in _find_slips(by_key):
+        pairs |= {(min(pair), max(pair)) for pair in product(by_key[left], by_key[right])}
+    for first, second in sorted(pairs):
+        yield distinct[first], distinct[second]
+
+
+def _find_slips(keys: Iterable[str]) -> set[tuple[str, str]]:
+    """Pairs of distinct long keys one letter apart.
+
+    Two such keys are equal once the right letter is left out of one or of both, so only keys that meet in what is left
+    (never without their first letter or a digit, see ``is_one_edit``) are compared.
+    """
+    meeting: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        if len(key) >= MIN_EDIT_LETTERS:
+            rests = {key[:place] + key[place + 1 :] for place in range(1, len(key)) if not key[place].isdigit()}
+            for rest in (key, *rests):
+                meeting[rest].append(key)
+    candidates = {pair for own in meeting.values() for pair in combinations(own, 2)}
+    return {(left, right) for left, right in candidates if is_one_edit(left, right)}
 
 
 def spelling_key(value: str) -> str:
