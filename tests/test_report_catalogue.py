@@ -19,7 +19,8 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image, ImageDraw
 
-from vestiary.catalogue import Catalogue, ingest, load_catalogue
+from vestiary.catalogue import Catalogue, Preparation, RejectReason, ingest, load_catalogue, prepare
+from vestiary.catalogue.steps import DropValues, SplitEach
 from vestiary.checks import Finding, Severity
 from vestiary.cli.main import main
 from vestiary.errors import CatalogueError, MissingExtraError, UsageError
@@ -375,8 +376,72 @@ def test_findings_of_one_kind_do_not_hide_the_others(shop: Catalogue) -> None:
     findings.append(Finding("labels.rare", Severity.WARNING, (ids[0],), "One value is rare.", ""))
     report = build_catalogue_report(shop, findings=findings)
     told = [own.finding.message for own in report.findings]
-    assert told == ["39 look alike.", "38 look alike.", "37 look alike.", "One value is rare."]
-    assert "The 4 worst are shown, at most three of a kind" in render_catalogue_report(report)
+    assert told == [*(f"{n} look alike." for n in range(39, 16, -1)), "One value is rare."]
+    assert "24 are shown: the worst of every kind" in render_catalogue_report(report)
+
+
+def test_a_kind_below_many_others_is_shown_too(shop: Catalogue) -> None:
+    ids = [product.id for product in shop.products]
+    findings = [
+        Finding(f"labels.kind{kind}", Severity.ERROR, tuple(ids[: 9 - n]), f"{kind} {n}", "")
+        for kind in range(10)
+        for n in range(4)
+    ]
+    findings.append(Finding("files.blank", Severity.INFO, (), "One is blank.", ""))
+    told = [own.finding.message for own in build_catalogue_report(shop, findings=findings).findings]
+    firsts, seconds = ([f"{kind} {n}" for kind in range(10)] for n in (0, 1))
+    assert told == [*firsts, *seconds, "0 2", "1 2", "2 2", "One is blank."]
+
+
+def test_further_views_are_no_rows_left_out(shop: Catalogue) -> None:
+    views = dataclasses.replace(shop, n_rows=shop.n_rows + 7)
+    told = section(parse(render_catalogue_report(build_catalogue_report(views))), "overview")
+    cards = [text_of(card) for card in next(told.iter("ul")).iter("li")]
+    assert cards[2:4] == ["7 rows that are further views", f"{shop.counts['rejected_rows']} rows left out"]
+    sound = dataclasses.replace(views, rejects=(), n_rows=len(shop.products) + 7)
+    page = parse(render_catalogue_report(build_catalogue_report(sound)))
+    assert "0 rows left out" in text_of(section(page, "overview"))
+    assert "every row became a product or a view of one" in text_of(section(page, "overview"))
+
+
+@pytest.fixture(scope="module")
+def prepared(shop: Catalogue) -> Catalogue:
+    dropped = shop.products[0].labels["articleType"]
+    steps = (DropValues("articleType", (dropped,)), SplitEach("gender"))
+    return prepare(shop, Preparation("own", steps))
+
+
+def test_the_steps_of_the_preparation_are_told_as_inspect_tells_them(
+    prepared: Catalogue, page: Element, run: Run, tmp_path: Path
+) -> None:
+    prepared.save(tmp_path / "catalogue")
+    told = parse(render_catalogue_report(build_catalogue_report(prepared)))
+    (steps,) = [own for own in told.iter("ol") if own.get("id") == "prepared"]
+    inspected = run("inspect", tmp_path / "catalogue")[1].partition("Prepared in this order:\n")[2].splitlines()
+    assert [text_of(step).replace("own: ", "own  ") for step in steps] == [line.strip() for line in inspected[:2]]
+    assert "left out" in text_of(steps[0])
+    assert "As prepared" not in text_of(page)
+
+
+def test_nothing_is_said_of_designs_where_they_are_not_kept_together(
+    prepared: Catalogue, report: CatalogueReport, page: Element
+) -> None:
+    assert "products of one design always stand in the same part" in text_of(page)
+    assert "hold for designs never seen before" in report.advice[-1].text
+    for catalogue in (prepared, dataclasses.replace(prepared, split_by="what the source says")):
+        told = text_of(parse(render_catalogue_report(build_catalogue_report(catalogue))))
+        assert "design" not in told
+        assert f"Split by {catalogue.split_by}: products that share a name or a picture may stand" in told
+        assert "may stand on both sides" in told
+
+
+def test_what_the_preparation_left_out_is_nothing_to_mend(prepared: Catalogue) -> None:
+    assert RejectReason.LEFT_OUT in {reject.reason for reject in prepared.rejects}
+    told = {step.title: step.text for step in build_catalogue_report(prepared).advice}
+    assert "preparation" not in told["Mend what was left out"]
+    rejects = tuple(reject for reject in prepared.rejects if reject.reason == RejectReason.LEFT_OUT)
+    alone = dataclasses.replace(prepared, rejects=rejects)
+    assert "Mend what was left out" not in [step.title for step in build_catalogue_report(alone).advice]
 
 
 def test_advice_follows_from_the_numbers(report: CatalogueReport, shop: Catalogue) -> None:
