@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image, ImageDraw
 
-from vestiary.catalogue import Catalogue, Preparation, RejectReason, ingest, load_catalogue, prepare
+from vestiary.catalogue import Catalogue, Preparation, RejectReason, Source, ingest, load_catalogue, prepare
 from vestiary.catalogue.steps import DropValues, SplitEach
 from vestiary.checks import Finding, Severity
 from vestiary.cli.main import main
@@ -604,6 +604,21 @@ def test_without_pango_one_sentence_says_what_to_install(monkeypatch: pytest.Mon
         load_page_setter()
 
 
+@pytest.mark.parametrize("space", [205, 215, 225])
+def test_the_heading_of_the_findings_stands_with_the_first_of_them(space: int, shop: Catalogue) -> None:
+    set_page = need_pango()
+    import pypdf
+
+    ids = tuple(product.id for product in shop.products)
+    findings = [Finding("files.dark", Severity.ERROR, ids[:6], "Six are dark.", "Take them again.")]
+    html = render_catalogue_report(build_catalogue_report(shop, findings=findings))
+    head, part = html.partition("</head>")[0], html.partition('<section aria-labelledby="findings">')[2]
+    body = f'<div style="height:{space}mm"></div><section>{part.partition("</section>")[0]}</section>'
+    sheets = pypdf.PdfReader(io.BytesIO(set_page(f"{head}</head><body>{body}</body></html>"))).pages
+    (sheet,) = [own.extract_text() for own in sheets if "Worst findings" in own.extract_text()]
+    assert "Six are dark." in sheet
+
+
 # ---------------------------------------------------------------- the verb
 
 
@@ -645,7 +660,9 @@ def test_a_file_that_is_there_is_replaced_only_when_asked(run: Run, saved: Path,
         (["catalogue", "--out", "catalogue"], "catalogue is a folder; name the file to write."),
         (["catalogue", "--out", "r.html", "--pdf", "./r.html"], "--out and --pdf both name r.html"),
         (["catalogue", "--out", "r.html", "--cross", "gender"], "does not name two attributes"),
-        (["catalogue", "--out", "catalogue/catalogue.json/r.html"], "cannot be made"),
+        (["catalogue", "--out", "catalogue/catalogue.json/r.html"], "r.html cannot be written ("),
+        (["nowhere", "--out", "deep/er/r.html"], "nowhere holds no catalogue"),
+        (["catalogue", "--out", "r.html", "--bundle", "b"], "--bundle is only used with --labels"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_leaves_nothing(
@@ -689,10 +706,70 @@ def test_a_failure_while_writing_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UsageError) as failure:
         page_module.write_whole(out, b"new")
+    assert str(failure.value) == f"{out} cannot be written (No space left on device); choose another place."
     assert out.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["catalogue", "r.html"]
+
+
+def test_a_place_without_the_right_to_write_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(path: Path, mode: int) -> bool:
+        asked.append(path)
+        return False
+
+    out = tmp_path / "deep" / "er" / "r.html"
+    page_module.check_place(out)
+    monkeypatch.setattr("os.access", refuse)
+    with pytest.raises(UsageError) as failure:
+        page_module.check_place(out)
+    assert str(failure.value).startswith(f"{out} cannot be written (no right to write in {tmp_path});")
+    assert asked == [tmp_path]
+    assert not (tmp_path / "deep").exists()
+
+
+def test_every_picture_is_looked_at_once(
+    run: Run, saved: Path, shop: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type(shop.open_source())
+    read = kind.read
+    looks: Counter[str] = Counter()
+
+    def count(self: Source, name: str) -> bytes:
+        looks[name] += 1
+        return read(self, name)
+
+    monkeypatch.setattr(kind, "read", count)
+    monkeypatch.setattr("vestiary.reports.gallery.load_small", lambda *_: None)
+    assert run("report", "catalogue", saved, "--out", tmp_path / "r.html")[0] == 0
+    assert {looks[name] for product in shop.products for name in product.images} == {1}
+
+
+def test_likely_label_errors_come_with_their_pictures(
+    run: Run, make_source: Callable[..., Path], make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("cleanlab", reason="the extra 'checks' is not installed")
+    pytest.importorskip("onnx", reason="the extra 'train' is not installed")
+    hues = {"Red": (220, 30, 30), "Green": (30, 200, 40), "Blue": (20, 40, 210)}
+    rows, pictures = [], {}
+    for number in range(90):
+        name = list(hues)[number % 3]
+        rows.append({"id": number, "baseColour": name if number != 4 else "Blue"})
+        pictures[str(number)] = tuple(level + number // 3 for level in hues[name])
+    ingest(make_source(rows, pictures=pictures)).save(tmp_path / "catalogue")
+    out = tmp_path / "r.html"
+    code, _, err = run(
+        "report", "catalogue", tmp_path / "catalogue", "--out", out, "--labels", "--bundle", make_bundle()
+    )
+    assert code == 0, err
+    found = section(parse(out.read_text(encoding="utf-8")), "findings")
+    (own,) = [own for own in found.iter("div") if "4 (images/4.jpg) has baseColour Blue" in text_of(own)[:200]]
+    assert "looks like Green" in text_of(own)
+    assert [image.get("alt") for image in own.iter("img")] == ["Product 4"]
 
 
 # ---------------------------------------------------------------- real data

@@ -14,7 +14,7 @@ from vestiary.catalogue import Catalogue
 from vestiary.catalogue.catalogue import BY_GROUP
 from vestiary.catalogue.preparation import Applied
 from vestiary.charts import NARROW, plot_counts, plot_crosstab, render_svg
-from vestiary.checks import Finding, Severity
+from vestiary.checks import Finding, PictureFacts, Severity, measure_pictures
 from vestiary.reports.advice import Advice, advise
 from vestiary.reports.figures import (
     RARE,
@@ -40,7 +40,7 @@ from vestiary.reports.gallery import (
     show_findings,
 )
 from vestiary.reports.page import format_count, format_number, render_page
-from vestiary.reports.photos import Progress, read_headers
+from vestiary.reports.photos import Progress
 
 CLASSES, PER_CLASS, SEED = 36, 4, 42
 MAX_CLASSES = 200
@@ -102,15 +102,16 @@ def build_catalogue_report(
     *,
     crosses: Iterable[str] = (),
     findings: Sequence[Finding] = (),
+    facts: Sequence[PictureFacts] | None = None,
     classes: int = CLASSES,
     per_class: int = PER_CLASS,
     seed: int = SEED,
     made_at: datetime | None = None,
-    on_headers: Progress | None = None,
     on_photos: Progress | None = None,
 ) -> CatalogueReport:
-    """Count everything and look at every picture's header, and at a few pictures themselves.
+    """Count everything, and show a few pictures.
 
+    ``facts`` are those of ``measure_pictures`` where they are at hand; without them every picture is looked at.
     ``crosses`` names pairs of attributes as ``A×B`` or ``A,B``; the same ``seed`` shows the same pictures. Raises
     UsageError for a pair that is not there, CatalogueError when the pictures' source is gone.
     """
@@ -121,8 +122,7 @@ def build_catalogue_report(
     levels = find_levels(catalogue.taxonomy)
     tree = build_tree(catalogue, levels)
     unusual = list_unusual(tree)
-    names = [name for product in catalogue.products for name in product.images]
-    pictures = sum_up_pictures(names, read_headers(source, names, on_headers))
+    pictures = sum_up_pictures(measure_pictures(catalogue) if facts is None else facts)
     counts = catalogue.counts
     colours = [own for own in distributions if is_colour(own)]
     return CatalogueReport(
