@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The whole journey on small drawn photos, in about half a minute: draw a shop, ingest it, train, evaluate, inspect, tag.
-# Needs the extra 'train' (make test brings it). Usage: examples/end_to_end.sh [WORK_DIR]
+# The whole journey on small drawn photos, in about half a minute: draw a shop, ingest it, check it, report on it,
+# train, evaluate, inspect, tag. Needs the extras 'train' and 'ui' (make test brings them).
+# Usage: examples/end_to_end.sh [WORK_DIR]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 work=${1:-$(mktemp -d)}
@@ -11,6 +12,8 @@ vestiary() { "$python" -m vestiary "$@"; }
 
 "$python" "$here/draw_photos.py" catalogue "$work/shop.zip" --products 480 --seed 7
 vestiary ingest "$work/shop.zip" --out "$work/catalogue"
+vestiary check "$work/catalogue" || [ $? -eq 1 ] # 1: it has findings at error level, as a drawn shop may
+vestiary report catalogue "$work/catalogue" --out "$work/catalogue.html" --classes 4
 vestiary train "$work/catalogue" --out "$work/bundle" --threads 1 --licence MIT \
   --set width=30 --set height=40 --set 'phases=[{epochs=8, height=40, width=30}]' \
   --set stem=8 --set 'stages=[[16, 1], [32, 1], [64, 1]]' --set batch_size=32 --set learning_rate=1e-2 \

@@ -19,7 +19,8 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image, ImageDraw
 
-from vestiary.catalogue import Catalogue, ingest, load_catalogue
+from vestiary.catalogue import Catalogue, Preparation, RejectReason, Source, ingest, load_catalogue, prepare
+from vestiary.catalogue.steps import DropValues, SplitEach
 from vestiary.checks import Finding, Severity
 from vestiary.cli.main import main
 from vestiary.errors import CatalogueError, MissingExtraError, UsageError
@@ -375,8 +376,72 @@ def test_findings_of_one_kind_do_not_hide_the_others(shop: Catalogue) -> None:
     findings.append(Finding("labels.rare", Severity.WARNING, (ids[0],), "One value is rare.", ""))
     report = build_catalogue_report(shop, findings=findings)
     told = [own.finding.message for own in report.findings]
-    assert told == ["39 look alike.", "38 look alike.", "37 look alike.", "One value is rare."]
-    assert "The 4 worst are shown, at most three of a kind" in render_catalogue_report(report)
+    assert told == [*(f"{n} look alike." for n in range(39, 16, -1)), "One value is rare."]
+    assert "24 are shown: the worst of every kind" in render_catalogue_report(report)
+
+
+def test_a_kind_below_many_others_is_shown_too(shop: Catalogue) -> None:
+    ids = [product.id for product in shop.products]
+    findings = [
+        Finding(f"labels.kind{kind}", Severity.ERROR, tuple(ids[: 9 - n]), f"{kind} {n}", "")
+        for kind in range(10)
+        for n in range(4)
+    ]
+    findings.append(Finding("files.blank", Severity.INFO, (), "One is blank.", ""))
+    told = [own.finding.message for own in build_catalogue_report(shop, findings=findings).findings]
+    firsts, seconds = ([f"{kind} {n}" for kind in range(10)] for n in (0, 1))
+    assert told == [*firsts, *seconds, "0 2", "1 2", "2 2", "One is blank."]
+
+
+def test_further_views_are_no_rows_left_out(shop: Catalogue) -> None:
+    views = dataclasses.replace(shop, n_rows=shop.n_rows + 7)
+    told = section(parse(render_catalogue_report(build_catalogue_report(views))), "overview")
+    cards = [text_of(card) for card in next(told.iter("ul")).iter("li")]
+    assert cards[2:4] == ["7 rows that are further views", f"{shop.counts['rejected_rows']} rows left out"]
+    sound = dataclasses.replace(views, rejects=(), n_rows=len(shop.products) + 7)
+    page = parse(render_catalogue_report(build_catalogue_report(sound)))
+    assert "0 rows left out" in text_of(section(page, "overview"))
+    assert "every row became a product or a view of one" in text_of(section(page, "overview"))
+
+
+@pytest.fixture(scope="module")
+def prepared(shop: Catalogue) -> Catalogue:
+    dropped = shop.products[0].labels["articleType"]
+    steps = (DropValues("articleType", (dropped,)), SplitEach("gender"))
+    return prepare(shop, Preparation("own", steps))
+
+
+def test_the_steps_of_the_preparation_are_told_as_inspect_tells_them(
+    prepared: Catalogue, page: Element, run: Run, tmp_path: Path
+) -> None:
+    prepared.save(tmp_path / "catalogue")
+    told = parse(render_catalogue_report(build_catalogue_report(prepared)))
+    (steps,) = [own for own in told.iter("ol") if own.get("id") == "prepared"]
+    inspected = run("inspect", tmp_path / "catalogue")[1].partition("Prepared in this order:\n")[2].splitlines()
+    assert [text_of(step).replace("own: ", "own  ") for step in steps] == [line.strip() for line in inspected[:2]]
+    assert "left out" in text_of(steps[0])
+    assert "As prepared" not in text_of(page)
+
+
+def test_nothing_is_said_of_designs_where_they_are_not_kept_together(
+    prepared: Catalogue, report: CatalogueReport, page: Element
+) -> None:
+    assert "products of one design always stand in the same part" in text_of(page)
+    assert "hold for designs never seen before" in report.advice[-1].text
+    for catalogue in (prepared, dataclasses.replace(prepared, split_by="what the source says")):
+        told = text_of(parse(render_catalogue_report(build_catalogue_report(catalogue))))
+        assert "design" not in told
+        assert f"Split by {catalogue.split_by}: products that share a name or a picture may stand" in told
+        assert "may stand on both sides" in told
+
+
+def test_what_the_preparation_left_out_is_nothing_to_mend(prepared: Catalogue) -> None:
+    assert RejectReason.LEFT_OUT in {reject.reason for reject in prepared.rejects}
+    told = {step.title: step.text for step in build_catalogue_report(prepared).advice}
+    assert "preparation" not in told["Mend what was left out"]
+    rejects = tuple(reject for reject in prepared.rejects if reject.reason == RejectReason.LEFT_OUT)
+    alone = dataclasses.replace(prepared, rejects=rejects)
+    assert "Mend what was left out" not in [step.title for step in build_catalogue_report(alone).advice]
 
 
 def test_advice_follows_from_the_numbers(report: CatalogueReport, shop: Catalogue) -> None:
@@ -539,6 +604,21 @@ def test_without_pango_one_sentence_says_what_to_install(monkeypatch: pytest.Mon
         load_page_setter()
 
 
+@pytest.mark.parametrize("space", [205, 215, 225])
+def test_the_heading_of_the_findings_stands_with_the_first_of_them(space: int, shop: Catalogue) -> None:
+    set_page = need_pango()
+    import pypdf
+
+    ids = tuple(product.id for product in shop.products)
+    findings = [Finding("files.dark", Severity.ERROR, ids[:6], "Six are dark.", "Take them again.")]
+    html = render_catalogue_report(build_catalogue_report(shop, findings=findings))
+    head, part = html.partition("</head>")[0], html.partition('<section aria-labelledby="findings">')[2]
+    body = f'<div style="height:{space}mm"></div><section>{part.partition("</section>")[0]}</section>'
+    sheets = pypdf.PdfReader(io.BytesIO(set_page(f"{head}</head><body>{body}</body></html>"))).pages
+    (sheet,) = [own.extract_text() for own in sheets if "Worst findings" in own.extract_text()]
+    assert "Six are dark." in sheet
+
+
 # ---------------------------------------------------------------- the verb
 
 
@@ -580,7 +660,9 @@ def test_a_file_that_is_there_is_replaced_only_when_asked(run: Run, saved: Path,
         (["catalogue", "--out", "catalogue"], "catalogue is a folder; name the file to write."),
         (["catalogue", "--out", "r.html", "--pdf", "./r.html"], "--out and --pdf both name r.html"),
         (["catalogue", "--out", "r.html", "--cross", "gender"], "does not name two attributes"),
-        (["catalogue", "--out", "catalogue/catalogue.json/r.html"], "cannot be made"),
+        (["catalogue", "--out", "catalogue/catalogue.json/r.html"], "r.html cannot be written ("),
+        (["nowhere", "--out", "deep/er/r.html"], "nowhere holds no catalogue"),
+        (["catalogue", "--out", "r.html", "--bundle", "b"], "--bundle is only used with --labels"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_leaves_nothing(
@@ -624,10 +706,70 @@ def test_a_failure_while_writing_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UsageError) as failure:
         page_module.write_whole(out, b"new")
+    assert str(failure.value) == f"{out} cannot be written (No space left on device); choose another place."
     assert out.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["catalogue", "r.html"]
+
+
+def test_a_place_without_the_right_to_write_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(path: Path, mode: int) -> bool:
+        asked.append(path)
+        return False
+
+    out = tmp_path / "deep" / "er" / "r.html"
+    page_module.check_place(out)
+    monkeypatch.setattr("os.access", refuse)
+    with pytest.raises(UsageError) as failure:
+        page_module.check_place(out)
+    assert str(failure.value).startswith(f"{out} cannot be written (no right to write in {tmp_path});")
+    assert asked == [tmp_path]
+    assert not (tmp_path / "deep").exists()
+
+
+def test_every_picture_is_looked_at_once(
+    run: Run, saved: Path, shop: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type(shop.open_source())
+    read = kind.read
+    looks: Counter[str] = Counter()
+
+    def count(self: Source, name: str) -> bytes:
+        looks[name] += 1
+        return read(self, name)
+
+    monkeypatch.setattr(kind, "read", count)
+    monkeypatch.setattr("vestiary.reports.gallery.load_small", lambda *_: None)
+    assert run("report", "catalogue", saved, "--out", tmp_path / "r.html")[0] == 0
+    assert {looks[name] for product in shop.products for name in product.images} == {1}
+
+
+def test_likely_label_errors_come_with_their_pictures(
+    run: Run, make_source: Callable[..., Path], make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("cleanlab", reason="the extra 'checks' is not installed")
+    pytest.importorskip("onnx", reason="the extra 'train' is not installed")
+    hues = {"Red": (220, 30, 30), "Green": (30, 200, 40), "Blue": (20, 40, 210)}
+    rows, pictures = [], {}
+    for number in range(90):
+        name = list(hues)[number % 3]
+        rows.append({"id": number, "baseColour": name if number != 4 else "Blue"})
+        pictures[str(number)] = tuple(level + number // 3 for level in hues[name])
+    ingest(make_source(rows, pictures=pictures)).save(tmp_path / "catalogue")
+    out = tmp_path / "r.html"
+    code, _, err = run(
+        "report", "catalogue", tmp_path / "catalogue", "--out", out, "--labels", "--bundle", make_bundle()
+    )
+    assert code == 0, err
+    found = section(parse(out.read_text(encoding="utf-8")), "findings")
+    (own,) = [own for own in found.iter("div") if "4 (images/4.jpg) has baseColour Blue" in text_of(own)[:200]]
+    assert "looks like Green" in text_of(own)
+    assert [image.get("alt") for image in own.iter("img")] == ["Product 4"]
 
 
 # ---------------------------------------------------------------- real data

@@ -27,21 +27,16 @@ def run(
     from vestiary.catalogue import load_catalogue
     from vestiary.checks import Severity, run_checks, sort_findings
     from vestiary.cli.output import print_json, progress_bar
-    from vestiary.errors import CatalogueError, UsageError
+    from vestiary.errors import CatalogueError
 
-    if bundle is not None and not labels:
-        raise UsageError("--bundle is only used with --labels; add --labels or leave --bundle out.")
-    if labels:
-        from vestiary.checks.label_errors import require_packages
-
-        require_packages()
+    check_label_options(labels=labels, bundle=bundle)
     loaded = load_catalogue(catalogue)
     if not loaded.products:
         raise CatalogueError(f"{catalogue} holds no products; ingest a source that has some.")
     with progress_bar("Looking at pictures") as progress:
         findings = run_checks(loaded, min_count=min_count, progress=progress)
     if labels:
-        findings = sort_findings([*findings, *_find_label_errors(loaded, bundle)])
+        findings = sort_findings([*findings, *find_label_errors(loaded, bundle)])
     if as_json:
         counts = {str(severity): sum(own.severity == severity for own in findings) for severity in Severity}
         print_json({"counts": counts, "findings": [finding.to_dict() for finding in findings]})
@@ -51,7 +46,20 @@ def run(
         raise typer.Exit(1)
 
 
-def _find_label_errors(catalogue: Catalogue, bundle: Path | None) -> list[Finding]:
+def check_label_options(*, labels: bool, bundle: Path | None) -> None:
+    """Raise UsageError for --bundle without --labels, MissingExtraError for --labels without its packages."""
+    from vestiary.errors import UsageError
+
+    if bundle is not None and not labels:
+        raise UsageError("--bundle is only used with --labels; add --labels or leave --bundle out.")
+    if labels:
+        from vestiary.checks.label_errors import require_packages
+
+        require_packages()
+
+
+def find_label_errors(catalogue: Catalogue, bundle: Path | None) -> list[Finding]:
+    """The likely label errors that a bundle shows, the default one for None, with progress on stderr."""
     from vestiary.bundle import open_bundle
     from vestiary.checks.label_errors import check_label_errors
     from vestiary.cli.output import progress_bar

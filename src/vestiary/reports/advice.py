@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vestiary.catalogue import Catalogue
+from vestiary.catalogue import Catalogue, RejectReason
+from vestiary.catalogue.catalogue import BY_GROUP
 from vestiary.checks import Finding, Severity
 from vestiary.product import Split
 from vestiary.reports.figures import RARE, Distribution, PictureSummary
@@ -47,8 +48,7 @@ def advise(
         Advice(
             "Train, and judge on the test part",
             f"{catalogue.counts['splits']['train']:,} products are set aside for learning and "
-            f"{catalogue.counts['splits']['test']:,} for the final figures. Products with one name or one picture are "
-            "kept on the same side, so the figures hold for designs never seen before. The command is: "
+            f"{catalogue.counts['splits']['test']:,} for the final figures. {_tell_split(catalogue)} The command is: "
             "vestiary train CATALOGUE --out BUNDLE.",
         ),
     ]
@@ -65,12 +65,26 @@ def _mend_errors(findings: Iterable[Finding]) -> Advice | None:
     )
 
 
+def _tell_split(catalogue: Catalogue) -> str:
+    if catalogue.split_by == BY_GROUP:
+        return (
+            "Products with one name or one picture are kept on the same side, so the figures hold for designs never "
+            "seen before."
+        )
+    return (
+        f"The split goes by {catalogue.split_by}: products with one name or one picture may stand on both sides, and "
+        "where they do, the figures flatter."
+    )
+
+
 def _mend_rejects(catalogue: Catalogue) -> Advice | None:
+    """What the source's owner can mend; what the preparation left out was left out on purpose."""
     counts = catalogue.counts
-    rejected, loose = counts["rejected_rows"], counts["pictures_without_a_row"]
+    loose = counts["pictures_without_a_row"]
+    rejected = {reason: n for reason, n in counts["rejected_by_reason"].items() if reason != RejectReason.LEFT_OUT}
     if not rejected and not loose:
         return None
-    parts = [f"{n:,} for “{reason}”" for reason, n in counts["rejected_by_reason"].items()]
+    parts = [f"{n:,} for “{reason}”" for reason, n in rejected.items()]
     parts += [f"{format_number(loose, 'picture')} without a row"] if loose else []
     return Advice(
         "Mend what was left out",

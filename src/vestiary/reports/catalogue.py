@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 from vestiary import __version__
 from vestiary.catalogue import Catalogue
+from vestiary.catalogue.catalogue import BY_GROUP
+from vestiary.catalogue.preparation import Applied
 from vestiary.charts import NARROW, plot_counts, plot_crosstab, render_svg
-from vestiary.checks import Finding, Severity
+from vestiary.checks import Finding, PictureFacts, Severity, measure_pictures
 from vestiary.reports.advice import Advice, advise
 from vestiary.reports.figures import (
     RARE,
@@ -37,8 +39,8 @@ from vestiary.reports.gallery import (
     sample_classes,
     show_findings,
 )
-from vestiary.reports.page import format_count, render_page
-from vestiary.reports.photos import Progress, read_headers
+from vestiary.reports.page import format_count, format_number, render_page
+from vestiary.reports.photos import Progress
 
 CLASSES, PER_CLASS, SEED = 36, 4, 42
 MAX_CLASSES = 200
@@ -62,14 +64,23 @@ class RejectSummary:
 
 @dataclass(frozen=True)
 class CatalogueReport:
-    """Everything the report says, as values. ``finest`` is the attribute with the most values, shown in pictures."""
+    """Everything the report says, as values.
+
+    ``prepared`` are the steps that the catalogue went through, ``by_design`` tells whether products that share a name
+    or a picture are kept together, ``finest`` is the attribute with the most values, shown in pictures.
+    """
 
     source: str
     fingerprint: str
     made_at: datetime
     n_rows: int
     n_products: int
+    n_rejected: int
+    n_views: int
     n_groups: int
+    prepared: tuple[str, ...]
+    split_by: str
+    by_design: bool
     splits: tuple[tuple[str, int], ...]
     rejects: tuple[RejectSummary, ...]
     distributions: tuple[Distribution, ...]
@@ -91,15 +102,16 @@ def build_catalogue_report(
     *,
     crosses: Iterable[str] = (),
     findings: Sequence[Finding] = (),
+    facts: Sequence[PictureFacts] | None = None,
     classes: int = CLASSES,
     per_class: int = PER_CLASS,
     seed: int = SEED,
     made_at: datetime | None = None,
-    on_headers: Progress | None = None,
     on_photos: Progress | None = None,
 ) -> CatalogueReport:
-    """Count everything and look at every picture's header, and at a few pictures themselves.
+    """Count everything, and show a few pictures.
 
+    ``facts`` are those of ``measure_pictures`` where they are at hand; without them every picture is looked at.
     ``crosses`` names pairs of attributes as ``A×B`` or ``A,B``; the same ``seed`` shows the same pictures. Raises
     UsageError for a pair that is not there, CatalogueError when the pictures' source is gone.
     """
@@ -110,8 +122,7 @@ def build_catalogue_report(
     levels = find_levels(catalogue.taxonomy)
     tree = build_tree(catalogue, levels)
     unusual = list_unusual(tree)
-    names = [name for product in catalogue.products for name in product.images]
-    pictures = sum_up_pictures(names, read_headers(source, names, on_headers))
+    pictures = sum_up_pictures(measure_pictures(catalogue) if facts is None else facts)
     counts = catalogue.counts
     colours = [own for own in distributions if is_colour(own)]
     return CatalogueReport(
@@ -120,7 +131,12 @@ def build_catalogue_report(
         made_at=made_at or datetime.now(UTC),
         n_rows=counts["rows"],
         n_products=counts["products"],
+        n_rejected=counts["rejected_rows"],
+        n_views=counts["rows_as_further_views"],
         n_groups=counts["groups"],
+        prepared=tuple(f"{step.preparation}: {_describe_step(step)}" for step in catalogue.applied),
+        split_by=catalogue.split_by,
+        by_design=catalogue.split_by == BY_GROUP,
         splits=tuple(counts["splits"].items()),
         rejects=_sum_up_rejects(catalogue),
         distributions=distributions,
@@ -156,6 +172,12 @@ def render_catalogue_report(report: CatalogueReport) -> str:
         "version": __version__,
     }
     return render_page("catalogue.html.j2", values)
+
+
+def _describe_step(applied: Applied) -> str:
+    """A step of the preparation, as ``vestiary inspect`` tells it."""
+    left_out = f": {format_number(applied.left_out, 'product')} left out" if applied.left_out else ""
+    return f"{applied.step}{left_out}"
 
 
 def _sum_up_rejects(catalogue: Catalogue) -> tuple[RejectSummary, ...]:

@@ -1,4 +1,4 @@
-"""The figures of the catalogue report from labels and headers: counts, cross-tabs, the tree, picture sizes."""
+"""The figures of the catalogue report from labels and pictures: counts, cross-tabs, the tree, picture sizes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vestiary.catalogue import Catalogue
+from vestiary.checks import PictureFacts
 from vestiary.errors import UsageError
 from vestiary.product import Product, Split
-from vestiary.reports.photos import Header
 from vestiary.taxonomy import Attribute, Taxonomy
 
 RARE = 10
@@ -89,7 +89,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class PictureSummary:
-    """What the headers of all pictures say; sizes, shapes, modes and formats are (words, pictures), commonest first."""
+    """What all pictures are like; sizes, shapes, modes and formats are (words, pictures), commonest first."""
 
     n: int
     unreadable: tuple[str, ...]
@@ -248,29 +248,29 @@ MODES = {
 """Plain words for Pillow's modes; a mode that is not here goes by its own name."""
 
 
-def sum_up_pictures(names: Sequence[str], headers: Sequence[Header | None]) -> PictureSummary:
-    """Sizes, shapes, modes and formats of the pictures whose header could be read."""
-    read = [header for header in headers if header is not None]
-    lengths = sorted(header.n_bytes / 1000 for header in read) or [0.0]
+def sum_up_pictures(facts: Sequence[PictureFacts]) -> PictureSummary:
+    """Sizes, shapes, modes and formats of the pictures that could be read."""
+    read = [own for own in facts if own.failure is None]
+    lengths = sorted(own.n_bytes / 1000 for own in read) or [0.0]
     return PictureSummary(
-        n=len(names),
-        unreadable=tuple(name for name, header in zip(names, headers, strict=True) if header is None),
-        sizes=_rank(f"{header.width} × {header.height}" for header in read),
-        shapes=_rank(_name_shape(header) for header in read),
-        modes=_rank(MODES.get(header.mode, header.mode) for header in read),
-        formats=_rank(header.format for header in read),
+        n=len(facts),
+        unreadable=tuple(own.image for own in facts if own.failure is not None),
+        sizes=_rank(f"{own.width} × {own.height}" for own in read),
+        shapes=_rank(_name_shape(own) for own in read),
+        modes=_rank(MODES.get(own.mode, own.mode) for own in read),
+        formats=_rank(own.format for own in read),
         kilobytes=(lengths[0], statistics.median(lengths), lengths[-1]),
         median_size=(
-            round(statistics.median([header.width for header in read] or [0])),
-            round(statistics.median([header.height for header in read] or [0])),
+            round(statistics.median([own.width for own in read] or [0])),
+            round(statistics.median([own.height for own in read] or [0])),
         ),
     )
 
 
-def _name_shape(header: Header) -> str:
-    if abs(header.width - header.height) <= 0.02 * max(header.width, header.height):
+def _name_shape(facts: PictureFacts) -> str:
+    if abs(facts.width - facts.height) <= 0.02 * max(facts.width, facts.height):
         return "square"
-    return "upright" if header.height > header.width else "lying"
+    return "upright" if facts.height > facts.width else "lying"
 
 
 def _rank(words: Iterable[str]) -> tuple[tuple[str, int], ...]:

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vestiary.catalogue import Catalogue, Source
-from vestiary.checks import Finding, Severity
+from vestiary.checks import Finding, sort_findings
 from vestiary.product import Product
 from vestiary.reports.figures import Distribution
 from vestiary.reports.photos import Progress, load_small, measure_colour, to_data_url
 
 MAX_COLOURS, PER_COLOUR, CHIPS = 60, 48, 10
-MAX_FINDINGS, PER_CHECK, PER_FINDING = 24, 3, 6
-"""The most findings shown, the most of one kind, so that all kinds are seen, and the most pictures of each."""
+MAX_FINDINGS, PER_FINDING = 24, 6
+"""The most findings shown, and the most pictures of each."""
 
 
 @dataclass(frozen=True)
@@ -126,22 +126,21 @@ def _make_swatch(value: str, n: int, source: Source, products: Iterable[Product]
 
 
 def show_findings(catalogue: Catalogue, source: Source, findings: Iterable[Finding]) -> tuple[ShownFinding, ...]:
-    """The worst findings of each kind, errors first and then by the number of products, with pictures."""
-    order = list(Severity)
-    ranked = sorted(findings, key=lambda finding: (order.index(finding.severity), -len(finding.products)))
+    """The worst finding of every kind, then the second of each, until there are enough; errors first, with pictures."""
+    ranked = sort_findings(findings)
     so_far: Counter[str] = Counter()
-    shown = []
-    for finding in ranked:
+    places = []
+    for rank, finding in enumerate(ranked):
         so_far[finding.check] += 1
-        if so_far[finding.check] <= PER_CHECK:
-            shown.append(finding)
+        places.append((so_far[finding.check], rank))
+    shown = [ranked[rank] for rank in sorted(rank for _, rank in sorted(places)[:MAX_FINDINGS])]
     products = {product.id: product for product in catalogue.products}
     return tuple(
         ShownFinding(
             finding,
             tuple(show_product(source, products[own]) for own in finding.products[:PER_FINDING] if own in products),
         )
-        for finding in shown[:MAX_FINDINGS]
+        for finding in shown
     )
 
 

@@ -6,6 +6,7 @@ a fetcher that knows ``data:`` URLs and no others.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,22 +65,33 @@ def load_page_setter() -> Callable[[str], bytes]:
 
 def check_place(path: Path, *, overwrite: bool = False) -> None:
     """Raise UsageError when a file cannot be written there, or one is there and may not be replaced."""
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; name the file to write.")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} already exists; choose another name or add --overwrite.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; name the file to write.")
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} already exists; choose another name or add --overwrite.")
+        nearest = next(folder for folder in path.absolute().parents if folder.exists())
+        if not nearest.is_dir():
+            raise UsageError(f"{path} cannot be written ({nearest} is no folder); choose another place.")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise UsageError(f"{path} cannot be written (no right to write in {nearest}); choose another place.")
     except OSError as error:
-        raise UsageError(f"{path.parent} cannot be made ({error.strerror}); choose another place.") from error
+        raise UsageError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under another name in the same folder, then rename it, so that no half is ever left."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as staging:
-        part = Path(staging) / path.name
-        part.write_bytes(content)
-        part.replace(path)
+    """Write a file under another name in the same folder, then rename it, so that no half is ever left.
+
+    Makes the folders above it. Raises UsageError when it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as staging:
+            part = Path(staging) / "whole"
+            part.write_bytes(content)
+            part.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
 
 
 def format_count(n: int) -> str:

@@ -1,11 +1,10 @@
-"""What a report shows of pictures: their headers, their product's colour, and small copies of them."""
+"""What a report shows of pictures: their product's colour, and small copies of them."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from PIL import Image
 
 from vestiary.catalogue import Source
 from vestiary.errors import VestiaryError
-from vestiary.images import FORMATS, read_picture
+from vestiary.images import read_picture
 
 Progress = Callable[[int, int], None]
 """Called with (pictures looked at, pictures in all)."""
@@ -23,38 +22,6 @@ THUMBNAIL = (90, 120)
 
 _BACKGROUND_DISTANCE = 14
 _LEAST_SHARE = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What the first bytes of a picture say: size in pixels as stored, Pillow's mode and format, length in bytes."""
-
-    width: int
-    height: int
-    mode: str
-    format: str
-    n_bytes: int
-
-
-def read_headers(source: Source, names: Sequence[str], progress: Progress | None = None) -> list[Header | None]:
-    """The header of each picture, in order; None for one that is gone or damaged. Nothing is decoded."""
-    Image.init()
-    formats: list[str] = [name for name in FORMATS if name in Image.OPEN]
-    headers: list[Header | None] = []
-    for name in names:
-        headers.append(_read_header(source, name, formats))
-        if progress is not None:
-            progress(len(headers), len(names))
-    return headers
-
-
-def _read_header(source: Source, name: str, formats: list[str]) -> Header | None:
-    try:
-        data = source.read(name)
-        with Image.open(io.BytesIO(data), formats=formats) as image:
-            return Header(image.width, image.height, image.mode, str(image.format), len(data))
-    except Exception:  # Pillow's plug-ins raise almost anything on broken bytes
-        return None
 
 
 def load_small(source: Source, name: str, size: tuple[int, int] = THUMBNAIL) -> Image.Image | None:
