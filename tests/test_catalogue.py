@@ -702,3 +702,14 @@ def test_overwrite_replaces_only_a_catalogue(make_source: Callable[..., Path], t
     catalogue.save(tmp_path / "own")
     catalogue.save(tmp_path / "own", overwrite=True)
     assert load_catalogue(tmp_path / "own") == catalogue
+
+
+def test_the_words_for_another_format_and_a_damaged_head_lead_out(catalogue: Catalogue, tmp_path: Path) -> None:
+    catalogue.save(tmp_path / "out")
+    head = tmp_path / "out" / "catalogue.json"
+    head.write_text(json.dumps(json.loads(head.read_text(encoding="utf-8")) | {"format": 17}), encoding="utf-8")
+    with pytest.raises(CatalogueError, match=r"; move .*out away and ingest the source again\.$"):
+        load_catalogue(tmp_path / "out")
+    head.write_text("{", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"holds a damaged catalogue; move it away and ingest the source again\.$"):
+        catalogue.save(tmp_path / "out", overwrite=True)

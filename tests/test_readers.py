@@ -14,7 +14,7 @@ import pytest
 
 from conftest import paint_picture
 from vestiary.catalogue import Catalogue, Columns, Reading, ingest, load_catalogue
-from vestiary.errors import MissingExtraError, UsageError
+from vestiary.errors import CatalogueError, MissingExtraError, UsageError
 from vestiary.images import read_picture
 from vestiary.taxonomy import Attribute, Taxonomy
 
@@ -148,6 +148,7 @@ def test_without_an_id_the_picture_is_the_id(shop: Path) -> None:
 
 def test_numbers_and_dates_become_plain_text(shop: Path) -> None:
     rows = [{"id": 17, "image": "pics/1.png", "year": 2012.0, "size": 1.5, "new": True, "gone": None}]
+    rows.append({"id": 18, "image": "pics/2.png", "gone": "x"})
     columns = Columns({name: name for name in ("year", "size", "new", "gone")})
     catalogue = read(write(shop, "products.jsonl", "\n".join(map(json.dumps, rows))), columns)
     assert catalogue.products[0].id == "17"
@@ -348,3 +349,81 @@ def test_the_kaggle_layout_answers_only_the_attributes_asked_for(make_source: Ca
     source = make_source([{"id": 1}, {"id": 2, "baseColour": "Red"}])
     catalogue = ingest(source, reading=Reading(Columns({"colour": "baseColour", "gender": "gender"})))
     assert catalogue.taxonomy.names == ("colour", "gender")
+
+
+def test_a_taxonomy_and_the_attributes_asked_for_must_meet(shop: Path, make_source: Callable[..., Path]) -> None:
+    path = write(shop, "products.csv", to_csv(ROWS))
+    other = Taxonomy((Attribute("colours", ("Blue",)),))
+    with pytest.raises(UsageError, match=r"no attribute 'colour', which --attribute names; did you mean 'colours'\."):
+        ingest(path, taxonomy=other, reading=Reading(COLUMNS))
+    unheard = Taxonomy((Attribute("baseColor", ("Blue",)),))
+    with pytest.raises(UsageError, match=r"asks about 'baseColor'.*; name its column.*did you mean 'baseColour'"):
+        ingest(make_source([{"id": 1}, {"id": 2}]), taxonomy=unheard)
+
+
+def test_labels_that_the_taxonomy_does_not_ask_about_are_no_labels(shop: Path) -> None:
+    header = ("image", "colour", "kind")
+    path = write(shop, "products.csv", to_csv([("pics/1.png", "", "Caps")], header=header))
+    with pytest.raises(CatalogueError, match="no label in any row"):
+        ingest(path, taxonomy=Taxonomy((Attribute("colour", ("Blue",)),)), reading=Reading(Columns()))
+
+
+def test_an_attribute_asked_for_whose_column_is_empty_is_named(shop: Path) -> None:
+    rows = [("pics/1.png", "", "Caps"), ("pics/2.png", "NA", "Shirts")]
+    path = write(shop, "products.csv", to_csv(rows, header=("image", "colour", "kind")))
+    with pytest.raises(UsageError, match=r"no label for the attribute tint \(column 'colour'\) in any usable row; "):
+        read(path, Columns({"kind": "kind", "tint": "colour"}))
+
+
+def test_a_list_as_pandas_writes_it_is_several_views(shop: Path) -> None:
+    rows = [("['pics/1.png', 'pics/2.png']", "Red"), ("[]", "Red"), ("[1, 2+", "Blue")]
+    catalogue = read(write(shop, "products.csv", to_csv(rows, header=("images", "baseColour"))), Columns())
+    assert [one.images for one in catalogue.products] == [("pics/1.png", "pics/2.png")]
+    assert [reject.detail for reject in catalogue.rejects] == ["column 'images' is empty", "[1, 2+ is not there"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("products.csv", {"sheet": "One"}, "is no Excel file, so --sheet"),
+        ("products.csv", {"table": "products.csv"}, "is the table itself, so --table"),
+        ("products.parquet", {"encoding": "cp1252"}, "is no text, so --encoding"),
+        ("classes", {"images": "pics"}, "has no table, so --images"),
+        ("kaggle", {"sheet": "One"}, "is in Kaggle's layout, .* so --sheet"),
+    ],
+)
+def test_an_option_that_does_not_apply_is_refused(
+    shop: Path, make_source: Callable[..., Path], name: str, options: dict[str, str], words: str
+) -> None:
+    write(shop, "products.csv", to_csv(ROWS))
+    write(shop, "products.parquet", b"PAR1")
+    for kind in ("a", "b"):
+        (shop / "classes" / kind).mkdir(parents=True)
+        write(shop / "classes" / kind, "1.png", paint_picture((9, 9, 9)))
+    source = make_source([{"id": 1}, {"id": 2}]) if name == "kaggle" else shop / name
+    with pytest.raises(UsageError, match=f"{words} does not apply to it; leave it out"):
+        read(source, Columns(), **options)
+
+
+def test_a_guessed_encoding_is_shown_with_a_field(shop: Path) -> None:
+    catalogue = read(write(shop, "products.csv", to_csv(ROWS[2:]).replace("–", "-").encode("cp1252")))
+    assert catalogue.reading["form"].endswith("Windows-1252 (guessed, as in 'Größe L - hat')")
+
+
+def test_a_styles_csv_of_another_form_is_read_as_a_table(make_source: Callable[..., Path]) -> None:
+    source = make_source(["1,images/1.jpg,Blue", "2,images/2.jpg,Red"], header="id,image,baseColour")
+    (source / "images").mkdir()
+    for number in (1, 2):
+        write(source / "images", f"{number}.jpg", paint_picture((number * 40, 0, 0)))
+    with pytest.raises(CatalogueError, match=r"read it as a table with --table styles\.csv\.$"):
+        read(source, Columns())
+    assert read(source, Columns(), table="styles.csv").counts["products"] == 2
+
+
+def test_a_quoted_styles_csv_is_read(make_source: Callable[..., Path]) -> None:
+    source = make_source([{"id": 1}, {"id": 2}])
+    plain = ingest(source)
+    lines = (source / "styles.csv").read_text().splitlines()
+    quoted = ['"' + line.replace(",", '","') + '"' for line in lines]
+    write(source, "styles.csv", "\n".join(quoted))
+    assert ingest(source).products == plain.products

@@ -230,3 +230,9 @@ allowed = { Red = ["Warm"] }
         file.write_text(wrong)
         with pytest.raises(TaxonomyError, match=sentence):
             Taxonomy.load(file)
+
+
+def test_a_parent_rule_of_another_form_is_told_with_its_file(tmp_path: Path) -> None:
+    text = "[[attributes]]\nname = 'a'\nvalues = ['x']\n[[parents]]\nchild = 'a'\nparent = 'a'\n"
+    with pytest.raises(TaxonomyError, match=r"rules\.toml: The parent rules .*'child', 'parent' and 'allowed'"):
+        Taxonomy.load(write_toml(tmp_path / "rules.toml", text))

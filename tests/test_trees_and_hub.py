@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -122,3 +124,17 @@ def test_a_hub_that_cannot_be_reached_is_told_with_a_remedy(hub_copy: Path) -> N
     with pytest.raises(VestiaryError, match=r"hf:FOLDER") as refusal:
         ingest("hf:nobody/nothing-of-this-name")
     assert "\n" not in str(refusal.value)
+
+
+def test_kept_splits_are_not_overwritten_under_another_name(tree: Path, tmp_path: Path) -> None:
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "vestiary", "ingest", str(tree), "--out", str(tmp_path / "out"), *options]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert run("--keep-splits").returncode == 0
+    before = (tmp_path / "out" / "catalogue.json").read_bytes()
+    refused = run("--overwrite")
+    assert refused.returncode == 2
+    assert "; add --keep-splits or --split-column, or choose another place." in refused.stderr
+    assert (tmp_path / "out" / "catalogue.json").read_bytes() == before
+    assert run("--overwrite", "--keep-splits").returncode == 0

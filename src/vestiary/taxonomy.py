@@ -160,10 +160,7 @@ class Taxonomy:
                     )
                     for entry in plain["attributes"]
                 ),
-                tuple(
-                    ParentRule(str(rule["child"]), str(rule["parent"]), _lists(rule["allowed"]))
-                    for rule in plain.get("parents", [])
-                ),
+                _read_rules(plain.get("parents", [])),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise TaxonomyError(
@@ -202,11 +199,25 @@ class Taxonomy:
         (group = [values]); ``[[parents]]`` tables have child, parent and allowed (child value = [parent values]).
         """
         try:
-            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+            plain = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise TaxonomyError(f"The taxonomy {path} cannot be read ({error.strerror}); check the path.") from error
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise TaxonomyError(f"The taxonomy {path} is not valid TOML ({error}); mend it there.") from error
+        try:
+            return cls.from_dict(plain)
+        except TaxonomyError as error:
+            raise TaxonomyError(f"{path}: {error}") from error
+
+
+def _read_rules(plain: Any) -> tuple[ParentRule, ...]:
+    try:
+        return tuple(ParentRule(str(rule["child"]), str(rule["parent"]), _lists(rule["allowed"])) for rule in plain)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise TaxonomyError(
+            "The parent rules are not in the expected form: 'parents' must list tables with 'child', 'parent' and "
+            "'allowed' (child value = [parent values])."
+        ) from error
 
 
 def _check_rule(rule: ParentRule, attributes: Mapping[str, Attribute]) -> None:

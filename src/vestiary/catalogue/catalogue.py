@@ -30,6 +30,11 @@ from vestiary.taxonomy import Taxonomy
 FORMAT = 1
 BY_GROUP = "product name and identical pictures"
 """How products are split unless the source or a preparation says otherwise."""
+BY_SOURCE = "what the source says"
+"""How products are split when the splits of the source are kept."""
+
+DAMAGED = "holds a damaged catalogue; move it away and ingest the source again."
+"""What is said of a folder whose catalogue cannot be read."""
 
 _FILES = ("catalogue.json", "products.jsonl", "rejects.csv")
 
@@ -144,6 +149,8 @@ def check_place(folder: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise UsageError(f"{folder} already exists; choose another place or add --overwrite.")
+    if folder.is_dir() and (folder / "catalogue.json").exists() and not _is_catalogue(folder):
+        raise UsageError(f"{folder} {DAMAGED}")
     if not folder.is_dir() or (any((folder / name).exists() for name in _FILES) and not _is_catalogue(folder)):
         raise UsageError(f"{folder} exists and is no catalogue; choose another place.")
 
@@ -182,7 +189,8 @@ def load_catalogue(folder: Path | str) -> Catalogue:
         head = json.loads(path.read_text(encoding="utf-8"))
         if head["format"] != FORMAT:
             raise CatalogueError(
-                f"{path} has format {head['format']}, but this version reads format {FORMAT}; ingest the source again."
+                f"{path} has format {head['format']}, but this version reads format {FORMAT}; "
+                f"move {folder} away and ingest the source again."
             )
         with (folder / "products.jsonl").open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -203,9 +211,7 @@ def load_catalogue(folder: Path | str) -> Catalogue:
             applied=tuple(Applied.from_dict(step) for step in head.get("preparation", [])),
         )
     except (OSError, ValueError, KeyError, TypeError, csv.Error, TaxonomyError) as error:
-        raise CatalogueError(
-            f"{folder} holds a damaged catalogue; move it away and ingest the source again."
-        ) from error
+        raise CatalogueError(f"{folder} {DAMAGED}") from error
 
 
 def _read_source(head: Mapping[str, Any], folder: Path) -> Path | str:

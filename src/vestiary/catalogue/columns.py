@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import difflib
 import json
@@ -278,19 +279,30 @@ def to_text(cell: Any) -> str | None:
 
 
 def _listed(cell: Any) -> list[Any]:
-    """Several pictures in one cell: a list of the format itself, or a JSON list in a text."""
+    """Several pictures in one cell: a list of the format itself, or a list in a text, as JSON or pandas writes it."""
     if isinstance(cell, str):
         text = cell.strip()
         if text.startswith("["):
-            try:
-                found = json.loads(text)
-            except ValueError:
-                return [text]
-            return found if isinstance(found, list) else [text]
+            found = _read_list(text)
+            return [text] if found is None else found
         return [text] if text else []
     if isinstance(cell, list | tuple):
         return list(cell)
     return [] if cell is None else [cell]
+
+
+def _read_list(text: str) -> list[Any] | None:
+    """A list in a text, as JSON or as pandas writes it (texts alone); None when it is neither."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            found = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+            return None
+    return found if isinstance(found, list) else None
 
 
 def is_writable(text: str) -> bool:

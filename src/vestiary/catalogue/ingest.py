@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from vestiary.catalogue.catalogue import BY_GROUP, Catalogue
+from vestiary.catalogue.catalogue import BY_GROUP, BY_SOURCE, Catalogue
+from vestiary.catalogue.columns import suggest
 from vestiary.catalogue.readers import Reading, open_reader
 from vestiary.catalogue.rows import Reader, Reject, RejectReason, Row
 from vestiary.catalogue.sources import Source
@@ -49,6 +50,8 @@ def ingest(
     """
     reading = reading or Reading()
     reader = open_reader(path, replace(reading, expected=taxonomy.names) if taxonomy is not None else reading)
+    if taxonomy is not None:
+        _require_questions(taxonomy, reading, reader)
     rows, rejects = _gather(reader, taxonomy)
     n_rows = len(rows) + len(rejects)
     hashes = _hash_pictures(reader.source, rows, progress)
@@ -63,8 +66,16 @@ def ingest(
             f"{path} holds no usable product: all {n_rows} rows were rejected, "
             f"line {rejects[0].line} for {rejects[0].reason} ({rejects[0].detail}); correct them and ingest again."
         )
-    if taxonomy is None and not any(row.labels for row in rows):
+    asked = taxonomy.names if taxonomy is not None else tuple(reader.titles)
+    if not any(name in row.labels for row in rows for name in asked):
         raise CatalogueError(f"{reader.table} in {path} has no label in any row; fill in at least one column.")
+    for name, column in reading.columns.attributes.items():
+        if not any(name in row.labels for row in rows):
+            where = f"{name} (column {column!r})" if column != name else name
+            raise UsageError(
+                f"{reader.table} in {path} has no label for the attribute {where} in any usable row; "
+                "fill it in, or leave this --attribute out."
+            )
     if keep_splits:
         _require_splits(rows, reader.table)
     rejects += [Reject(None, _printable(key), RejectReason.NO_ROW, _printable(name)) for key, name in reader.orphans()]
@@ -77,9 +88,24 @@ def ingest(
         source=reader.source.path,
         n_rows=n_rows,
         split_seed=seed,
-        split_by="what the source says" if keep_splits else BY_GROUP,
+        split_by=BY_SOURCE if keep_splits else BY_GROUP,
         reading=reader.describe(),
     )
+
+
+def _require_questions(taxonomy: Taxonomy, reading: Reading, reader: Reader) -> None:
+    """UsageError when the taxonomy lacks an attribute that is asked for, or asks for none that the source has."""
+    for name in reading.columns.attributes:
+        if name not in taxonomy.names:
+            raise UsageError(
+                f"The taxonomy has no attribute {name!r}, which --attribute names; {suggest(name, taxonomy.names)}."
+            )
+    if not set(taxonomy.names) & set(reader.titles):
+        name = taxonomy.names[0]
+        raise UsageError(
+            f"The taxonomy asks about {name!r}, which {reader.table} does not answer; "
+            f"name its column with --attribute {name}=COLUMN, {suggest(name, list(reader.titles))}."
+        )
 
 
 def _printable(name: str) -> str:

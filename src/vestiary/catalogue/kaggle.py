@@ -81,10 +81,11 @@ class KaggleReader:
         except UnicodeDecodeError as error:
             raise CatalogueError(f"{self.table} is not UTF-8 at byte {error.start}; save it as UTF-8.") from error
         lines = text.replace("\r\n", "\n").split("\n")
-        header = tuple(lines[0].split(",")) if lines else ()
+        header = tuple(_unquote(name.strip()) for name in lines[0].split(",")) if lines else ()
         if header != COLUMNS:
             raise CatalogueError(
-                f"{self.table} line 1 must read '{','.join(COLUMNS)}', but reads '{','.join(header)[:120]}'."
+                f"{self.table} line 1 must read '{','.join(COLUMNS)}', but reads '{lines[0][:120]}'; "
+                f"correct it, or, where a column names the pictures, read it as a table with --table {self.table}."
             )
         return lines[1:]
 
@@ -105,7 +106,7 @@ class KaggleReader:
         return {"reader": "kaggle", "table": self.table, "columns": {"attributes": dict(self._columns)}}
 
     def _read_row(self, number: int, line: str) -> Row | Reject:
-        fields = [field.strip() for field in line.split(",", len(COLUMNS) - 1)]
+        fields = [_unquote(field.strip()) for field in line.split(",", len(COLUMNS) - 1)]
         if len(fields) < len(COLUMNS):
             detail = f"{len(fields)} fields instead of {len(COLUMNS)}"
             return Reject(number, fields[0], RejectReason.TOO_FEW_FIELDS, detail)
@@ -117,7 +118,7 @@ class KaggleReader:
             id=record["id"],
             images=(self.pictures[record["id"]],),
             labels=self._read_labels(record),
-            name=_unquote(record["productDisplayName"]),
+            name=record["productDisplayName"],
         )
 
     def _read_labels(self, record: Mapping[str, str]) -> dict[str, str]:

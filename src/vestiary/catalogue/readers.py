@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,7 @@ from vestiary.catalogue.hub import HubReader, HubSource
 from vestiary.catalogue.kaggle import KaggleReader
 from vestiary.catalogue.rows import Reader
 from vestiary.catalogue.sources import Source, is_address, is_hidden, open_source
-from vestiary.catalogue.table import TableReader, is_table, open_table, table_place
+from vestiary.catalogue.table import EXCEL_SUFFIXES, PARQUET_SUFFIXES, TableReader, is_table, open_table, table_place
 from vestiary.errors import UsageError
 
 
@@ -43,9 +43,13 @@ def open_reader(path: Path | str, reading: Reading) -> Reader:
     address = isinstance(path, str) and is_address(path)
     if is_table(text) and (address or Path(text).is_file()):
         folder, name = table_place(text) if address else (str(Path(text).parent), Path(text).name)
+        _refuse_options(text, {"--table": reading.table}, "is the table itself")
         return _read_table(open_source(folder if address else Path(folder)), name, reading, pointed_at=True)
     source = open_source(path)
+    text_options = {"--sheet": reading.sheet, "--encoding": reading.encoding}
+    every = {"--table": reading.table, "--images": reading.images, **text_options}
     if isinstance(source, HubSource):
+        _refuse_options(text, every, "is a data set of the hub")
         return HubReader(source, reading.columns)
     names = [name for name in source.names() if not is_hidden(name)]
     ours = {PurePosixPath(name).parent for name in names if PurePosixPath(name).name == "catalogue.json"}
@@ -55,13 +59,22 @@ def open_reader(path: Path | str, reading: Reading) -> Reader:
             raise UsageError(f"{path} has no table {reading.table!r}; {suggest(reading.table, tables)}.")
         return _read_table(source, reading.table, reading, pointed_at=False)
     if any(PurePosixPath(name).name == "styles.csv" for name in names) and _fits_kaggle(reading):
+        _refuse_options(text, text_options, "is in Kaggle's layout, whose styles.csv is UTF-8")
         return KaggleReader(source, reading.columns.attributes)
     if tables:
         return _read_table(source, _only_table(tables, str(path)), reading, pointed_at=False)
     if reading.columns.names_a_table:
         raise UsageError(f"{path} has no table, so no column can be named; name a table or leave the columns out.")
+    _refuse_options(text, every, "has no table")
     alone = reading.expected if len(reading.expected) == 1 else ()
     return FolderReader(source, tuple(reading.columns.attributes) or alone)
+
+
+def _refuse_options(where: str, options: Mapping[str, object], why: str) -> None:
+    """UsageError for an option that was given where it says nothing."""
+    given = next((option for option, value in options.items() if value is not None), None)
+    if given is not None:
+        raise UsageError(f"{where} {why}, so {given} does not apply to it; leave it out.")
 
 
 def _fits_kaggle(reading: Reading) -> bool:
@@ -81,6 +94,11 @@ def _only_table(tables: Sequence[str], where: str) -> str:
 
 def _read_table(source: Source, name: str, reading: Reading, *, pointed_at: bool) -> TableReader:
     """A reader of one table; of a table that was pointed at itself, the files around it are none of our business."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix not in EXCEL_SUFFIXES:
+        _refuse_options(name, {"--sheet": reading.sheet}, "is no Excel file")
+    if suffix in EXCEL_SUFFIXES | PARQUET_SUFFIXES:
+        _refuse_options(name, {"--encoding": reading.encoding}, "is no text")
     table = open_table(source, name, encoding=reading.encoding, sheet=reading.sheet)
     elsewhere = reading.images is not None
     pictures = source

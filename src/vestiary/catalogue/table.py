@@ -136,6 +136,16 @@ class TextTable:
             raise CatalogueError(f"{name} has no header in line 1; begin it with the names of its columns.")
         shown = {"\t": "tab"}.get(self._delimiter, f"'{self._delimiter}'")
         self.form = f"text, {shown} between fields, {NAMES.get(self._encoding, self._encoding)}"
+        if self._encoding == "cp1252" and encoding is None:
+            self.form += self._show_guess()
+
+    def _show_guess(self) -> str:
+        """The first field that another encoding would read otherwise."""
+        with self._text() as text:
+            line = next((line for line in text if not line.isascii()), "")
+        fields = (field.strip(' "\r\n') for field in line.split(self._delimiter))
+        found = next((field for field in fields if not field.isascii()), "")
+        return f" (guessed, as in '{found[:40]}')" if found else ""
 
     def _open(self) -> BinaryIO:
         return self._source.open(self._name)

@@ -56,7 +56,7 @@ def run(
 ) -> None:
     """Read a catalogue: every row becomes a product, a view of one, or a reject with its reason."""
     from vestiary.catalogue import Columns, Reading, build_preparation, ingest, load_catalogue, load_preparation
-    from vestiary.catalogue.catalogue import check_place
+    from vestiary.catalogue.catalogue import BY_SOURCE, check_place
     from vestiary.catalogue.splits import SEED
     from vestiary.cli.inspect import print_catalogue
     from vestiary.cli.output import print_json, progress_bar
@@ -81,6 +81,12 @@ def run(
             f"{out} was split with seed {earlier.split_seed}, and its products keep their split; "
             "leave --seed out, or choose another place."
         )
+    keep_splits = keep_splits or split_column is not None
+    if earlier is not None and earlier.split_by == BY_SOURCE and not keep_splits:
+        raise UsageError(
+            f"{out} has the splits of its source, and its products keep their split; "
+            "add --keep-splits or --split-column, or choose another place."
+        )
     with progress_bar("Looking at pictures") as progress:
         catalogue = ingest(
             source,
@@ -89,9 +95,14 @@ def run(
             earlier=earlier,
             progress=progress,
             reading=Reading(columns, table, images, sheet, encoding),
-            keep_splits=keep_splits or split_column is not None,
+            keep_splits=keep_splits,
         )
     catalogue = _prepare(catalogue, named, own, earlier)
+    if earlier is not None and catalogue.split_by not in (earlier.split_by, BY_SOURCE):
+        raise UsageError(
+            f"{out} was split by {earlier.split_by}, not by {catalogue.split_by}, and its products keep their split; "
+            "name the --preparation it was made with, or choose another place."
+        )
     catalogue.save(out, overwrite=overwrite)
     if as_json:
         print_json(catalogue.counts)
