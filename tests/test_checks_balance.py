@@ -13,8 +13,7 @@ from vestiary.catalogue.preparation import Applied
 from vestiary.catalogue.steps import SplitEach
 from vestiary.checks import Finding, Severity
 from vestiary.checks.balance import check_balance
-from vestiary.checks.labels.names import fold_name
-from vestiary.product import Product, Split
+from vestiary.product import Product, Split, fold_name
 from vestiary.taxonomy import Attribute, Taxonomy
 
 SPLITS = [Split.TRAIN] * 14 + [Split.VALIDATION] * 3 + [Split.TEST] * 3

@@ -32,3 +32,8 @@ class Product:
     group: str
     split: Split
     source: str
+
+
+def fold_name(name: str) -> str:
+    """A name without case and spacing: products whose folded names are equal are taken for one design."""
+    return " ".join(name.casefold().split())

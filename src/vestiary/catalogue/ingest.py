@@ -16,7 +16,7 @@ from vestiary.catalogue.sources import Source
 from vestiary.catalogue.splits import SEED, assign_splits, group_products
 from vestiary.errors import CatalogueError, UsageError, VestiaryError
 from vestiary.images import read_picture
-from vestiary.product import Product, Split
+from vestiary.product import Product, Split, fold_name
 from vestiary.taxonomy import UNKNOWN, Taxonomy
 
 Progress = Callable[[int, int], None]
@@ -234,7 +234,7 @@ def _deal_splits(
 
 def _clues_of(row: Row, hashes: Hashes) -> Iterator[str]:
     """What makes two products the same design: the name, case and spacing aside unless blank, and the pictures."""
-    name = " ".join(row.name.casefold().split())
+    name = fold_name(row.name)
     yield f"name:{name}" if name else f"id:{row.id}"
     yield from (f"pixels:{hashes[image]}" for image in row.images)
 

@@ -10,9 +10,8 @@ from vestiary.catalogue import Catalogue
 from vestiary.catalogue.splits import RATIOS
 from vestiary.checks.dealer import Dealer, find_dealer
 from vestiary.checks.finding import Finding, Severity
-from vestiary.checks.labels.names import fold_name
 from vestiary.checks.wording import count, list_some, verb
-from vestiary.product import Product, Split
+from vestiary.product import Product, Split, fold_name
 
 IMBALANCE_TOLD: Final = 10
 """Ratio of the commonest to the rarest value from which on it is worth telling …"""

@@ -11,7 +11,7 @@ from typing import Final
 from vestiary.catalogue import Catalogue
 from vestiary.checks.finding import Finding, Severity
 from vestiary.checks.wording import count, list_some, verb
-from vestiary.product import Product
+from vestiary.product import Product, fold_name
 from vestiary.taxonomy import Attribute
 
 MIXED: Final = frozenset({"multi", "multicolor", "multicoloured", "multicolour", "mixed", "assorted", "printed"})
@@ -24,11 +24,6 @@ MIN_NAMES: Final = 10
 _COLOUR: Final = frozenset({"colour", "color", "colours", "colors"})
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 """The words of baseColour, base_colour and BASE COLOUR alike."""
-
-
-def fold_name(name: str) -> str:
-    """A name without case and spacing, as ingest folds it to tell which products form a group."""
-    return " ".join(name.casefold().split())
 
 
 def check_same_names(catalogue: Catalogue) -> Iterable[Finding]:
