@@ -27,7 +27,6 @@ from vestiary.taxonomy import Attribute, Taxonomy
 
 MakeSource = Callable[..., Path]
 HEADER = "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName"
-REAL = Path(__file__).parents[1].parent / "shared" / "data" / "fashion-product-images-small.zip"
 
 
 def make_line(number: object, name: str = "A shirt") -> str:
@@ -653,9 +652,8 @@ def test_a_catalogue_finds_its_pictures_after_loading_and_says_when_they_are_gon
 # The real data
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="needs ../shared/data/fashion-product-images-small.zip")
-def test_the_public_data_set_is_read_whole_and_split_without_leaks() -> None:
-    catalogue = ingest(REAL)
+def test_the_public_data_set_is_read_whole_and_split_without_leaks(real_small: Path) -> None:
+    catalogue = ingest(real_small)
     counts = catalogue.counts
     assert (counts["rows"], counts["products"], counts["rejected_rows"]) == (40_055, 39_721, 334)
     assert counts["rejected_by_reason"] == {"no picture": 334}

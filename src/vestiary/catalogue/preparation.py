@@ -51,6 +51,11 @@ class Applied:
     step: Step
     left_out: int
 
+    def describe(self) -> str:
+        """What was done, and how many products that cost, for people."""
+        products = "1 product" if self.left_out == 1 else f"{self.left_out:,} products"
+        return f"{self.step}: {products} left out" if self.left_out else str(self.step)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``from_dict`` reads them back."""
         return {"preparation": self.preparation, **write_step(self.step), "left_out": self.left_out}

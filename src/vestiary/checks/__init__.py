@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from vestiary.catalogue import Catalogue
+from vestiary.catalogue import Catalogue, Progress
 from vestiary.checks.balance import check_balance
 from vestiary.checks.duplicates import check_duplicates
 from vestiary.checks.files import check_files
 from vestiary.checks.finding import Finding, Severity
 from vestiary.checks.labels import check_labels
-from vestiary.checks.measure import PictureFacts, Progress, measure_pictures
+from vestiary.checks.measure import PictureFacts, measure_pictures
 
 __all__ = ["Finding", "PictureFacts", "Severity", "measure_pictures", "run_checks", "sort_findings"]
 

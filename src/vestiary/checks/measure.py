@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vestiary.catalogue import Catalogue, Source
+from vestiary.catalogue import Catalogue, Progress, Source
 from vestiary.errors import PictureError, UsageError
 from vestiary.images import read_picture
 from vestiary.tags import Failure
-
-Progress = Callable[[int, int], None]
-"""Called with (pictures looked at, pictures in all)."""
 
 MEASURE_SIDE: Final = 128
 """Pictures are measured with their longer side at this many pixels at most, so that figures do not depend on size."""

@@ -65,9 +65,7 @@ def print_catalogue(catalogue: Catalogue) -> None:
     if catalogue.applied:
         typer.echo("Prepared in this order:")
     for applied in catalogue.applied:
-        products = "1 product" if applied.left_out == 1 else f"{applied.left_out:,} products"
-        left_out = f": {products} left out" if applied.left_out else ""
-        typer.echo(f"  {applied.preparation:>7}  {applied.step}{left_out}")
+        typer.echo(f"  {applied.preparation:>7}  {applied.describe()}")
     splits = ", ".join(f"{n:,} {split}" for split, n in counts["splits"].items())
     by = "name and identical picture" if catalogue.split_by == BY_GROUP else catalogue.split_by
     typer.echo(f"Split by {by} into {counts['groups']:,} groups: {splits}.")

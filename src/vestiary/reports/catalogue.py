@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vestiary import __version__
-from vestiary.catalogue import Catalogue
+from vestiary.catalogue import Catalogue, Progress
 from vestiary.catalogue.catalogue import BY_GROUP
-from vestiary.catalogue.preparation import Applied
 from vestiary.charts import NARROW, plot_counts, plot_crosstab, render_svg
 from vestiary.checks import Finding, PictureFacts, Severity, measure_pictures
 from vestiary.reports.advice import Advice, advise
@@ -39,8 +38,7 @@ from vestiary.reports.gallery import (
     sample_classes,
     show_findings,
 )
-from vestiary.reports.page import format_count, format_number, render_page
-from vestiary.reports.photos import Progress
+from vestiary.reports.page import format_count, render_page
 
 CLASSES, PER_CLASS, SEED = 36, 4, 42
 MAX_CLASSES = 200
@@ -134,7 +132,7 @@ def build_catalogue_report(
         n_rejected=counts["rejected_rows"],
         n_views=counts["rows_as_further_views"],
         n_groups=counts["groups"],
-        prepared=tuple(f"{step.preparation}: {_describe_step(step)}" for step in catalogue.applied),
+        prepared=tuple(f"{step.preparation}: {step.describe()}" for step in catalogue.applied),
         split_by=catalogue.split_by,
         by_design=catalogue.split_by == BY_GROUP,
         splits=tuple(counts["splits"].items()),
@@ -172,12 +170,6 @@ def render_catalogue_report(report: CatalogueReport) -> str:
         "version": __version__,
     }
     return render_page("catalogue.html.j2", values)
-
-
-def _describe_step(applied: Applied) -> str:
-    """A step of the preparation, as ``vestiary inspect`` tells it."""
-    left_out = f": {format_number(applied.left_out, 'product')} left out" if applied.left_out else ""
-    return f"{applied.step}{left_out}"
 
 
 def _sum_up_rejects(catalogue: Catalogue) -> tuple[RejectSummary, ...]:

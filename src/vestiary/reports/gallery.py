@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vestiary.catalogue import Catalogue, Source
+from vestiary.catalogue import Catalogue, Progress, Source
 from vestiary.checks import Finding, sort_findings
 from vestiary.product import Product
 from vestiary.reports.figures import Distribution
-from vestiary.reports.photos import Progress, load_small, measure_colour, to_data_url
+from vestiary.reports.photos import load_small, measure_colour, to_data_url
 
 MAX_COLOURS, PER_COLOUR, CHIPS = 60, 48, 10
 MAX_FINDINGS, PER_FINDING = 24, 6

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,6 @@ from PIL import Image
 from vestiary.catalogue import Source
 from vestiary.errors import VestiaryError
 from vestiary.images import read_picture
-
-Progress = Callable[[int, int], None]
-"""Called with (pictures looked at, pictures in all)."""
 
 THUMBNAIL = (90, 120)
 """Largest width and height of a small copy, in pixels."""
