@@ -146,7 +146,7 @@ class _Run:
 
     def _identity(self) -> str:
         """What must be equal for a resumed run to make sense."""
-        digest = hashlib.sha256(json.dumps(self.recipe.to_dict(), sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(self.recipe.choices, sort_keys=True).encode())
         digest.update(self.taxonomy.fingerprint.encode())
         digest.update(np.ascontiguousarray(self.samples.labels).tobytes())
         digest.update(self.train_rows.tobytes())

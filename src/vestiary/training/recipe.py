@@ -27,6 +27,11 @@ def _number(low: float, high: float, default: Any) -> Any:
     return field(default=default, metadata={"low": low, "high": high})
 
 
+def _table(kind: Any) -> Any:
+    """A table of settings by name; numbers in it lie above 0."""
+    return field(default_factory=dict, metadata={"kind": kind, "low": 1e-6, "high": 1e6})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """Every choice of a training run. Bounds are checked by ``parse_recipe``, which names all errors at once."""
@@ -38,22 +43,63 @@ class Recipe:
     phases: tuple[Phase, ...] = ()
     """Resolutions in turn; the last one must be the full ``height`` and ``width``."""
 
-    backbone: Literal["residual"] = "residual"
+    backbone: str = "residual"
+    """"residual" (stem and stages below), or the id or folder of a transformers vision model."""
+    pretrained: bool = False
+    """Start from the weights published under the backbone's id; without them weights are drawn from the seed."""
+    architecture: Mapping[str, Any] = _table(Any)
+    """Configuration of the backbone for random weights: ``model_type`` and what differs from that type's defaults."""
     stem: int = _number(1, 4096, 16)
-    """Channels of the first convolution."""
+    """Channels of the first convolution of the residual backbone."""
     stages: tuple[tuple[int, int], ...] = ((32, 1), (64, 2), (128, 2), (320, 2))
-    """Channels and number of blocks of each stage; each stage halves the resolution."""
+    """Channels and number of blocks of each residual stage; each stage halves the resolution."""
+    train_backbone: Literal["all", "frozen", "staged"] = "all"
+    """``frozen``: heads and neck alone are trained; ``staged``: they are for ``frozen_epochs``, then all."""
+    frozen_epochs: int = _number(1, 10000, 1)
+    layer_decay: float = _number(0.01, 1, 1.0)
+    """Factor on the learning rate from each part of the backbone to the one before it (Clark et al. 2020)."""
+    attention: Literal["none", "se", "cbam"] = "none"
+    """Attention on the features before they are pooled: squeeze-and-excitation (Hu et al. 2018) or CBAM (2018)."""
+    neck: tuple[int, ...] = ()
+    """Widths of hidden layers that all heads share."""
+    head_widths: Mapping[str, int] = _table(int)
+    """Width of a hidden layer of an attribute's own; an attribute not named has a linear head."""
     dropout: float = _number(0, 0.95, 0.0)
 
-    batch_size: int = _number(1, 65536, 128)
-    learning_rate: float = _number(1e-8, 10, 4e-3)
-    """Peak of the one-cycle schedule."""
+    batch_size: int = _number(0, 65536, 128)
+    """Pictures per step; 0 takes the largest that fits into memory."""
+    accumulate: int = _number(1, 1024, 1)
+    """Batches whose gradients are added up before a step."""
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
+    learning_rate: float = _number(0, 10, 4e-3)
+    """Peak of the schedule; 0 looks for one with the range test of Smith (2017) first."""
     warmup: float = _number(0, 0.9, 0.25)
     """Share of all steps in which the learning rate rises."""
     weight_decay: float = _number(0, 10, 0.05)
-    label_smoothing: float = _number(0, 0.9, 0.05)
+    clip: float = _number(0, 1e6, 0.0)
+    """Largest norm of the gradient; 0 lets any pass."""
+    ema: float = _number(0, 0.999999, 0.0)
+    """Decay per step of the moving average of the weights, which is what is measured and shipped; 0 for none."""
+    patience: int = _number(0, 10000, 0)
+    """Stop after this many epochs without a better validation loss; 0 never stops early."""
+    keep: Literal["last", "best"] = "last"
+    """Which epoch's weights are shipped; best means of the lowest validation loss."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the forward and backward pass; weights and the exported model are always fp32."""
+
+    loss: Literal["cross-entropy", "focal"] = "cross-entropy"
+    focal_gamma: float = _number(0, 10, 2.0)
+    label_smoothing: float = _number(0, 0.9, 0.05)
+    class_weights: Literal["none", "inverse", "effective"] = "none"
+    """Weights of values: inverse to their frequency, or to their effective number (Cui et al. 2019)."""
+    effective_beta: float = _number(0, 0.999999, 0.999)
+    logit_adjustment: float = _number(0, 5, 0.0)
+    """Strength with which the log frequency of values is added to the logits in training (Menon et al. 2021)."""
+    attribute_weights: Mapping[str, float] = _table(float)
+    """Weight of an attribute's loss; 1 for those not named."""
+    learn_attribute_weights: bool = False
+    """Learn the weights of attributes by their uncertainty (Kendall et al. 2018)."""
 
     flip: float = _number(0, 1, 0.5)
     """Chance of a mirrored picture."""
@@ -63,8 +109,20 @@ class Recipe:
     """Largest change of scale, as a share, for each side on its own."""
     rotate: float = _number(0, 180, 0.0)
     """Largest turn, in degrees."""
+    perspective: float = _number(0, 0.5, 0.0)
+    """Largest move of a corner, as a share of each side."""
+    crop: float = _number(0, 0.95, 0.0)
+    """Random resized crop: the largest share of the picture's area that is cut away."""
+    lighting: float = _number(0, 0.9, 0.0)
+    """Largest change of brightness and contrast, as a share; it alters colours, so leave it 0 where they are asked."""
     erase: float = _number(0, 1, 0.0)
-    """Chance of a blanked rectangle."""
+    """Chance of a blanked rectangle (cutout, random erasing)."""
+    background: float = _number(0, 1, 0.0)
+    """Chance that a white background is replaced by clutter."""
+    mixup: float = _number(0, 10, 0.0)
+    """Parameter of the Beta distribution that mixes pairs of pictures (Zhang et al. 2018); 0 for none."""
+    cutmix: float = _number(0, 1, 0.0)
+    """Chance that a batch has rectangles exchanged between its pictures (Yun et al. 2019)."""
 
     target_precision: float = _number(0.5, 1, 0.95)
     """Accuracy that accepted tags shall have; the thresholds are chosen for it on validation."""
@@ -78,6 +136,16 @@ class Recipe:
     def epochs(self) -> int:
         """Epochs of all phases."""
         return sum(phase.epochs for phase in self.phases)
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What differs from the defaults: equal for equal runs, also across versions that add keys."""
+        plain = self.to_dict()
+        return {
+            spec.name: plain[spec.name]
+            for spec in fields(self)
+            if getattr(self, spec.name) != (spec.default_factory() if callable(spec.default_factory) else spec.default)
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON and TOML; ``parse_recipe`` reads them back."""
@@ -142,7 +210,7 @@ def parse_recipe(plain: Mapping[str, Any], *, where: str = "The recipe") -> Reci
                 values[spec.name] = _check(plain[spec.name], hints[spec.name], spec.metadata)
             except (ValueError, TypeError, KeyError) as error:
                 problems.append(f"{spec.name} {error}")
-        elif spec.default is MISSING:
+        elif spec.default is MISSING and spec.default_factory is MISSING:
             problems.append(f"{spec.name} is missing, but must be given")
     problems += _check_phases(plain, values)
     if problems:
@@ -150,10 +218,16 @@ def parse_recipe(plain: Mapping[str, Any], *, where: str = "The recipe") -> Reci
     return Recipe(**values)
 
 
-def _check(value: Any, hint: Any, bounds: Mapping[str, float]) -> Any:
+def _check(value: Any, hint: Any, bounds: Mapping[str, Any]) -> Any:
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             raise ValueError(f"is {value!r}, but must be one of: {', '.join(get_args(hint))}")
+        return value
+    if "kind" in bounds:
+        return _check_table(value, bounds)
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"is {value!r}, but must be true or false")
         return value
     if hint is str:
         if not isinstance(value, str) or not value:
@@ -168,15 +242,28 @@ def _check(value: Any, hint: Any, bounds: Mapping[str, float]) -> Any:
         return hint(value)
     if hint == tuple[Phase, ...]:
         return _check_list(value, "{epochs, height, width}", lambda entry: Phase(**_whole_numbers(entry)))
+    if hint == tuple[int, ...]:
+        return _check_list(value, "widths", lambda entry: _whole_numbers({"width": entry})["width"], least=0)
     return _check_list(value, "[channels, blocks]", lambda entry: _pair(entry))
 
 
-def _check_list(value: Any, form: str, read: Any) -> tuple[Any, ...]:
+def _check_table(value: Any, bounds: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"is {value!r}, but must be a table of name = value")
+    if bounds["kind"] is Any:
+        return dict(value)
+    return {
+        name: _check(entry, bounds["kind"], {"low": bounds["low"], "high": bounds["high"]})
+        for name, entry in value.items()
+    }
+
+
+def _check_list(value: Any, form: str, read: Any, *, least: int = 1) -> tuple[Any, ...]:
     try:
-        entries = tuple(read(entry) for entry in value)
+        entries: tuple[Any, ...] | None = tuple(read(entry) for entry in value)
     except (ValueError, TypeError, AttributeError):
-        entries = ()
-    if not entries:
+        entries = None
+    if entries is None or len(entries) < least:
         raise ValueError(f"is {value!r}, but must be a list of {form} with whole numbers from 1")
     return entries
 
