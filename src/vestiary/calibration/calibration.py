@@ -128,9 +128,11 @@ def calibrate(
     *,
     target_precision: float = TARGET_PRECISION,
     set_coverage: float = SET_COVERAGE,
+    groups: NDArray[np.int64] | None = None,
 ) -> Calibration:
     """Temperatures, thresholds and set limits of every attribute, from validation logits and labels (shapes as above).
 
+    ``groups`` (``int64 [n]``, from 0 on) tells products that are no independent evidence of each other.
     An attribute without any label gets the temperature 1, no threshold, and every value as a candidate.
     """
     hierarchy = Hierarchy.of(taxonomy)
@@ -141,7 +143,8 @@ def calibrate(
     return Calibration(
         temperatures=temperatures,
         thresholds={
-            name: fit_threshold(own, labels[name], target_precision=target_precision) for name, own in found.items()
+            name: fit_threshold(own, labels[name], target_precision=target_precision, groups=groups)
+            for name, own in found.items()
         },
         target_precision=target_precision,
         joint=bool(hierarchy.groups),

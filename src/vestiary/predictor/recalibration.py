@@ -61,6 +61,7 @@ def calibrate_bundle(
         taxonomy,
         target_precision=target_precision,
         set_coverage=set_coverage,
+        groups=np.unique([product.group for product in products], return_inverse=True)[1],
     )
     reference = _refer(predictor, catalogue, progress)
     if reference is not None:

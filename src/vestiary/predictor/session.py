@@ -84,6 +84,14 @@ class Predictor:
                     f"{len(attribute.values)} values, as its manifest says; make the bundle again."
                 )
 
+        familiarity = self.bundle.familiarity
+        channels = shapes.get("embedding", [0])[-1]
+        if familiarity is not None and isinstance(channels, int) and channels != familiarity.channels:
+            raise BundleError(
+                f"The model of bundle {self.bundle.name} gives embeddings of {channels} numbers, but its manifest "
+                f"compares {familiarity.channels}; make the bundle again."
+            )
+
     def _run(self, names: Sequence[str], pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """The named outputs of the model; only what these need is computed."""
         outputs = self._session.run(list(names), {"images": pixels}, self._run_options)
@@ -106,9 +114,41 @@ class Predictor:
 
     def embed(self, images: Iterable[ImageInput]) -> NDArray[np.float32]:
         """Embeddings ``float32 [n, channels]``, one per picture. Raises a VestiaryError for the first unusable one."""
+        return self.embeddings(self._stack(_list_pictures(images)))
+
+    def explain(self, images: Iterable[ImageInput], attribute: str, value: str | None = None) -> NDArray[np.float32]:
+        """Class maps ``float32 [n, h, w]``, one per picture: how much each place speaks for a value of an attribute.
+
+        ``value`` None means the answer for each picture. The maps are logits, comparable within a picture; ``h`` and
+        ``w`` are those of the model's last features and cover the whole preprocessed picture. UsageError for an
+        attribute or value that the bundle does not have, and for an attribute without maps in its model; a
+        VestiaryError for the first unusable picture.
+        """
         images = _list_pictures(images)
+        own = self._find_attribute(attribute)
+        wanted = f"{attribute}.map"
+        if wanted not in {output.name for output in self._session.get_outputs()}:
+            raise UsageError(f"The model of bundle {self.bundle.name} has no class maps for {attribute}.")
+        if value is not None and own.index_of(value) < 0:
+            raise UsageError(f"{attribute} has no value {value!r}; vestiary inspect --json lists those it has.")
+        names = [wanted] if value is not None else [*self.bundle.taxonomy.names, "embedding", wanted]
+        maps = []
+        for start in range(0, max(len(images), 1), BATCH):
+            outputs = self._run(names, self._stack(images[start : start + BATCH]))
+            found = outputs[wanted]
+            asked = own.index_of(value) if value is not None else self.bundle.answer(outputs)[attribute].indices
+            maps.append(found[np.arange(len(found)), asked])
+        return np.concatenate(maps)
+
+    def _find_attribute(self, name: str) -> Attribute:
+        if name not in self.bundle.taxonomy.names:
+            raise UsageError(f"The bundle answers no {name!r}; choose one of: {', '.join(self.bundle.taxonomy.names)}.")
+        return self.bundle.taxonomy[name]
+
+    def _stack(self, images: Sequence[ImageInput]) -> NDArray[np.uint8]:
+        """Preprocessed pixels ``uint8 [n, height, width, 3]``."""
         size = (len(images), self.bundle.preprocess.height, self.bundle.preprocess.width, 3)
-        return self.embeddings(np.array([self._preprocess(image)[0] for image in images], dtype=np.uint8).reshape(size))
+        return np.array([self._preprocess(image)[0] for image in images], dtype=np.uint8).reshape(size)
 
     def predict(
         self, images: Iterable[ImageInput], *, ids: Sequence[str] | None = None, top_k: int = 3
