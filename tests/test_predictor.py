@@ -21,7 +21,7 @@ from vestiary.calibration import Calibration, softmax
 from vestiary.catalogue import Catalogue, ingest
 from vestiary.errors import BundleError, CatalogueError, PictureError, UsageError, VestiaryError
 from vestiary.images import Limits, Preprocess
-from vestiary.predictor import BATCH, Evaluation, Predictor, collect_logits, evaluate
+from vestiary.predictor import BATCH, Evaluation, Predictor, collect_outputs, evaluate
 from vestiary.product import Product, Split
 from vestiary.tags import Prediction
 from vestiary.taxonomy import Attribute, Taxonomy
@@ -260,11 +260,11 @@ def test_a_tag_is_accepted_from_its_threshold_on(make_bundle: Callable[..., Path
 def test_the_wire_form_of_an_answer(predictor: Predictor) -> None:
     (prediction,) = predictor.predict([_encode(RED)], ids=["a1"])
     plain = json.loads(json.dumps(prediction.to_dict()))
-    assert list(plain) == ["id", "status", "tags", "decision", "note", "image_sha256", "bundle"]
+    assert list(plain) == ["id", "status", "tags", "decision", "unfamiliar", "note", "image_sha256", "bundle"]
     assert (plain["id"], plain["status"], plain["decision"], plain["note"]) == ("a1", "success", "auto", None)
     assert list(plain["tags"]) == ["baseColour", "season"]
     colour = plain["tags"]["baseColour"]
-    assert list(colour) == ["value", "confidence", "accepted", "runners_up"]
+    assert list(colour) == ["value", "confidence", "accepted", "runners_up", "candidates"]
     assert (colour["value"], colour["accepted"]) == ("Red", True)
     assert colour["confidence"] == pytest.approx(prediction.tags[0].confidence, abs=1e-6)
     assert [sorted(runner) for runner in colour["runners_up"]] == [["confidence", "value"]] * 2
@@ -490,7 +490,7 @@ def _views(catalogue: Catalogue, *products: tuple[str, ...]) -> Catalogue:
 def test_the_answer_for_a_product_is_the_mean_over_its_views(predictor: Predictor, tmp_path: Path) -> None:
     catalogue = _catalogue(tmp_path / "shop", [("1", RED, "Red", "Summer"), ("2", BLUE, "Blue", "Winter")])
     viewed = _views(catalogue, ("1", "2"), ("2",), ("1", "1", "2"))
-    logits = collect_logits(predictor, viewed, viewed.products)["baseColour"]
+    logits = collect_outputs(predictor, viewed, viewed.products)["baseColour"]
     assert logits == pytest.approx(np.array([[4, 0, 4], [0, 0, 8], [16 / 3, 0, 8 / 3]]), abs=0.1)
     evaluation = evaluate(predictor, viewed)
     assert evaluation.n == 3
@@ -503,7 +503,7 @@ def test_rows_stay_with_their_products_over_several_batches_of_views(predictor: 
     catalogue = _catalogue(tmp_path / "shop", [("1", RED, "Red", "Summer"), ("2", BLUE, "Blue", "Winter")])
     views = [("1",) * (1 + number % 3) if number % 2 else ("2",) * (1 + number % 2) for number in range(BATCH + 10)]
     viewed = _views(catalogue, *views)
-    logits = collect_logits(predictor, viewed, viewed.products)["baseColour"]
+    logits = collect_outputs(predictor, viewed, viewed.products)["baseColour"]
     assert logits.argmax(axis=1).tolist() == [0 if names[0] == "1" else 2 for names in views]
     assert logits.max(axis=1) == pytest.approx(np.full(BATCH + 10, 8), abs=0.2)
 
