@@ -310,6 +310,60 @@ def test_embedding_raises_for_an_unusable_picture(
         predictor.embed([_array(RED), picture])
 
 
+def test_a_class_map_shows_where_the_colour_is(predictor: Predictor) -> None:
+    halves = np.zeros((32, 24, 3), dtype=np.uint8)
+    halves[:16, :, 0], halves[16:, :, 2] = 255, 200
+    red = predictor.explain([halves], "baseColour", "Red")
+    assert red.shape == (1, 16, 12) and red.dtype == np.float32
+    assert red[0, :7] == pytest.approx(np.full((7, 12), 8), abs=0.1)
+    assert red[0, 9:] == pytest.approx(np.zeros((7, 12)), abs=0.1)
+    navy = predictor.explain([halves], "baseColour", "Navy")  # an alias of Blue
+    assert navy[0, 9:] == pytest.approx(np.full((7, 12), 8 * 200 / 255), abs=0.1)
+
+
+def test_without_a_value_the_map_is_that_of_each_answer(predictor: Predictor) -> None:
+    pictures = [_array(RED), _encode(BLUE), *[_array(GREEN)] * BATCH]
+    answered = predictor.explain(pictures, "baseColour")
+    assert answered.shape == (BATCH + 2, 16, 12)
+    for row, value in ((0, "Red"), (1, "Blue"), (BATCH + 1, "Green")):
+        assert answered[row] == pytest.approx(predictor.explain([pictures[row]], "baseColour", value)[0])
+    assert answered.mean(axis=(1, 2)) == pytest.approx(np.full(BATCH + 2, 8), abs=1e-3)
+    assert predictor.explain([], "season").shape == (0, 16, 12)
+
+
+def test_only_the_map_that_is_asked_for_is_computed(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    run = predictor._run
+
+    def watched(names: Sequence[str], pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        asked.append(list(names))
+        return run(names, pixels)
+
+    monkeypatch.setattr(predictor, "_run", watched)
+    predictor.explain([_array(RED)], "season", "Winter")
+    predictor.explain([_array(RED)], "season")
+    predictor.predict([_array(RED)])
+    assert asked[0] == ["season.map"]
+    assert [[name for name in names if name.endswith(".map")] for names in asked[1:]] == [["season.map"], []]
+
+
+def test_what_cannot_be_explained_is_refused_in_words(
+    predictor: Predictor, make_bundle: Callable[..., Path], make_model: Callable[..., bytes]
+) -> None:
+    with pytest.raises(UsageError, match=r"answers no 'fit'; choose one of: baseColour, season\."):
+        predictor.explain([_array(RED)], "fit")
+    with pytest.raises(UsageError, match="season has no value 'Monsoon'; vestiary inspect --json"):
+        predictor.explain([_array(RED)], "season", "Monsoon")
+    with pytest.raises(UsageError, match="put it into a list"):
+        predictor.explain(_encode(RED), "season")  # type: ignore[arg-type]
+    with pytest.raises(PictureError):
+        predictor.explain([_array(RED), b"no picture"], "season")
+    unmapped = make_model().replace(b"season.map", b"season.mop")
+    blind = Predictor(open_bundle(make_bundle(model=unmapped, overwrite=True)), threads=1)
+    with pytest.raises(UsageError, match="bundle tiny has no class maps for season"):
+        blind.explain([_array(RED)], "season")
+
+
 def test_logits_are_those_of_the_rule(predictor: Predictor) -> None:
     logits = predictor.logits(np.stack([predictor.bundle.preprocess(_picture(colour)) for colour in (RED, BLUE)]))
     assert {name: part.dtype for name, part in logits.items()} == {"baseColour": np.float32, "season": np.float32}
