@@ -44,18 +44,31 @@ def test_fresh_pictures_of_the_same_kinds_raise_as_many_alarms_as_stated(familia
 
 def test_the_attribute_is_the_one_whose_values_lie_apart(familiarity: Familiarity) -> None:
     assert familiarity.attribute == "kind"
-    assert len(familiarity.means) == 5
 
 
-def test_distances_are_mahalanobis_to_the_nearest_mean(familiarity: Familiarity) -> None:
-    embeddings, labels = _embed(4000, 1)
-    means = np.stack([embeddings[labels["kind"] == kind].mean(axis=0) for kind in range(5)])
-    within = embeddings - means[labels["kind"]]
-    inverse = np.linalg.inv(within.T.astype(np.float64) @ within / len(within))
-    fresh = _embed(200, 4)[0].astype(np.float64)
-    gaps = fresh[:, None] - means
-    exact = np.einsum("nkc,cd,nkd->nk", gaps, inverse, gaps).min(axis=1)
-    assert familiarity.distances(fresh) == pytest.approx(exact, rel=0.05)
+def test_distances_count_by_how_far_training_pictures_spread(familiarity: Familiarity) -> None:
+    embeddings = _embed(2000, 4)[0]
+    narrow, wide = embeddings.copy(), embeddings.copy()
+    narrow[:, 0] += 7 * 0.8  # eight times what pictures of one kind spread there
+    wide[:, -1] += 7 * 0.8
+    assert familiarity.is_unfamiliar(narrow).mean() > 0.95
+    assert familiarity.is_unfamiliar(wide).mean() < 0.1
+
+
+def test_distances_are_those_to_the_nearest_crowd(familiarity: Familiarity) -> None:
+    points, means = familiarity.project(_embed(300, 4)[0]), familiarity.means.astype(np.float64)
+    exact = ((points[:, None] - means) ** 2).sum(axis=2).min(axis=1)
+    assert familiarity.distances(_embed(300, 4)[0]) == pytest.approx(exact)
+
+
+def test_crowds_are_the_middles_of_training_pictures() -> None:
+    points = np.repeat([[0.0, 0.0, 9.0], [5.0, 0.0, 0.0], [0.0, 7.0, 0.0]], 40, axis=0)
+    points += np.random.default_rng(0).normal(0, 0.1, points.shape)
+    fitted = fit_familiarity(points, {"kind": np.repeat(np.arange(3), 40)})
+    assert fitted is not None
+    assert len(fitted.means) == 12
+    assert np.median(fitted.distances(points)) < 3
+    assert fitted.distances(points[::40] + 2).min() > 100
 
 
 def test_what_lies_between_the_kinds_is_unfamiliar_although_the_middle_of_all(familiarity: Familiarity) -> None:
@@ -78,11 +91,11 @@ def test_it_survives_json_exactly_and_is_small(familiarity: Familiarity) -> None
     assert again == familiarity != replace(familiarity, limit=1.0)
     embeddings = _embed(50, 5)[0]
     assert (again.distances(embeddings) == familiarity.distances(embeddings)).all()
-    many, _ = _embed(2000, 6)
-    wide = np.tile(many, 30)[:, :320] + np.random.default_rng(0).normal(0, 0.1, (2000, 320)).astype(np.float32)
-    large = fit_familiarity(wide, {"kind": np.arange(2000) % 150})
+    many, _ = _embed(8000, 6)
+    wide = np.tile(many, 30)[:, :320] + np.random.default_rng(0).normal(0, 0.1, (8000, 320)).astype(np.float32)
+    large = fit_familiarity(wide, {"kind": np.arange(8000) % 150})
     assert large is not None
-    assert len(json.dumps(large.limited(wide).to_dict())) < 100_000
+    assert len(json.dumps(large.limited(wide).to_dict())) < 120_000
 
 
 def test_without_anything_to_tell_apart_there_is_no_familiarity() -> None:
@@ -99,7 +112,6 @@ def test_labels_that_are_missing_and_values_of_one_picture_do_no_harm() -> None:
     kind[300] = 5
     fitted = fit_familiarity(embeddings, {"kind": kind})
     assert fitted is not None
-    assert len(fitted.means) == 6
     assert np.isfinite(fitted.limited(embeddings).scores(embeddings)).all()
 
 

@@ -134,7 +134,12 @@ def test_the_verb_writes_a_bundle_that_answers_and_tells_its_figures(
     assert (done.returncode, done.stderr) == (0, "")
     assert "right among accepted" in done.stdout and f"written to {new}." in done.stdout
     inspected = _vestiary("inspect", new).stdout
-    for words in ("are answered together", "hold the true value in 90 %", "called unfamiliar", "1 % of the validation"):
+    for words in (
+        "are answered together",
+        "hold the true value in 90 %",
+        "called unfamiliar when",
+        "1 % of the validation",
+    ):
         assert words in inspected
     made = open_bundle(new)
     assert made.calibration == trained.calibration

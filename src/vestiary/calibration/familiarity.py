@@ -1,4 +1,4 @@
-"""How unlike the training pictures a picture is: the distance of its embedding from the nearest kind of them."""
+"""How unlike the training pictures a picture is: the distance of its embedding from the nearest crowd of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 
 from vestiary.calibration.temperatures import Labels
 
-RANK: Final = 64
+RANK: Final = 48
+CROWDS: Final = 512
+"""At most so many crowds, of ten training pictures each on average at the least."""
+ROUNDS: Final = 10
+BLOCK: Final = 4096
 FALSE_ALARMS: Final = 0.01
 """The share of validation pictures that may be called unfamiliar."""
 
@@ -21,13 +25,13 @@ Embeddings = NDArray[np.float32] | NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Familiarity:
-    """Where the embeddings of the training pictures lie: a mean per value of ``attribute``, one spread around them all.
+    """Where the embeddings of the training pictures lie: in crowds, with one measure of distance for them all.
 
     An embedding becomes ``(embedding / scale - centre) @ projection``, ``[n, rank]``: its main components, rescaled so
-    that the training pictures spread by 1 in all directions around the ``means`` of their value (``[values, rank]``).
-    The distance is the squared one to the nearest mean: Mahalanobis' with a shared covariance (Lee et al. 2018), in
-    the subspace. ``limit`` is the distance from which on a picture is unfamiliar, ``false_alarms`` the share of
-    validation pictures beyond it.
+    that training pictures of one value of ``attribute`` spread by 1 in all directions around their mean, as for
+    Mahalanobis' distance with a shared covariance (Lee et al. 2018). The distance of a picture is the squared one to
+    the nearest of the ``means`` (``[crowds, rank]``) that k-means finds among the training pictures there. ``limit``
+    is the distance from which on a picture is unfamiliar, ``false_alarms`` the share of validation pictures beyond it.
     """
 
     attribute: str
@@ -45,11 +49,12 @@ class Familiarity:
 
     def distances(self, embeddings: Embeddings) -> NDArray[np.float64]:
         """Squared distances ``float64 [n]`` of embeddings ``float [n, channels]`` from the nearest mean."""
-        points = (embeddings.astype(np.float64) / self.scale - self.centre) @ self.projection.astype(np.float64)
-        means = self.means.astype(np.float64)
-        squared = (points**2).sum(axis=1)[:, None] - 2 * points @ means.T + (means**2).sum(axis=1)
-        nearest: NDArray[np.float64] = np.maximum(squared.min(axis=1), 0.0)
-        return nearest
+        return _find_nearest(self.project(embeddings), self.means.astype(np.float64))[1]
+
+    def project(self, embeddings: Embeddings) -> NDArray[np.float64]:
+        """Where embeddings ``float [n, channels]`` are among the means, ``float64 [n, rank]``."""
+        points: NDArray[np.float64] = (embeddings.astype(np.float64) / self.scale - self.centre) @ self.projection
+        return points
 
     def scores(self, embeddings: Embeddings) -> NDArray[np.float64]:
         """How unfamiliar, ``float64 [n]``, 0..1: 0.5 is the limit, and what is farther away is unfamiliar."""
@@ -104,7 +109,7 @@ class Familiarity:
 
 
 def fit_familiarity(embeddings: Embeddings, labels: Labels) -> Familiarity | None:
-    """Where training embeddings ``float [n, channels]`` lie, by the attribute whose values they tell apart best.
+    """Where training embeddings ``float [n, channels]`` lie, measured by the attribute that they tell apart best.
 
     ``labels`` are ``int64 [n]`` by attribute, negative ones left out. The limit is infinite until ``limited`` sets it.
     None when no attribute has more labelled pictures than values, or when all pictures are alike.
@@ -127,8 +132,32 @@ def fit_familiarity(embeddings: Embeddings, labels: Labels) -> Familiarity | Non
         limit=np.inf,
         false_alarms=0.0,
     )
-    means = (_means(points, labels[name])[0] - stored.centre) @ stored.projection.astype(np.float64)
-    return replace(stored, means=means.astype(np.float16))
+    return replace(stored, means=_find_crowds(stored.project(embeddings)).astype(np.float16))
+
+
+def _find_crowds(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means ``[crowds, rank]`` of crowds of points, by k-means (Lloyd 1982) from evenly spaced points."""
+    spaced = np.linspace(0, len(points) - 1, max(1, min(CROWDS, len(points) // 10))).astype(int)
+    means: NDArray[np.float64] = points[spaced]
+    for _ in range(ROUNDS):
+        own, _ = _find_nearest(points, means)
+        counts, sums = np.bincount(own, minlength=len(means)), np.zeros_like(means)
+        np.add.at(sums, own, points)
+        means[counts > 0] = sums[counts > 0] / counts[counts > 0, None]
+    return means
+
+
+def _find_nearest(
+    points: NDArray[np.float64], means: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Which mean is nearest to each point, and the squared distance to it."""
+    own, nearest = np.empty(len(points), dtype=np.intp), np.empty(len(points))
+    for start in range(0, len(points), BLOCK):
+        block = points[start : start + BLOCK]
+        squared = (block**2).sum(axis=1)[:, None] - 2 * block @ means.T + (means**2).sum(axis=1)
+        own[start : start + BLOCK] = squared.argmin(axis=1)
+        nearest[start : start + BLOCK] = np.maximum(squared.min(axis=1), 0.0)
+    return own, nearest
 
 
 def _means(points: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:

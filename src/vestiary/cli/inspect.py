@@ -137,6 +137,6 @@ def _describe_confidence(bundle: Bundle) -> Iterator[str]:
         yield f"The candidates of a tag hold the true value in {100 * calibration.set_coverage:.0f} % of the cases."
     if bundle.familiarity is not None:
         yield (
-            f"Pictures are called unfamiliar by their distance from the nearest {bundle.familiarity.attribute} of the "
+            f"A picture is called unfamiliar when it is far from all {len(bundle.familiarity.means)} crowds of "
             f"training pictures; {100 * bundle.familiarity.false_alarms:g} % of the validation pictures are."
         )
