@@ -103,6 +103,7 @@ def test_missing_labels_are_left_out_and_unknown_ones_are_never_covered() -> Non
     # A sixth of the labels has no value here, so 90 % of them cannot be covered by any set.
     assert fit_limit(probabilities, np.where(known, labels, UNKNOWN)) == 0.0
     assert fit_limit(np.empty((0, 3)), np.empty(0, dtype=np.int64)) == 0.0
+    assert fit_limit(np.ones((30, 1)), np.where(np.arange(30) < 29, 0, UNKNOWN)) == 1.0
 
 
 def test_a_tag_tells_its_candidates_best_first(make_bundle: Callable[..., Path]) -> None:

@@ -105,6 +105,16 @@ def test_without_anything_to_tell_apart_there_is_no_familiarity() -> None:
     assert fit_familiarity(embeddings, {"own": np.arange(50)}) is None
 
 
+def test_embeddings_that_have_collapsed_to_a_point_per_value_give_sound_numbers() -> None:
+    kind = np.arange(600) % 6
+    points = (np.eye(6)[kind] + 1e-9 * np.random.default_rng(0).normal(0, 1, (600, 6))).astype(np.float32)
+    fitted = fit_familiarity(points, {"kind": kind})
+    assert fitted is not None
+    limited = fitted.limited(points)
+    assert np.isfinite(limited.scores(points)).all()
+    assert limited.is_unfamiliar((points[:6] + points.mean(axis=0)) / 2).all()
+
+
 def test_labels_that_are_missing_and_values_of_one_picture_do_no_harm() -> None:
     embeddings, labels = _embed(1000, 1)
     kind = labels["kind"].copy()

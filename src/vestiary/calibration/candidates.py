@@ -30,7 +30,7 @@ def fit_limit(
     never among the candidates. 0, which makes every value a candidate, when there are too few products for more.
     """
     known = np.flatnonzero(labels != MISSING)
-    true = np.where(labels[known] >= 0, probabilities[known, labels[known]], 0.0)
+    true = np.where(labels[known] >= 0, probabilities[known, np.maximum(labels[known], 0)], 0.0)
     rank = math.ceil((len(known) + 1) * coverage - 1e-9)
     return float(np.sort(true)[::-1][rank - 1]) if rank <= len(known) else 0.0
 

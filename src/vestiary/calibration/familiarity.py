@@ -16,6 +16,8 @@ RANK: Final = 48
 CROWDS: Final = 512
 """At most so many crowds, of ten training pictures each on average at the least."""
 ROUNDS: Final = 10
+LEAST_SPREAD: Final = 1e-5
+"""Variance that is counted at least, of embeddings rescaled to 1: float16 could not tell less."""
 BLOCK: Final = 4096
 FALSE_ALARMS: Final = 0.01
 """The share of validation pictures that may be called unfamiliar."""
@@ -186,7 +188,7 @@ def _whiten(points: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[NDA
     means, own = _means(centred, labels)
     within = (centred - means[own]) @ main
     powers, axes = np.linalg.eigh(within.T @ within / len(within))
-    return centre, main @ axes / np.sqrt(np.maximum(powers, 1e-6 * max(powers.max(), 1e-12)))
+    return centre, main @ axes / np.sqrt(np.maximum(powers, max(1e-6 * powers.max(), LEAST_SPREAD)))
 
 
 def _encode(array: NDArray[np.float16]) -> str:
