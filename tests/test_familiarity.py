@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+import vestiary.calibration.familiarity as familiarity_module
 from vestiary.bundle import open_bundle
 from vestiary.calibration import Familiarity, fit_familiarity
 from vestiary.errors import BundleError
@@ -69,6 +70,16 @@ def test_crowds_are_the_middles_of_training_pictures() -> None:
     assert len(fitted.means) == 12
     assert np.median(fitted.distances(points)) < 3
     assert fitted.distances(points[::40] + 2).min() > 100
+
+
+def test_crowds_lie_nearer_to_the_pictures_than_any_sample_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    embeddings, labels = _embed(3000, 1)
+    crowds = fit_familiarity(embeddings, labels)
+    monkeypatch.setattr(familiarity_module, "ROUNDS", 0)
+    sample = fit_familiarity(embeddings, labels)
+    assert crowds is not None and sample is not None
+    fresh = _embed(3000, 2)[0]
+    assert crowds.distances(fresh).mean() < 0.9 * sample.distances(fresh).mean()
 
 
 def test_what_lies_between_the_kinds_is_unfamiliar_although_the_middle_of_all(familiarity: Familiarity) -> None:

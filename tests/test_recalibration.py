@@ -14,7 +14,7 @@ import pytest
 
 from vestiary.bundle import Bundle, open_bundle
 from vestiary.calibration import Calibration, Hierarchy
-from vestiary.catalogue import Catalogue
+from vestiary.catalogue import Catalogue, ingest
 from vestiary.errors import CatalogueError
 from vestiary.predictor import Predictor, calibrate_bundle, evaluate
 from vestiary.product import Split
@@ -71,6 +71,22 @@ def test_every_answer_for_a_whole_catalogue_keeps_to_its_rules(trained: Bundle, 
     for prediction in Predictor(trained, threads=1).predict(pictures):
         answers = {tag.attribute: tag.value for tag in prediction.tags}
         assert all(rule.allows(answers) for rule in trained.taxonomy.parents), answers
+
+
+@pytest.mark.slow
+def test_answering_together_costs_no_attribute_of_real_products_and_helps_the_tied_ones(real_small: Path) -> None:
+    catalogue = ingest(real_small)
+    made, _ = calibrate_bundle(open_bundle(), catalogue)
+    alone = replace(made, calibration=replace(made.calibration, joint=False), fingerprint="")
+    together, apart = (evaluate(Predictor(bundle), catalogue, split=Split.VALIDATION) for bundle in (made, alone))
+    gains = {
+        name: (own.accuracy or 0) - (apart.attributes[name].accuracy or 0) for name, own in together.attributes.items()
+    }
+    assert min(gains.values()) >= -0.001
+    assert gains["subCategory"] > 0
+    assert (together.exact_match or 0) >= (apart.exact_match or 0)
+    for own in together.attributes.values():
+        assert own.accepted_accuracy is None or own.accepted_accuracy >= 0.95
 
 
 def test_an_attribute_without_labels_is_left_for_review(trained: Bundle, tiny_catalogue: Catalogue) -> None:
