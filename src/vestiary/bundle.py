@@ -12,7 +12,11 @@ then builds anything.
 
 When to raise FORMAT: a reader of the old number would misread a bundle of the new one (a key's meaning, unit or place
 has changed, a file or model output that it needs was renamed or removed). Not for keys, files or outputs that it may
-ignore. A raised number keeps the old reader: every older format stays loadable, and a test opens one of each.
+ignore. A raised number keeps the old reader: every older format stays loadable, and a test opens one of each. A bundle
+is written with the lowest number whose readers understand it.
+
+    1   each attribute is answered on its own
+    2   temperatures and thresholds are meant for attributes answered together (calibration.joint)
 """
 
 from __future__ import annotations
@@ -24,17 +28,22 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from vestiary.calibration import Calibration
+import numpy as np
+from numpy.typing import NDArray
+
+from vestiary.calibration import Answers, Calibration, Familiarity, Hierarchy, answer
 from vestiary.catalogue import Source, open_source
 from vestiary.errors import BundleDamagedError, BundleError, BundleFormatError, UsageError, VestiaryError
 from vestiary.images import Preprocess
 from vestiary.taxonomy import Taxonomy
 
-FORMAT: Final = 1
+FORMATS: Final = (1, 2)
+"""The format numbers that this version reads."""
 MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
 CARD: Final = "card.md"
@@ -46,8 +55,9 @@ class Bundle:
     """An opened, verified bundle.
 
     ``scores`` holds figures by split ({"validation": {attribute: {...}}}), ``training`` how it was made (recipe,
-    catalogue fingerprint, parity with the trained network, seconds of training). ``fingerprint`` is the SHA-256 (hex)
-    of the whole manifest and, through it, of every file; it is empty before the bundle is written.
+    catalogue fingerprint, parity with the trained network, seconds of training). ``familiarity`` tells pictures unlike
+    the training split; a bundle without it calls none unfamiliar. ``fingerprint`` is the SHA-256 (hex) of the whole
+    manifest and, through it, of every file; it is empty before the bundle is written.
     """
 
     name: str
@@ -61,12 +71,33 @@ class Bundle:
     scores: Mapping[str, Any]
     training: Mapping[str, Any]
     created_at: str
+    familiarity: Familiarity | None = None
     fingerprint: str = ""
+
+    @property
+    def format(self) -> int:
+        """The lowest format number whose readers understand this bundle."""
+        return 2 if self.calibration.joint else 1
+
+    @cached_property
+    def hierarchy(self) -> Hierarchy:
+        """The attributes that are answered together: none in a bundle that was not calibrated so."""
+        return Hierarchy.of(self.taxonomy) if self.calibration.joint else Hierarchy(())
+
+    def answer(self, outputs: Mapping[str, NDArray[np.float32]]) -> dict[str, Answers]:
+        """What a user gets, per attribute, of the model's outputs for ``n`` pictures: the one way there is.
+
+        ``outputs`` holds the logits ``float32 [n, values]`` of every attribute and, in a bundle with a familiarity,
+        the ``embedding`` ``float32 [n, channels]``: nothing is accepted of an unfamiliar picture.
+        """
+        unfamiliar = self.familiarity.is_unfamiliar(outputs["embedding"]) if self.familiarity else None
+        logits = {name: outputs[name] for name in self.taxonomy.names}
+        return answer(logits, self.calibration, self.hierarchy, unfamiliar=unfamiliar)
 
     def manifest(self) -> dict[str, Any]:
         """The manifest without its fingerprint: JSON-ready."""
-        return {
-            "format": FORMAT,
+        plain: dict[str, Any] = {
+            "format": self.format,
             "name": self.name,
             "version": self.version,
             "created_at": self.created_at,
@@ -81,6 +112,7 @@ class Bundle:
                 CARD: hashlib.sha256(self.card.encode()).hexdigest(),
             },
         }
+        return plain | ({"familiarity": self.familiarity.to_dict()} if self.familiarity else {})
 
     def write(self, folder: Path, *, overwrite: bool = False) -> Bundle:
         """Write the bundle, whole or not at all, and return it with its fingerprint.
@@ -160,6 +192,7 @@ def open_bundle(path: Path | str | None = None) -> Bundle:
             raise BundleDamagedError(f"{where}: {name} is not as it was written; fetch or make the bundle again.")
     try:
         taxonomy = Taxonomy.from_dict(plain["taxonomy"])
+        familiarity = plain.get("familiarity")
         return Bundle(
             name=str(plain["name"]),
             version=str(plain["version"]),
@@ -172,6 +205,7 @@ def open_bundle(path: Path | str | None = None) -> Bundle:
             scores=plain["scores"],
             training=plain["training"],
             created_at=str(plain["created_at"]),
+            familiarity=Familiarity.from_dict(familiarity) if familiarity else None,
             fingerprint=str(plain["fingerprint"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, VestiaryError) as error:
@@ -186,6 +220,10 @@ def _read_calibration(plain: Mapping[str, Any], taxonomy: Taxonomy) -> Calibrati
             raise ValueError(f"its calibration leaves out {name}")
         if not calibration.temperatures[name] > 0:
             raise ValueError(f"the temperature of {name} is not above 0")
+        if calibration.limits is not None and name not in calibration.limits:
+            raise ValueError(f"its sets leave out {name}")
+    if calibration.joint:
+        Hierarchy.of(taxonomy)
     return calibration
 
 
@@ -221,9 +259,9 @@ def _read_manifest(where: Path, source: Source, prefix: str) -> dict[str, Any]:
         number = plain["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged from error
-    if number != FORMAT:
+    if number not in FORMATS:
         raise BundleFormatError(
-            f"{where} has bundle format {number}, but this version of Vestiary reads format {FORMAT}; "
+            f"{where} has bundle format {number}, but this version of Vestiary reads {_list_formats()}; "
             "upgrade Vestiary, or make the bundle again with this version."
         )
     body = {key: value for key, value in plain.items() if key != "fingerprint"}
@@ -234,6 +272,10 @@ def _read_manifest(where: Path, source: Source, prefix: str) -> dict[str, Any]:
     if not intact:
         raise damaged
     return dict(plain)
+
+
+def _list_formats() -> str:
+    return f"formats {', '.join(map(str, FORMATS[:-1]))} and {FORMATS[-1]}"
 
 
 def _listed_files(where: Path, plain: Mapping[str, Any]) -> dict[str, str]:

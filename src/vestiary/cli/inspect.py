@@ -102,7 +102,7 @@ def _print_bundle(bundle: Bundle) -> None:
         )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("attribute", no_wrap=True)
-    for column in ("values", "accuracy", "accepted", "temperature", "threshold"):
+    for column in ("values", "accuracy", "accepted", "right among accepted", "temperature", "threshold"):
         table.add_column(column, justify="right")
     for attribute in bundle.taxonomy.attributes:
         own = bundle.scores.get("validation", {}).get(attribute.name, {})
@@ -112,11 +112,31 @@ def _print_bundle(bundle: Bundle) -> None:
             str(len(attribute.values)),
             format_percent(own.get("accuracy")),
             format_percent(own.get("coverage")),
+            format_percent(own.get("accepted_accuracy")),
             f"{bundle.calibration.temperatures[attribute.name]:.2f}",
             "always review" if threshold is None else f"{threshold:.2f}",
         )
     console.print(table)
-    console.print(
-        f"Accuracy and share accepted on validation, where {100 * bundle.calibration.target_precision:.0f} % of "
-        "accepted tags are right."
+    for line in _describe_confidence(bundle):
+        console.print(line)
+
+
+def _describe_confidence(bundle: Bundle) -> Iterator[str]:
+    """What the confidences promise."""
+    calibration = bundle.calibration
+    yield (
+        "Accuracy and shares on validation; thresholds are chosen there so that "
+        f"{100 * calibration.target_precision:.0f} % of accepted tags are right."
     )
+    for group in bundle.hierarchy.groups:
+        told = f"{len(group.rows):,} combinations that the parent rules allow"
+        yield f"{' and '.join([', '.join(group.names[:-1]), group.names[-1]])} are answered together: {told}."
+    if not calibration.joint and bundle.taxonomy.parents:
+        yield "Its parent rules are not applied to answers; vestiary calibrate makes a bundle where they are."
+    if calibration.limits is not None:
+        yield f"The candidates of a tag hold the true value in {100 * calibration.set_coverage:.0f} % of the cases."
+    if bundle.familiarity is not None:
+        yield (
+            f"A picture is called unfamiliar when it is far from all {len(bundle.familiarity.means)} crowds of "
+            f"training pictures; {100 * bundle.familiarity.false_alarms:g} % of the validation pictures are."
+        )

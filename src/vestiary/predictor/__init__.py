@@ -3,11 +3,12 @@
 from vestiary.predictor.evaluation import (
     Evaluation,
     collect_embeddings,
-    collect_logits,
+    collect_outputs,
     encode_labels,
     evaluate,
-    score_logits,
+    score_answers,
 )
+from vestiary.predictor.recalibration import calibrate_bundle
 from vestiary.predictor.session import BATCH, ImageInput, Predictor
 
 __all__ = [
@@ -15,9 +16,10 @@ __all__ = [
     "Evaluation",
     "ImageInput",
     "Predictor",
+    "calibrate_bundle",
     "collect_embeddings",
-    "collect_logits",
+    "collect_outputs",
     "encode_labels",
     "evaluate",
-    "score_logits",
+    "score_answers",
 ]

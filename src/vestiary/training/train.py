@@ -13,11 +13,11 @@ from filelock import FileLock, Timeout
 
 from vestiary import __version__
 from vestiary.bundle import Bundle, check_writable
-from vestiary.calibration import Calibration, calibrate
+from vestiary.calibration import Calibration, Hierarchy
 from vestiary.catalogue import Catalogue, Progress
 from vestiary.errors import TrainingError
 from vestiary.metrics import Scores
-from vestiary.predictor import Predictor, collect_logits, encode_labels, score_logits
+from vestiary.predictor import Predictor, calibrate_bundle
 from vestiary.product import Split
 from vestiary.reports.card import write_card
 from vestiary.training.dataset import Samples, open_samples
@@ -58,6 +58,7 @@ def train(
     work = out.with_name(f"{out.name}.training")
     check_writable(out, overwrite=overwrite or resume)
     _refuse_single_answers(catalogue)
+    Hierarchy.of(catalogue.taxonomy)  # refuses rules that cannot be answered by, before the hours of training
     if threads:
         torch.set_num_threads(threads)
     samples = open_samples(catalogue, recipe.preprocess, cache, progress=on_decode)
@@ -76,18 +77,20 @@ def train(
             )
             bundle, parity, pictures = _export(model, catalogue, recipe, samples, licence)
             on_stage(f"export and network agree to {parity:.1e} on {pictures} validation pictures")
-            bundle, scores = _calibrate(bundle, catalogue, recipe, on_calibrate)
+            bundle, scores = calibrate_bundle(
+                bundle, catalogue, target_precision=recipe.target_precision, progress=on_calibrate
+            )
             n = len(catalogue.select(Split.VALIDATION))
             on_stage(f"calibrated on {n:,} validation products through the exported model")
             training: dict[str, Any] = {
+                **bundle.training,
                 "recipe": recipe.to_dict(),
                 "catalogue": {"fingerprint": catalogue.fingerprint, "counts": catalogue.counts},
                 "parity": {"max_difference": parity, "pictures": pictures},
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
                 "seconds": round(seconds),
             }
-            told = {"validation": {name: own.to_dict() for name, own in scores.items()}}
-            bundle = replace(bundle, scores=told, training=training)
+            bundle = replace(bundle, training=training)
             return replace(bundle, card=write_card(bundle, scores)).write(out, overwrite=True), scores
     except Timeout as error:
         raise TrainingError(f"Another run is writing to {out}; wait for it or choose another place.") from error
@@ -112,17 +115,6 @@ def _export(
     )
     rows = samples.rows[Split.VALIDATION][:PARITY_PICTURES]
     return bundle, prove_parity(model, Predictor(bundle), samples.pixels[rows]), len(rows)
-
-
-def _calibrate(
-    bundle: Bundle, catalogue: Catalogue, recipe: Recipe, progress: Progress | None
-) -> tuple[Bundle, dict[str, Scores]]:
-    """The bundle with temperatures and thresholds fitted on validation, and its figures there."""
-    products = catalogue.select(Split.VALIDATION)
-    logits = collect_logits(Predictor(bundle), catalogue, products, progress=progress)
-    labels = encode_labels(catalogue.taxonomy, products)
-    bundle = replace(bundle, calibration=calibrate(logits, labels, target_precision=recipe.target_precision))
-    return bundle, score_logits(bundle, logits, labels, catalogue.taxonomy.names)
 
 
 def _refuse_single_answers(catalogue: Catalogue) -> None:
