@@ -18,6 +18,7 @@ def run(
     catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
     bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
     split: str = typer.Option("test", help=f"Which products: {', '.join(SPLITS)}."),
+    precision: str = typer.Option("fp32", help="fp32, or int8 where the bundle has such a model."),
     as_json: bool = typer.Option(False, "--json", help="Print the figures as JSON."),
 ) -> None:
     """Answer every product of a split and compare with its labels."""
@@ -31,11 +32,11 @@ def run(
 
     if split not in SPLITS:
         raise UsageError(f"--split {split} is not known; choose one of: {', '.join(SPLITS)}.")
-    loaded, predictor = load_catalogue(catalogue), Predictor(open_bundle(bundle))
+    loaded, predictor = load_catalogue(catalogue), Predictor(open_bundle(bundle), precision=precision)
     with progress_bar("Answering") as progress:
         evaluation = evaluate(predictor, loaded, split=None if split == "all" else Split(split), progress=progress)
     if as_json:
-        print_json(evaluation.to_dict())
+        print_json(evaluation.to_dict() | {"precision": precision})
     else:
         print_scores(evaluation.attributes, evaluation.split)
         typer.echo(f"All labels of a product right: {format_percent(evaluation.exact_match)}.")
