@@ -190,11 +190,11 @@ def load_recipe(name_or_file: str, settings: Sequence[str] = ()) -> Recipe:
         key, equals, value = setting.partition("=")
         if not equals:
             raise UsageError(f"--set {setting} has no '='; write --set key=value.")
-        plain[key.strip()] = _parse_value(value.strip())
+        plain[key.strip()] = parse_value(value.strip())
     return parse_recipe({"name": path.stem, **plain}, where=f"Recipe {name_or_file}")
 
 
-def _parse_value(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """A setting's value as TOML reads it; bare words are strings."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
