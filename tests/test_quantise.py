@@ -189,8 +189,13 @@ def test_the_command_writes_tells_and_the_others_take_it(
     assert code == 0
     assert "articleType" in told and "--precision int8" in told
     assert {file.name for file in out.iterdir()} == {MANIFEST, MODEL, INT8, CARD}
-    code, told, _ = run("evaluate", saved_catalogue, "--bundle", out, "--precision", "int8", "--json")
-    assert code == 0 and json.loads(told)["precision"] == "int8"
+    code, told, _ = run(
+        "evaluate", saved_catalogue, "--bundle", out, "--precision", "int8", "--split", "validation", "--json"
+    )
+    figures = {name: own["accuracy"] for name, own in json.loads(told)["attributes"].items()}
+    int8 = open_bundle(out).int8
+    assert code == 0 and int8 is not None
+    assert figures == {name: own["accuracy"] for name, own in int8.scores["validation"].items()}
     photo = Path(__file__).parents[1] / "examples" / "photos" / "red-dress.jpg"
     code, told, _ = run("tag", photo, "--bundle", out, "--precision", "int8", "--format", "json")
     assert code == 0 and json.loads(told)[0]["tags"]

@@ -36,7 +36,7 @@ def run(
     with progress_bar("Answering") as progress:
         evaluation = evaluate(predictor, loaded, split=None if split == "all" else Split(split), progress=progress)
     if as_json:
-        print_json(evaluation.to_dict() | {"precision": precision})
+        print_json(evaluation.to_dict())
     else:
         print_scores(evaluation.attributes, evaluation.split)
         typer.echo(f"All labels of a product right: {format_percent(evaluation.exact_match)}.")
