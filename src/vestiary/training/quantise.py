@@ -26,6 +26,7 @@ MAX_LOSS = 0.005
 """The largest drop of an attribute's validation accuracy that is let through: half a point."""
 READ_AT_ONCE = 32
 LAYERS = ("Conv", "Gemm", "MatMul")
+POOLINGS = ("GlobalAveragePool", "ReduceMean")
 
 
 def quantise(
@@ -56,14 +57,14 @@ def quantise_model(model: bytes, images: NDArray[np.uint8]) -> bytes:
     """ONNX bytes of a network of ours with its backbone in int8, from preprocessed ``uint8 [n, height, width, 3]``.
 
     Static, per channel, with weights of 7 bits, which no processor's 8-bit arithmetic lets overflow. The first layer
-    stays fp32, since it alone sees the picture in full, and so does all that follows the embedding: class maps still
-    add up to their logits.
+    stays fp32, since it alone sees the picture in full, and so does all that follows the pooled features: class maps
+    still add up to their logits.
     """
     proto = widen_weights(model)
     del proto.graph.value_info[:]  # shapes of another graph than the one that the quantiser makes
     for number, node in enumerate(proto.graph.node):
         node.name = node.name or f"node_{number}"
-    logging.getLogger().addFilter(_is_no_advice)
+    logging.getLogger().addFilter(_is_not_the_quantisers)
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "int8.onnx"
@@ -80,29 +81,36 @@ def quantise_model(model: bytes, images: NDArray[np.uint8]) -> bytes:
             )
             return path.read_bytes()
     finally:
-        logging.getLogger().removeFilter(_is_no_advice)
+        logging.getLogger().removeFilter(_is_not_the_quantisers)
 
 
-def _is_no_advice(record: logging.LogRecord) -> bool:
-    """The quantiser advises a step of its own before each run; for an exported graph it changes nothing."""
-    return "pre-processing before quantization" not in record.getMessage()
+def _is_not_the_quantisers(record: logging.LogRecord) -> bool:
+    """The quantiser advises a step of its own before each run, and tells of every norm that it leaves per tensor."""
+    return "onnxruntime" not in record.pathname
 
 
 def _find_kept_nodes(graph: onnx.GraphProto) -> list[str]:
-    """Names of the nodes that stay fp32: up to the first layer, and all that the embedding does not depend on."""
-    kept, raw = [], {"images"}
+    """Names of the nodes that stay fp32: up to the first layer, and all that follows the last pooling."""
+    sources = _find_sources(graph, "embedding")
+    pooled = [node.output[0] for node in graph.node if node.name in sources and node.op_type in POOLINGS]
+    backbone = _find_sources(graph, pooled[-1] if pooled else "embedding")
+    raw = {"images"}
     for node in graph.node:
         if raw.intersection(node.input):
-            kept.append(node.name)
+            backbone.discard(node.name)
             if node.op_type not in LAYERS:
                 raw.update(node.output)
-    needed = {"embedding"}
+    return [node.name for node in graph.node if node.name not in backbone]
+
+
+def _find_sources(graph: onnx.GraphProto, value: str) -> set[str]:
+    """Names of the nodes that a value is computed by; nodes stand in their order of computation."""
+    needed, sources = {value}, set()
     for node in reversed(graph.node):
         if needed.intersection(node.output):
             needed.update(node.input)
-        else:
-            kept.append(node.name)
-    return kept
+            sources.add(node.name)
+    return sources
 
 
 class _Pictures(CalibrationDataReader):  # type: ignore[misc]
