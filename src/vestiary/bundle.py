@@ -5,6 +5,8 @@
                     → <attribute>: float32 [n, values] logits
                     → <attribute>.map: float32 [n, values, h, w] their shares per location
                     → embedding: float32 [n, channels]
+    model.int8.onnx the same with an 8-bit backbone, where one was asked for; its hash stands under ``int8`` in the
+                    manifest, so that readers from before pass it over
     card.md         the model card
 
 Opening reads the manifest, checks the format number and its own fingerprint, then checks every file's hash, and only
@@ -46,8 +48,28 @@ FORMATS: Final = (1, 2)
 """The format numbers that this version reads."""
 MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
+INT8: Final = "model.int8.onnx"
 CARD: Final = "card.md"
 MAX_FILE_BYTES: Final = 4_000_000_000
+PRECISIONS: Final = ("fp32", "int8")
+
+
+@dataclass(frozen=True)
+class Int8:
+    """The 8-bit model of a bundle: same inputs, outputs and calibration as the fp32 one.
+
+    ``scores`` holds its figures by split, as those of the bundle; ``training`` how it was made (catalogue fingerprint,
+    number of pictures, size in bytes).
+    """
+
+    model: bytes
+    scores: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+    def manifest(self) -> dict[str, Any]:
+        """What the manifest says of it: JSON-ready."""
+        digest = hashlib.sha256(self.model).hexdigest()
+        return {"sha256": digest, "scores": self.scores, "training": self.training}
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,19 @@ class Bundle:
     created_at: str
     familiarity: Familiarity | None = None
     fingerprint: str = ""
+    int8: Int8 | None = None
+
+    def choose_model(self, precision: str) -> bytes:
+        """ONNX bytes of the model in a precision of PRECISIONS. UsageError for another, or when there is none in it."""
+        if precision not in PRECISIONS:
+            raise UsageError(f"Precision {precision!r} is not known; choose one of: {', '.join(PRECISIONS)}.")
+        if precision == "fp32":
+            return self.model
+        if self.int8 is None:
+            raise UsageError(
+                f"Bundle {self.name} has no int8 model; make one with vestiary quantise, or choose precision fp32."
+            )
+        return self.int8.model
 
     @property
     def format(self) -> int:
@@ -112,7 +147,8 @@ class Bundle:
                 CARD: hashlib.sha256(self.card.encode()).hexdigest(),
             },
         }
-        return plain | ({"familiarity": self.familiarity.to_dict()} if self.familiarity else {})
+        plain |= {"familiarity": self.familiarity.to_dict()} if self.familiarity else {}
+        return plain | ({"int8": self.int8.manifest()} if self.int8 else {})
 
     def write(self, folder: Path, *, overwrite: bool = False) -> Bundle:
         """Write the bundle, whole or not at all, and return it with its fingerprint.
@@ -126,7 +162,7 @@ class Bundle:
             MANIFEST: _canonical(body | {"fingerprint": fingerprint}),
             MODEL: self.model,
             CARD: self.card.encode(),
-        }
+        } | ({} if self.int8 is None else {INT8: self.int8.model})
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
@@ -170,7 +206,7 @@ def _is_bundle(folder: Path) -> bool:
         names = {file.name for file in folder.iterdir()}
     except (OSError, ValueError, RecursionError):
         return False
-    return names <= {MANIFEST, MODEL, CARD} and isinstance(manifest, dict) and "fingerprint" in manifest
+    return names <= {MANIFEST, MODEL, INT8, CARD} and isinstance(manifest, dict) and "fingerprint" in manifest
 
 
 def open_bundle(path: Path | str | None = None) -> Bundle:
@@ -190,6 +226,7 @@ def open_bundle(path: Path | str | None = None) -> Bundle:
     for name, expected in _listed_files(where, plain).items():
         if name not in files or hashlib.sha256(files[name]).hexdigest() != expected:
             raise BundleDamagedError(f"{where}: {name} is not as it was written; fetch or make the bundle again.")
+    int8 = _read_int8(where, source, prefix, plain["int8"]) if "int8" in plain else None
     try:
         taxonomy = Taxonomy.from_dict(plain["taxonomy"])
         familiarity = plain.get("familiarity")
@@ -207,10 +244,20 @@ def open_bundle(path: Path | str | None = None) -> Bundle:
             created_at=str(plain["created_at"]),
             familiarity=Familiarity.from_dict(familiarity) if familiarity else None,
             fingerprint=str(plain["fingerprint"]),
+            int8=int8,
         )
     except (KeyError, TypeError, ValueError, AttributeError, VestiaryError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise BundleError(f"{where}: the manifest cannot be used ({reason}); make the bundle again.") from error
+
+
+def _read_int8(where: Path, source: Source, prefix: str, plain: Any) -> Int8:
+    if not isinstance(plain, dict) or not {"sha256", "scores", "training"} <= plain.keys():
+        raise BundleError(f"{where}: the manifest does not describe {INT8}; make the bundle again.")
+    model = _read_file(where, source, prefix + INT8)
+    if hashlib.sha256(model).hexdigest() != plain["sha256"]:
+        raise BundleDamagedError(f"{where}: {INT8} is not as it was written; fetch or make the bundle again.")
+    return Int8(model, plain["scores"], plain["training"])
 
 
 def _read_calibration(plain: Mapping[str, Any], taxonomy: Taxonomy) -> Calibration:

@@ -14,6 +14,7 @@
     │   └── BundleFormatError       a format number this version does not read
     ├── RecipeError             a training recipe with wrong keys or values, all named at once
     ├── TrainingError           a training run that cannot start, go on or be shipped
+    ├── PrecisionError          an int8 model that answers worse than is let through: the answer is no
     └── MissingExtraError       a feature whose optional packages are not installed
 
 Each message is one plain sentence: what was found, where, and what to do.
@@ -95,6 +96,12 @@ class RecipeError(VestiaryError):
 
 class TrainingError(VestiaryError):
     """A training run that cannot start, go on or be shipped."""
+
+
+class PrecisionError(VestiaryError):
+    """An int8 model that answers worse than is let through."""
+
+    exit_code = 1
 
 
 class MissingExtraError(VestiaryError):

@@ -99,18 +99,31 @@ def _print_bundle(bundle: Bundle) -> None:
         console.print(
             f"parity       {parity['max_difference']:.1e} between the trained and the exported model, "
             f"on {parity['pictures']} pictures"
+            + (f"; {parity['rounding']:.1e} by weights stored as fp16" if "rounding" in parity else "")
         )
+    if bundle.int8:
+        console.print(f"int8         model of {len(bundle.int8.model) / 1e6:.1f} MB beside it (--precision int8)")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("attribute", no_wrap=True)
-    for column in ("values", "accuracy", "accepted", "right among accepted", "temperature", "threshold"):
+    for column in (
+        "values",
+        "accuracy",
+        *(["in int8"] if bundle.int8 else []),
+        "accepted",
+        "right among accepted",
+        "temperature",
+        "threshold",
+    ):
         table.add_column(column, justify="right")
     for attribute in bundle.taxonomy.attributes:
         own = bundle.scores.get("validation", {}).get(attribute.name, {})
+        int8 = bundle.int8.scores.get("validation", {}).get(attribute.name, {}) if bundle.int8 else None
         threshold = bundle.calibration.thresholds[attribute.name]
         table.add_row(
             attribute.name,
             str(len(attribute.values)),
             format_percent(own.get("accuracy")),
+            *([] if int8 is None else [format_percent(int8.get("accuracy"))]),
             format_percent(own.get("coverage")),
             format_percent(own.get("accepted_accuracy")),
             f"{bundle.calibration.temperatures[attribute.name]:.2f}",

@@ -32,6 +32,7 @@ def run(
     paths: list[str] = typer.Argument(help="Pictures, folders, zips or globs; - reads one picture from stdin."),
     bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
     out_format: str = typer.Option("table", "--format", help="table, json, jsonl or csv."),
+    precision: str = typer.Option("fp32", help="fp32, or int8 where the bundle has such a model."),
     top_k: int = typer.Option(3, min=1, help="How many answers per attribute, in json and jsonl."),
 ) -> None:
     """Tag pictures; one that cannot be read is named on stderr (exit code 2), and all others are answered."""
@@ -40,7 +41,7 @@ def run(
     from vestiary.bundle import open_bundle
     from vestiary.predictor import Predictor
 
-    predictor = Predictor(open_bundle(bundle))
+    predictor = Predictor(open_bundle(bundle), precision=precision)
     failed = 0
 
     def watched() -> Iterator[Prediction]:

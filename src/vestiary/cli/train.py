@@ -20,13 +20,15 @@ def run(
     overwrite: bool = typer.Option(False, "--overwrite", help="Discard an earlier run and bundle in OUT."),
     licence: str = typer.Option("unspecified", help="Licence of the pictures and labels, for the model card."),
     threads: int = typer.Option(0, min=0, help="Cores to use; 0 for all. Results repeat for the same number."),
+    int8: bool = typer.Option(False, "--int8", help="Add an int8 model, unless it loses more than half a point."),
     as_json: bool = typer.Option(False, "--json", help="Print the validation figures as JSON."),
 ) -> None:
     """Train a network on a catalogue, calibrate it and write a bundle."""
     from vestiary.catalogue import load_catalogue
     from vestiary.cli.evaluate import print_scores
     from vestiary.cli.output import print_json, progress_bar, say
-    from vestiary.errors import UsageError, require
+    from vestiary.cli.quantise import print_int8
+    from vestiary.errors import PrecisionError, UsageError, require
     from vestiary.training.recipe import load_recipe
 
     if resume and overwrite:
@@ -58,11 +60,23 @@ def run(
             on_calibrate=show,
             on_stage=say,
         )
+        refused = None
+        if int8:
+            from vestiary.training.quantise import quantise
+
+            try:
+                bundle = quantise(bundle, loaded, progress=show).write(out, overwrite=True)
+            except PrecisionError as error:  # told last: the bundle is there without it
+                refused = error
     if as_json:
         print_json({name: own.to_brief() for name, own in scores.items()})
-        return
-    print_scores(scores, "validation")
-    typer.echo(f"Bundle {bundle.name} ({len(bundle.model) / 1e6:.1f} MB, {bundle.fingerprint[:12]}) written to {out}.")
+    else:
+        print_scores(scores, "validation")
+        size = f"{len(bundle.model) / 1e6:.1f} MB"
+        typer.echo(f"Bundle {bundle.name} ({size}, {bundle.fingerprint[:12]}) written to {out}.")
+        print_int8(bundle)
+    if refused:
+        raise refused
 
 
 def _epoch_line(progress: FitProgress) -> str:

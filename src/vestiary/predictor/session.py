@@ -36,23 +36,35 @@ BATCH = 64
 class Predictor:
     """An ONNX Runtime session over a bundle. Safe to share between threads.
 
-    ``threads`` is the number of cores one call may use; 0 takes them all.
+    ``threads`` is the number of cores one call may use; 0 takes them all. ``precision`` is "fp32", or "int8" for the
+    faster model of a bundle that has one.
     """
 
-    def __init__(self, bundle: Bundle | None = None, *, threads: int = 0, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Load the model of ``bundle`` (None: the default one). BundleError when it does not fit its manifest."""
+    def __init__(
+        self,
+        bundle: Bundle | None = None,
+        *,
+        precision: str = "fp32",
+        threads: int = 0,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        """Load a model of ``bundle`` (None: the default one).
+
+        Raises UsageError when it has none in that precision, BundleError when it does not fit its manifest.
+        """
         self.bundle = bundle if bundle is not None else open_bundle()
         self.limits = limits
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or os.cpu_count() or 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
+        model = self.bundle.choose_model(precision)
         self._run_options = onnxruntime.RunOptions()
         # Outputs that nobody asked for (class maps) are not computed.
         self._run_options.only_execute_path_to_fetches = True
         try:
             self._session = onnxruntime.InferenceSession(
-                self.bundle.model, sess_options=options, providers=["CPUExecutionProvider"]
+                model, sess_options=options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime raises its own kinds, none of them exported
             raise BundleError(

@@ -18,6 +18,8 @@ from vestiary.predictor import Predictor
 from vestiary.taxonomy import Taxonomy
 from vestiary.training.model import Classifier, to_pixels
 
+MAX_ROUNDING = 0.25
+"""The largest change of a logit by weights stored as fp16 that is let through."""
 MAX_PARITY = 1e-4
 """The largest difference between a logit of the network and of its export that is let through."""
 
@@ -87,5 +89,20 @@ def prove_parity(model: Classifier, predictor: Predictor, images: NDArray[np.uin
         raise TrainingError(
             f"The exported model differs from the trained one by {worst:.2g} (at most {MAX_PARITY:g} is let through), "
             "so no bundle was written; report this with the recipe."
+        )
+    return worst
+
+
+def measure_rounding(exact: Predictor, rounded: Predictor, images: NDArray[np.uint8]) -> float:
+    """The largest change of any logit when weights are stored as fp16, over pictures as for ``prove_parity``.
+
+    Raises TrainingError above MAX_ROUNDING.
+    """
+    ours, theirs = exact.logits(np.ascontiguousarray(images)), rounded.logits(np.ascontiguousarray(images))
+    worst = max(float(np.abs(own - theirs[name]).max()) for name, own in ours.items())
+    if not worst <= MAX_ROUNDING:
+        raise TrainingError(
+            f"Weights stored as fp16 change the answers by {worst:.2g} (at most {MAX_ROUNDING:g} is let through), so "
+            "no bundle was written; add --resume --set weights=fp32 to store them as they are."
         )
     return worst

@@ -27,7 +27,7 @@ from vestiary.training.augment import augment, cut_and_mix
 from vestiary.training.dataset import Samples
 from vestiary.training.losses import multi_attribute_loss
 from vestiary.training.model import Classifier, to_pixels
-from vestiary.training.recipe import Phase, Recipe
+from vestiary.training.recipe import AFTER_TRAINING, Phase, Recipe
 
 CHECKPOINT_EVERY_S = 120.0
 
@@ -155,7 +155,8 @@ class _Run:
 
     def _identity(self) -> str:
         """What must be equal for a resumed run to make sense."""
-        digest = hashlib.sha256(json.dumps(self.recipe.choices, sort_keys=True).encode())
+        choices = {key: value for key, value in self.recipe.choices.items() if key not in AFTER_TRAINING}
+        digest = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
         digest.update(self.taxonomy.fingerprint.encode())
         digest.update(np.ascontiguousarray(self.samples.labels).tobytes())
         digest.update(self.train_rows.tobytes())

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from vestiary.errors import RecipeError, UsageError
 from vestiary.images import Preprocess
@@ -30,6 +30,10 @@ def _number(low: float, high: float, default: Any) -> Any:
 def _table(kind: Any) -> Any:
     """A table of settings by name; numbers in it lie above 0."""
     return field(default_factory=dict, metadata={"kind": kind, "low": 1e-6, "high": 1e6})
+
+
+AFTER_TRAINING: Final = frozenset({"weights", "target_precision"})
+"""Keys that a finished run may be resumed with another value of, to export and calibrate it anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +92,7 @@ class Recipe:
     keep: Literal["last", "best"] = "last"
     """Which epoch's weights are shipped; best means of the lowest validation loss."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the forward and backward pass; weights and the exported model are always fp32."""
+    """Arithmetic of the forward and backward pass; weights and the exported model's are fp32."""
 
     loss: Literal["cross-entropy", "focal"] = "cross-entropy"
     focal_gamma: float = _number(0, 10, 2.0)
@@ -126,6 +130,8 @@ class Recipe:
     cutmix: float = _number(0, 1, 0.0)
     """Chance that a batch has rectangles exchanged between its pictures (Yun et al. 2019)."""
 
+    weights: Literal["fp32", "fp16"] = "fp32"
+    """How the exported model stores them: fp16 halves the file and rounds each to 11 bits; arithmetic stays fp32."""
     target_precision: float = _number(0.5, 1, 0.95)
     """Accuracy that accepted tags shall have; the thresholds are chosen for it on validation."""
 
@@ -186,11 +192,11 @@ def load_recipe(name_or_file: str, settings: Sequence[str] = ()) -> Recipe:
         key, equals, value = setting.partition("=")
         if not equals:
             raise UsageError(f"--set {setting} has no '='; write --set key=value.")
-        plain[key.strip()] = _parse_value(value.strip())
+        plain[key.strip()] = parse_value(value.strip())
     return parse_recipe({"name": path.stem, **plain}, where=f"Recipe {name_or_file}")
 
 
-def _parse_value(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """A setting's value as TOML reads it; bare words are strings."""
     try:
         return tomllib.loads(f"value = {text}")["value"]

@@ -21,10 +21,11 @@ from vestiary.predictor import Predictor, calibrate_bundle
 from vestiary.product import Split
 from vestiary.reports.card import write_card
 from vestiary.training.dataset import Samples, open_samples
-from vestiary.training.export import export_onnx, prove_parity
+from vestiary.training.export import export_onnx, measure_rounding, prove_parity
 from vestiary.training.fit import OnProgress, fit
 from vestiary.training.model import Classifier
 from vestiary.training.recipe import Recipe
+from vestiary.training.storage import narrow_weights
 
 PARITY_PICTURES = 256
 
@@ -75,8 +76,11 @@ def train(
                 overwrite=overwrite,
                 on_progress=on_progress,
             )
-            bundle, parity, pictures = _export(model, catalogue, recipe, samples, licence)
-            on_stage(f"export and network agree to {parity:.1e} on {pictures} validation pictures")
+            bundle, parity = _export(model, catalogue, recipe, samples, licence)
+            worst, pictures = parity["max_difference"], parity["pictures"]
+            on_stage(f"export and network agree to {worst:.1e} on {pictures} validation pictures")
+            if "rounding" in parity:
+                on_stage(f"weights stored as fp16 change no logit there by more than {parity['rounding']:.1e}")
             bundle, scores = calibrate_bundle(
                 bundle, catalogue, target_precision=recipe.target_precision, progress=on_calibrate
             )
@@ -86,7 +90,7 @@ def train(
                 **bundle.training,
                 "recipe": recipe.to_dict(),
                 "catalogue": {"fingerprint": catalogue.fingerprint, "counts": catalogue.counts},
-                "parity": {"max_difference": parity, "pictures": pictures},
+                "parity": parity,
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
                 "seconds": round(seconds),
             }
@@ -98,8 +102,11 @@ def train(
 
 def _export(
     model: Classifier, catalogue: Catalogue, recipe: Recipe, samples: Samples, licence: str
-) -> tuple[Bundle, float, int]:
-    """The uncalibrated bundle, its largest difference from the network, and on how many pictures that was measured."""
+) -> tuple[Bundle, dict[str, Any]]:
+    """The uncalibrated bundle, and its largest difference from the network on some validation pictures.
+
+    Parity is proved with weights as trained; what storing them as fp16 changes is measured beside it.
+    """
     bundle = Bundle(
         name=recipe.name,
         version=__version__,
@@ -113,8 +120,13 @@ def _export(
         training={},
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    rows = samples.rows[Split.VALIDATION][:PARITY_PICTURES]
-    return bundle, prove_parity(model, Predictor(bundle), samples.pixels[rows]), len(rows)
+    pixels = samples.pixels[samples.rows[Split.VALIDATION][:PARITY_PICTURES]]
+    exact = Predictor(bundle)
+    parity = {"max_difference": prove_parity(model, exact, pixels), "pictures": len(pixels)}
+    if recipe.weights == "fp16":
+        bundle = replace(bundle, model=narrow_weights(bundle.model))
+        parity["rounding"] = measure_rounding(exact, Predictor(bundle), pixels)
+    return bundle, parity
 
 
 def _refuse_single_answers(catalogue: Catalogue) -> None:
