@@ -152,6 +152,7 @@ class Recipe:
         return asdict(self) | {
             "phases": [asdict(phase) for phase in self.phases],
             "stages": [list(stage) for stage in self.stages],
+            "neck": list(self.neck),
         }
 
 

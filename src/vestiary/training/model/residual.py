@@ -1,17 +1,9 @@
-"""One network, one linear head per attribute on pooled features."""
+"""The residual backbone: small, from random weights, made for small pictures."""
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from vestiary.taxonomy import Taxonomy
-from vestiary.training.recipe import Recipe
-
-# Mean and deviation of ImageNet's training pictures on a 0..255 scale (0.485, 0.456, 0.406 / 0.229, 0.224, 0.225).
-MEAN = (123.675, 116.28, 103.53)
-DEVIATION = (58.395, 57.12, 57.375)
 
 
 class ResidualBlock(nn.Module):
@@ -50,33 +42,6 @@ class ResidualBackbone(nn.Sequential):
         super().__init__(*layers)
         self.channels = channels
 
-
-class Classifier(nn.Module):
-    """Backbone, mean over locations, dropout, and one linear head per attribute (all heads in one matrix)."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, recipe: Recipe, taxonomy: Taxonomy) -> None:
-        super().__init__()
-        self.backbone = ResidualBackbone(recipe.stem, recipe.stages)
-        self.dropout = nn.Dropout(recipe.dropout)
-        self.sizes = [len(attribute.values) for attribute in taxonomy.attributes]
-        self.heads = nn.Linear(self.backbone.channels, sum(self.sizes))
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
-
-    def features(self, pixels: Tensor) -> Tensor:
-        """``float [n, 3, height, width]`` in 0..255 → ``float [n, channels, h, w]``."""
-        features: Tensor = self.backbone((pixels - self.mean) / self.deviation)
-        return features
-
-    def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Logits ``float [n, values]`` per attribute, in the taxonomy's order, of pictures as for ``features``."""
-        embedding = self.dropout(self.features(pixels).mean((2, 3)))
-        return list(self.heads(embedding).split(self.sizes, dim=1))
-
-
-def to_pixels(images: Tensor) -> Tensor:
-    """``uint8 [n, height, width, 3]`` → ``float [n, 3, height, width]`` in 0..255."""
-    return images.permute(0, 3, 1, 2).float()
+    def number_parts(self) -> dict[str, int]:
+        """The part that each parameter belongs to, by name: 0 for the stem, then one per block."""
+        return {name: max(0, int(name.partition(".")[0]) - 2) for name, _ in self.named_parameters()}
