@@ -1,35 +1,47 @@
-"""One network, one linear head per attribute on pooled features."""
+"""One network: backbone, attention, pooling, neck, and a head per attribute."""
 
 from __future__ import annotations
 
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vestiary.taxonomy import Taxonomy
-from vestiary.training.model.residual import ResidualBackbone
+from vestiary.training.model.attention import make_attention
+from vestiary.training.model.backbone import build_backbone
 from vestiary.training.recipe import Recipe
-
-# Mean and deviation of ImageNet's training pictures on a 0..255 scale (0.485, 0.456, 0.406 / 0.229, 0.224, 0.225).
-MEAN = (123.675, 116.28, 103.53)
-DEVIATION = (58.395, 57.12, 57.375)
 
 
 class Classifier(nn.Module):
-    """Backbone, mean over locations, dropout, and one linear head per attribute (all heads in one matrix)."""
+    """Backbone, attention, mean over locations, its norm, hidden layers for all, then a head per attribute.
+
+    Heads are linear, all in one matrix, unless the recipe gives an attribute a hidden layer of its own. Raises what
+    ``build_backbone`` raises.
+    """
 
     mean: Tensor
     deviation: Tensor
 
     def __init__(self, recipe: Recipe, taxonomy: Taxonomy) -> None:
         super().__init__()
-        self.backbone = ResidualBackbone(recipe.stem, recipe.stages)
+        built = build_backbone(recipe)
+        self.backbone = built.network
+        self.attention = make_attention(recipe.attention, self.backbone.channels)
         self.dropout = nn.Dropout(recipe.dropout)
+        widths = [self.backbone.channels, *recipe.neck]
+        self.neck = nn.ModuleList([nn.Linear(inputs, outputs) for inputs, outputs in zip(widths, widths[1:], strict=False)])
         self.sizes = [len(attribute.values) for attribute in taxonomy.attributes]
-        self.heads = nn.Linear(self.backbone.channels, sum(self.sizes))
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
+        self.heads: nn.Linear | nn.ModuleList
+        if recipe.head_widths:
+            own = [recipe.head_widths.get(name) for name in taxonomy.names]
+            self.heads = nn.ModuleList([_make_head(widths[-1], *entry) for entry in zip(own, self.sizes, strict=True)])
+        else:
+            self.heads = nn.Linear(widths[-1], sum(self.sizes))
+        for name in ("mean", "deviation"):
+            numbers = torch.tensor(getattr(built.normalisation, name))[:, None, None]
+            self.register_buffer(name, numbers, persistent=False)
 
     def train(self, mode: bool = True) -> Self:
         """As for any module, but a backbone that is held still keeps the statistics of its norms."""
@@ -39,14 +51,41 @@ class Classifier(nn.Module):
         return self
 
     def features(self, pixels: Tensor) -> Tensor:
-        """``float [n, 3, height, width]`` in 0..255 → ``float [n, channels, h, w]``."""
-        features: Tensor = self.backbone((pixels - self.mean) / self.deviation)
+        """``float [n, 3, height, width]`` in 0..255 → ``float [n, channels, h, w]``, attention applied."""
+        features: Tensor = self.attention(self.backbone((pixels - self.mean) / self.deviation))
         return features
 
+    def embed(self, features: Tensor) -> Tensor:
+        """The mean over locations, ``float [n, channels]``, normalised where the backbone has a norm for it."""
+        pooled = features.mean((2, 3))
+        return pooled if self.backbone.norm is None else self.backbone.norm(pooled)
+
+    def answer(self, embedding: Tensor) -> list[Tensor]:
+        """Logits ``float [n, values]`` per attribute, in the taxonomy's order."""
+        hidden = self.dropout(embedding)
+        for layer in self.neck:
+            hidden = self.dropout(F.relu(layer(hidden)))
+        if isinstance(self.heads, nn.Linear):
+            return list(self.heads(hidden).split(self.sizes, dim=1))
+        return [head(hidden) for head in self.heads]
+
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Logits ``float [n, values]`` per attribute, in the taxonomy's order, of pictures as for ``features``."""
-        embedding = self.dropout(self.features(pixels).mean((2, 3)))
-        return list(self.heads(embedding).split(self.sizes, dim=1))
+        """Logits per attribute, as ``answer`` gives them, of pictures as for ``features``."""
+        return self.answer(self.embed(self.features(pixels)))
+
+    def chains(self) -> list[list[nn.Linear]]:
+        """The linear layers from embedding to logits, with ReLU between them: one chain, or one per attribute."""
+        heads = [self.heads] if isinstance(self.heads, nn.Linear) else list(self.heads)
+        return [
+            [layer for part in (self.neck, head) for layer in part.modules() if isinstance(layer, nn.Linear)]
+            for head in heads
+        ]
+
+
+def _make_head(inputs: int, width: int | None, values: int) -> nn.Module:
+    if width is None:
+        return nn.Linear(inputs, values)
+    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, values))
 
 
 def to_pixels(images: Tensor) -> Tensor:

@@ -32,6 +32,9 @@ class ResidualBlock(nn.Module):
 class ResidualBackbone(nn.Sequential):
     """A stem at full resolution, then stages of residual blocks, each stage halving the resolution."""
 
+    kind = "residual"
+    norm: nn.LayerNorm | None = None
+
     def __init__(self, stem: int, stages: tuple[tuple[int, int], ...]) -> None:
         layers: list[nn.Module] = [nn.Conv2d(3, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU()]
         channels = stem

@@ -1,0 +1,143 @@
+"""Models of the transformers library: their configuration and weights from the hub, a folder, a file or the seed."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.utils import enable_progress_bars
+from huggingface_hub.utils import logging as hub_logging
+from torch import nn
+from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedConfig
+from transformers.image_processing_base import ImageProcessingMixin
+
+from vestiary.errors import RecipeError, TrainingError, VestiaryError
+from vestiary.training.model.normalisation import IMAGENET, Normalisation
+from vestiary.training.model.weights import count_found, read_weights
+from vestiary.training.recipe import Recipe
+
+AFTER_FEATURES = ("pooler.", "head.")
+"""Parts of a vision model that stand after its features and are not used."""
+
+
+def load_transformer(recipe: Recipe) -> tuple[nn.Module, PreTrainedConfig, str]:
+    """The recipe's model of transformers in fp32, its configuration, and where its weights come from, for people.
+
+    Raises RecipeError for an ``architecture`` that this kind of model does not know, TrainingError when the hub or
+    a folder does not give the model, or when the weights are those of another one.
+    """
+    _quieten()
+    config = _find_config(recipe)
+    options: dict[str, Any] = {"config": config, "dtype": torch.float32, "output_loading_info": True}
+    options |= {"ignore_mismatched_sizes": True, "trust_remote_code": False}
+    try:
+        if not recipe.pretrained:
+            return AutoModel.from_config(config).float(), config, "random weights"
+        if recipe.backbone_weights:
+            state = read_weights(Path(recipe.backbone_weights))
+            model, info = MODEL_MAPPING[type(config)].from_pretrained(None, state_dict=state, **options)
+        else:
+            model, info = AutoModel.from_pretrained(recipe.backbone, **options)
+    except VestiaryError:
+        raise
+    except Exception as error:  # the library and each of its models have their own kinds
+        raise _explain(error, recipe) from error
+    absent = {key if isinstance(key, str) else key[0] for key in (*info["missing_keys"], *info["mismatched_keys"])}
+    names = [name for name in model.state_dict() if not name.startswith(AFTER_FEATURES)]
+    place = recipe.backbone_weights or recipe.backbone
+    return model, config, count_found([name for name in names if name not in absent], names, place)
+
+
+def find_normalisation(recipe: Recipe) -> tuple[Normalisation, str]:
+    """What the pretrained model's pictures were normalised by, from its processor's configuration, else ImageNet's.
+
+    With it a remark for people, empty when the configuration was there.
+    """
+    if not recipe.pretrained:
+        return IMAGENET, ""
+    place = str(Path(recipe.backbone_weights).parent) if recipe.backbone_weights else recipe.backbone
+    try:
+        plain, _ = ImageProcessingMixin.get_image_processor_dict(place)
+        return Normalisation.from_processor(plain), ""
+    except (OSError, ValueError, TypeError):
+        return IMAGENET, "no preprocessor_config.json, so pictures are normalised as ImageNet's"
+
+
+def _find_config(recipe: Recipe) -> PreTrainedConfig:
+    """The configuration with the recipe's ``architecture`` laid over it."""
+    table = dict(recipe.architecture)
+    kind = table.pop("model_type", None)
+    if kind is None or (recipe.pretrained and not recipe.backbone_weights):
+        try:
+            config = AutoConfig.from_pretrained(recipe.backbone, trust_remote_code=False)
+        except Exception as error:  # as above
+            raise _explain(error, recipe) from error
+    elif kind in CONFIG_MAPPING:
+        config = CONFIG_MAPPING[kind]()
+    else:
+        raise RecipeError(f"Recipe {recipe.name}", [f"architecture.model_type is {kind!r}, {_suggest(kind, CONFIG_MAPPING)}"])
+    config = getattr(config, "vision_config", config)  # of CLIP and its like
+    known = config.to_dict()
+    wrong = [f"unknown key 'architecture.{key}', {_suggest(key, known)}" for key in table if key not in known]
+    if kind is not None and kind not in (config.model_type, config.model_type.removesuffix("_vision_model")):
+        wrong.append(f"architecture.model_type is {kind!r}, but {recipe.backbone} is a {config.model_type}")
+    if wrong:
+        raise RecipeError(f"Recipe {recipe.name}", wrong)
+    try:
+        return type(config).from_dict(known | table) if table else config
+    except Exception as error:  # each configuration checks its values in its own way
+        problem = f"architecture is not accepted by {config.model_type} ({_first_line(error)})"
+        raise RecipeError(f"Recipe {recipe.name}", [problem]) from error
+
+
+def _suggest(word: object, known: Any) -> str:
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"write '{near[0]}'" if near else "which transformers does not know"
+
+
+def _explain(error: Exception, recipe: Recipe) -> TrainingError:
+    """The error as one sentence with its remedy."""
+    name = recipe.backbone
+    causes = _chain(error)
+    if any(isinstance(cause, GatedRepoError) for cause in causes):
+        return TrainingError(f"The hub gives the backbone {name} only to those it knows; ask there, and set HF_TOKEN.")
+    if any(isinstance(cause, LocalEntryNotFoundError | OfflineModeIsEnabled | ConnectionError) for cause in causes):
+        random = "" if "model_type" in recipe.architecture else " and architecture.model_type named"
+        return TrainingError(
+            f"The backbone {name} is not on this computer, and the Hugging Face hub cannot be reached; fetch it where "
+            f"there is a network (hf download {name} --local-dir FOLDER) and give --backbone FOLDER, or start from "
+            f"random weights with --set pretrained=false{random}."
+        )
+    if Path(name).is_dir() and not recipe.backbone_weights:
+        return TrainingError(
+            f"The folder {name} holds no vision model of the transformers library ({_first_line(error)}); "
+            "give one with config.json and model.safetensors."
+        )
+    return TrainingError(
+        f"The backbone {name} cannot be loaded ({_first_line(error)}); name a vision model of the Hugging Face hub "
+        "or a folder with one."
+    )
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(". ") or type(error).__name__
+
+
+def _quieten() -> None:
+    """Only downloads show themselves; what was found and what not is told in one line of our own."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()
+    enable_progress_bars()
