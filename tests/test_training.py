@@ -116,7 +116,7 @@ def test_a_run_stopped_anywhere_and_resumed_ends_as_an_unbroken_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    recipe = quick(tiny_recipe, dropout=0.3, erase=0.5, ema=0.8, cutmix=0.5)
+    recipe = quick(tiny_recipe, dropout=0.3, erase=0.5, ema=0.8, cutmix=0.5, squeezed=1)
     whole, _ = fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path / "whole")
 
     class Stopped(Exception):
@@ -421,3 +421,13 @@ def test_pictures_exchange_a_rectangle_of_the_area_told() -> None:
                 assert float(foreign[number].float().mean()) == pytest.approx(1 - own, abs=1e-6)
                 assert set(mixed[number].unique().tolist()) <= {float(number), float(other[number])}
     assert 15 <= exchanged <= 35
+
+
+def test_squeezed_stages_are_those_at_the_end(tiny_catalogue: Catalogue, tiny_recipe: Recipe) -> None:
+    plain = weights(Classifier(tiny_recipe, tiny_catalogue.taxonomy))
+    squeezed = weights(Classifier(replace(tiny_recipe, squeezed=1), tiny_catalogue.taxonomy))
+    added = set(squeezed) - set(plain)
+    assert set(plain) <= set(squeezed)
+    last = max(int(name.split(".")[1]) for name in plain if name.startswith("backbone."))
+    first_of_last = last + 1 - tiny_recipe.stages[-1][1]
+    assert {int(name.split(".")[1]) for name in added} == set(range(first_of_last, last + 1))

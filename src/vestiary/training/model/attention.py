@@ -1,46 +1,47 @@
-"""Attention on a map of features: what to look at, and with CBAM also where."""
+"""Attention on a map of features: which channels matter and, with CBAM, also which places."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-REDUCTION = 16
 
+class SqueezeExcite(nn.Module):
+    """Weighs channels by what the whole picture holds (squeeze-and-excitation, Hu et al. 2018)."""
 
-class SqueezeExcitation(nn.Module):
-    """Every channel is scaled by a factor that depends on the means of all of them (Hu et al. 2018, section 3)."""
-
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, reduction: int = 8) -> None:
         super().__init__()
-        self.gate = _make_gate(channels)
+        self.squeeze = nn.Linear(channels, max(channels // reduction, 8))
+        self.excite = nn.Linear(max(channels // reduction, 8), channels)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """``float [n, channels, h, w]`` → the same."""
-        return features * torch.sigmoid(self.gate(features.mean((2, 3))))[:, :, None, None]
+    def forward(self, x: Tensor) -> Tensor:
+        """``float [n, channels, h, w]`` of the same shape."""
+        return x * torch.sigmoid(self.score(x.mean((2, 3))))[:, :, None, None]
+
+    def score(self, pooled: Tensor) -> Tensor:
+        """The weights of the channels before their sigmoid, from ``float [n, channels]`` of the same shape."""
+        scores: Tensor = self.excite(F.relu(self.squeeze(pooled)))
+        return scores
 
 
 class Cbam(nn.Module):
-    """Channels are scaled by their means and maxima, then locations by theirs (Woo et al. 2018, section 3)."""
+    """Weighs channels by their means and maxima, then places by theirs (Woo et al. 2018, section 3)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.gate = _make_gate(channels)
-        self.place = nn.Conv2d(2, 1, 7, padding=3, bias=False)
+        self.channels = SqueezeExcite(channels)
+        self.places = nn.Conv2d(2, 1, 7, padding=3, bias=False)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """``float [n, channels, h, w]`` → the same."""
-        weights = self.gate(features.mean((2, 3))) + self.gate(features.amax((2, 3)))
-        features = features * torch.sigmoid(weights)[:, :, None, None]
-        seen = torch.stack([features.mean(1), features.amax(1)], 1)
-        return features * torch.sigmoid(self.place(seen))
-
-
-def _make_gate(channels: int) -> nn.Sequential:
-    hidden = max(1, channels // REDUCTION)
-    return nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
+    def forward(self, x: Tensor) -> Tensor:
+        """``float [n, channels, h, w]`` of the same shape."""
+        scores = self.channels.score(x.mean((2, 3))) + self.channels.score(x.amax((2, 3)))
+        x = x * torch.sigmoid(scores)[:, :, None, None]
+        return x * torch.sigmoid(self.places(torch.stack([x.mean(1), x.amax(1)], 1)))
 
 
 def make_attention(kind: str, channels: int) -> nn.Module:
     """The attention that a recipe names: none, se or cbam."""
-    return {"none": nn.Identity, "se": SqueezeExcitation, "cbam": Cbam}[kind](channels)
+    if kind == "none":
+        return nn.Identity()
+    return Cbam(channels) if kind == "cbam" else SqueezeExcite(channels)

@@ -37,7 +37,7 @@ def build_backbone(recipe: Recipe) -> BuiltBackbone:
     such backbone, or its weights are another's.
     """
     if recipe.backbone == RESIDUAL:
-        residual = ResidualBackbone(recipe.stem, recipe.stages)
+        residual = ResidualBackbone(recipe.stem, recipe.stages, recipe.squeezed)
         origin = load_weights(residual, Path(recipe.backbone_weights)) if recipe.pretrained else "random weights"
         return BuiltBackbone(residual, IMAGENET, origin)
     require("transformers", extra="train", feature=f"The backbone {recipe.backbone}")

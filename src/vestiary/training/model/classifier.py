@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Self
 
 import torch
@@ -31,7 +32,7 @@ class Classifier(nn.Module):
         self.attention = make_attention(recipe.attention, self.backbone.channels)
         self.dropout = nn.Dropout(recipe.dropout)
         widths = [self.backbone.channels, *recipe.neck]
-        self.neck = nn.ModuleList([nn.Linear(inputs, outputs) for inputs, outputs in zip(widths, widths[1:], strict=False)])
+        self.neck = nn.ModuleList([nn.Linear(inputs, outputs) for inputs, outputs in pairwise(widths)])
         self.sizes = [len(attribute.values) for attribute in taxonomy.attributes]
         self.heads: nn.Linear | nn.ModuleList
         if recipe.head_widths:

@@ -1,9 +1,9 @@
 """Class maps: how much each location of a picture says for each value.
 
-The embedding is a mean over locations plus a constant: every location has its *share* of it. A value's map is the
-gradient of its logit by the embedding, at this picture, applied to each location's share. For a linear head the gradient
-is the head's own row, so that the mean of the map and a constant (the bias) are exactly the logit. For a head with hidden
-layers it is that of the picture's side of every ReLU, which is Grad-CAM (Selvaraju et al. 2017) without its cut at zero.
+The embedding is the mean over locations of each one's *share* of it, plus a constant. A value's map is the gradient of
+its logit by the embedding, at this picture, applied to each location's share. For a linear head that gradient is the
+head's own row, so the mean of the map plus a constant (the bias) is exactly the logit. For a head with hidden layers it
+is the gradient on this picture's side of every ReLU: Grad-CAM (Selvaraju et al. 2017) without its cut at zero.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from vestiary.training.model.classifier import Classifier
 def map_classes(model: Classifier, features: Tensor, embedding: Tensor) -> list[Tensor]:
     """Maps ``float [n, values, h, w]`` per attribute of features ``float [n, channels, h, w]`` and their embedding."""
     shares = share_locations(model.backbone.norm, features).flatten(2)
-    maps = torch.cat([differentiate(chain, embedding) @ shares for chain in model.chains()], dim=1)
-    return list(maps.unflatten(2, features.shape[2:]).split(model.sizes, dim=1))
+    maps: Tensor = torch.cat([differentiate(chain, embedding) @ shares for chain in model.chains()], dim=1)
+    return list(torch.split(maps.reshape(*maps.shape[:2], *features.shape[2:]), model.sizes, dim=1))
 
 
 def share_locations(norm: nn.LayerNorm | None, features: Tensor) -> Tensor:
-    """Each location's share of the embedding, ``float [n, channels, h, w]``: their mean is the embedding less a constant.
+    """Each location's share of the embedding, ``float [n, channels, h, w]``: their mean and a constant give it.
 
-    A norm after the pooling is applied to each location with the deviation of the pooled features, which makes it linear.
+    A norm after the pooling is applied to each location with the deviation of the pooled features: so it is linear.
     """
     if norm is None:
         return features

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import huggingface_hub
 import torch
 import transformers
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, OfflineModeIsEnabled
-from huggingface_hub.utils import enable_progress_bars
-from huggingface_hub.utils import logging as hub_logging
 from torch import nn
-from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PreTrainedConfig
 from transformers.image_processing_base import ImageProcessingMixin
 
 from vestiary.errors import RecipeError, TrainingError, VestiaryError
 from vestiary.training.model.normalisation import IMAGENET, Normalisation
 from vestiary.training.model.weights import count_found, read_weights
 from vestiary.training.recipe import Recipe
+from vestiary.training.settings import suggest
+
+DERIVED = ("out_features", "out_indices", "stage_names")
+"""Keys of a configuration that follow from its others."""
 
 AFTER_FEATURES = ("pooler.", "head.")
 """Parts of a vision model that stand after its features and are not used."""
@@ -36,10 +39,11 @@ def load_transformer(recipe: Recipe) -> tuple[nn.Module, PreTrainedConfig, str]:
     options |= {"ignore_mismatched_sizes": True, "trust_remote_code": False}
     try:
         if not recipe.pretrained:
-            return AutoModel.from_config(config).float(), config, "random weights"
+            return _draw(config), config, "random weights"
         if recipe.backbone_weights:
             state = read_weights(Path(recipe.backbone_weights))
-            model, info = MODEL_MAPPING[type(config)].from_pretrained(None, state_dict=state, **options)
+            kind = cast(type[transformers.PreTrainedModel], type(_draw(config)))
+            model, info = cast(Any, kind.from_pretrained(None, state_dict=state, **options))
         else:
             model, info = AutoModel.from_pretrained(recipe.backbone, **options)
     except VestiaryError:
@@ -50,6 +54,11 @@ def load_transformer(recipe: Recipe) -> tuple[nn.Module, PreTrainedConfig, str]:
     names = [name for name in model.state_dict() if not name.startswith(AFTER_FEATURES)]
     place = recipe.backbone_weights or recipe.backbone
     return model, config, count_found([name for name in names if name not in absent], names, place)
+
+
+def _draw(config: PreTrainedConfig) -> nn.Module:
+    """The model that a configuration describes, with random weights."""
+    return cast(nn.Module, AutoModel.from_config(config)).float()  # type: ignore[no-untyped-call]
 
 
 def find_normalisation(recipe: Recipe) -> tuple[Normalisation, str]:
@@ -68,9 +77,10 @@ def find_normalisation(recipe: Recipe) -> tuple[Normalisation, str]:
 
 
 def _find_config(recipe: Recipe) -> PreTrainedConfig:
-    """The configuration with the recipe's ``architecture`` laid over it."""
+    """The configuration of the backbone with the recipe's ``architecture`` laid over it."""
     table = dict(recipe.architecture)
     kind = table.pop("model_type", None)
+    where = f"Recipe {recipe.name}"
     if kind is None or (recipe.pretrained and not recipe.backbone_weights):
         try:
             config = AutoConfig.from_pretrained(recipe.backbone, trust_remote_code=False)
@@ -79,24 +89,26 @@ def _find_config(recipe: Recipe) -> PreTrainedConfig:
     elif kind in CONFIG_MAPPING:
         config = CONFIG_MAPPING[kind]()
     else:
-        raise RecipeError(f"Recipe {recipe.name}", [f"architecture.model_type is {kind!r}, {_suggest(kind, CONFIG_MAPPING)}"])
+        raise RecipeError(where, [f"architecture.model_type is {kind!r}, {_suggest(kind, CONFIG_MAPPING)}"])
     config = getattr(config, "vision_config", config)  # of CLIP and its like
     known = config.to_dict()
     wrong = [f"unknown key 'architecture.{key}', {_suggest(key, known)}" for key in table if key not in known]
     if kind is not None and kind not in (config.model_type, config.model_type.removesuffix("_vision_model")):
         wrong.append(f"architecture.model_type is {kind!r}, but {recipe.backbone} is a {config.model_type}")
     if wrong:
-        raise RecipeError(f"Recipe {recipe.name}", wrong)
+        raise RecipeError(where, wrong)
+    if not table:
+        return cast(PreTrainedConfig, config)
+    kept = {key: value for key, value in known.items() if key not in DERIVED}
     try:
-        return type(config).from_dict(known | table) if table else config
+        return cast(PreTrainedConfig, type(config).from_dict(kept | table))
     except Exception as error:  # each configuration checks its values in its own way
         problem = f"architecture is not accepted by {config.model_type} ({_first_line(error)})"
-        raise RecipeError(f"Recipe {recipe.name}", [problem]) from error
+        raise RecipeError(where, [problem]) from error
 
 
-def _suggest(word: object, known: Any) -> str:
-    near = difflib.get_close_matches(str(word), list(known), n=1)
-    return f"write '{near[0]}'" if near else "which transformers does not know"
+def _suggest(word: object, known: Iterable[str]) -> str:
+    return suggest(word, known, otherwise="which transformers does not know")
 
 
 def _explain(error: Exception, recipe: Recipe) -> TrainingError:
@@ -136,8 +148,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _quieten() -> None:
-    """Only downloads show themselves; what was found and what not is told in one line of our own."""
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    hub_logging.set_verbosity_error()
-    enable_progress_bars()
+    """Leave only downloads their progress; what was found and what not is told in one line of our own."""
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    huggingface_hub.utils.enable_progress_bars()  # type: ignore[attr-defined]
+    huggingface_hub.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]

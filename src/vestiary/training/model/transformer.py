@@ -14,13 +14,13 @@ from vestiary.errors import TrainingError
 class TransformersBackbone(nn.Module):
     """A vision model of transformers without its pooling; ``float [n, 3, height, width]`` → ``[n, channels, h, w]``.
 
-    Tokens are laid out as the grid they come from; class and register tokens are dropped, for the patches have seen them.
+    Tokens are laid out as the grid they come from; class and register tokens are dropped: the patches have seen them.
     """
 
     def __init__(self, model: nn.Module, config: PreTrainedConfig) -> None:
         super().__init__()
         for unused in ("pooler", "head"):
-            if hasattr(model, unused):
+            if isinstance(getattr(model, unused, None), nn.Module) and list(getattr(model, unused).parameters()):
                 setattr(model, unused, nn.Identity())
         self.model = model
         self.kind = config.model_type
@@ -89,4 +89,4 @@ def _find_stride(config: PreTrainedConfig) -> int:
     patch = getattr(config, "patch_size", 1)
     patch = patch if isinstance(patch, int) else patch[0]
     stages = getattr(config, "depths", None) or [1]
-    return int(patch) * 2 ** (len(stages) - 1)
+    return int(patch) << (len(stages) - 1)

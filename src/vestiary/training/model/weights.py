@@ -37,7 +37,11 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     if not isinstance(state, Mapping):
         raise TrainingError(f"{file} holds no weights by name; give the state_dict of a model.")
     state = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
-    own = {name.removeprefix("backbone.").removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("backbone.")}
+    own = {
+        name.removeprefix("backbone.").removeprefix("model."): tensor
+        for name, tensor in state.items()
+        if name.startswith("backbone.")
+    }
     return own or state
 
 
