@@ -17,15 +17,16 @@ RATE = "rate"
 def parameter_groups(model: Classifier, recipe: Recipe) -> list[dict[str, Any]]:
     """The optimiser's groups, each with its ``weight_decay`` and its ``rate``, a factor on the learning rate.
 
-    Matrices and kernels decay, norms and biases do not. Heads, neck and attention have the rate 1, the last part of the
-    backbone ``layer_decay``, the part before it ``layer_decay²``, and so on (Clark et al. 2020).
+    Matrices and kernels decay, norms and biases do not. Heads, neck and attention have the rate 1, the last part of
+    the backbone ``backbone_rate``, each part before it ``layer_decay`` times the next (Clark et al. 2020).
     """
     parts = model.backbone.number_parts()
-    last = max(parts.values()) + 1
+    last = max(parts.values())
     groups: dict[tuple[float, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
-        part = parts[name.removeprefix("backbone.")] if name.startswith("backbone.") else last
-        groups[recipe.layer_decay ** (last - part), parameter.ndim > 1].append(parameter)
+        part = parts.get(name.removeprefix("backbone.")) if name.startswith("backbone.") else None
+        rate = 1.0 if part is None else recipe.backbone_rate * recipe.layer_decay ** (last - part)
+        groups[rate, parameter.ndim > 1].append(parameter)
     fastest_first = sorted(groups.items(), key=lambda entry: entry[0], reverse=True)
     return [
         {"params": parameters, "weight_decay": recipe.weight_decay if decays else 0.0, RATE: rate}

@@ -69,8 +69,10 @@ class Recipe:
     train_backbone: Literal["all", "frozen", "staged"] = "all"
     """``frozen``: heads and neck alone are trained; ``staged``: they are for ``frozen_epochs``, then all."""
     frozen_epochs: int = _number(1, 10000, 1)
+    backbone_rate: float = _number(1e-6, 1, 1.0)
+    """Factor on the learning rate of the last part of the backbone; heads, neck and attention have 1."""
     layer_decay: float = _number(0.01, 1, 1.0)
-    """Factor on the learning rate from each part of the backbone to the one before it (Clark et al. 2020)."""
+    """Further factor from each part of the backbone to the one before it (Clark et al. 2020)."""
     attention: Literal["none", "se", "cbam"] = "none"
     """Attention on the features before they are pooled: squeeze-and-excitation (Hu et al. 2018) or CBAM (2018)."""
     neck: tuple[int, ...] = ()

@@ -24,11 +24,6 @@ class BuiltBackbone:
     normalisation: Normalisation
     origin: str
 
-    def describe(self) -> str:
-        """One line: kind, size and origin of the weights."""
-        size = sum(parameter.numel() for parameter in self.network.parameters())
-        return f"backbone {self.network.kind}, {size / 1e6:.1f} million parameters: {self.origin}"
-
 
 def build_backbone(recipe: Recipe) -> BuiltBackbone:
     """Our residual net or a model of transformers, with published weights, those of a file, or random ones.

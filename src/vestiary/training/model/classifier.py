@@ -28,7 +28,7 @@ class Classifier(nn.Module):
     def __init__(self, recipe: Recipe, taxonomy: Taxonomy) -> None:
         super().__init__()
         built = build_backbone(recipe)
-        self.backbone = built.network
+        self.backbone, self.origin = built.network, built.origin
         self.attention = make_attention(recipe.attention, self.backbone.channels)
         self.dropout = nn.Dropout(recipe.dropout)
         widths = [self.backbone.channels, *recipe.neck]
@@ -43,6 +43,11 @@ class Classifier(nn.Module):
         for name in ("mean", "deviation"):
             numbers = torch.tensor(getattr(built.normalisation, name))[:, None, None]
             self.register_buffer(name, numbers, persistent=False)
+
+    def describe(self) -> str:
+        """One line for people: kind and size of the backbone, and where its weights come from."""
+        size = sum(parameter.numel() for parameter in self.backbone.parameters())
+        return f"backbone {self.backbone.kind}, {size / 1e6:.1f} million parameters: {self.origin}"
 
     def train(self, mode: bool = True) -> Self:
         """As for any module, but a backbone that is held still keeps the statistics of its norms."""
