@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from vestiary.errors import TrainingError
+from vestiary.errors import TrainingError, first_sentence
 from vestiary.taxonomy import Taxonomy
 from vestiary.training.export import export_onnx
 from vestiary.training.model import Classifier
@@ -29,8 +29,7 @@ def rehearse(recipe: Recipe, taxonomy: Taxonomy, on_stage: Callable[[str], None]
     try:
         export_onnx(model, taxonomy, height=recipe.height, width=recipe.width)
     except Exception as error:  # the exporter wraps whatever it stumbled over
-        reason = str(error.__cause__ or error).strip().partition("\n")[0].rstrip(". ")
         raise TrainingError(
             f"The backbone {recipe.backbone} cannot be exported to ONNX at {recipe.width}×{recipe.height} px "
-            f"({reason}); choose another backbone or size."
+            f"({first_sentence(error.__cause__ or error)}); choose another backbone or size."
         ) from error

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PreTrainedConfig
 from transformers.image_processing_base import ImageProcessingMixin
 
-from vestiary.errors import RecipeError, TrainingError, VestiaryError
+from vestiary.errors import RecipeError, TrainingError, VestiaryError, first_sentence
 from vestiary.training.model.normalisation import IMAGENET, Normalisation
 from vestiary.training.model.weights import count_found, read_weights
 from vestiary.training.recipe import Recipe
@@ -57,8 +57,19 @@ def load_transformer(recipe: Recipe) -> tuple[nn.Module, PreTrainedConfig, str]:
 
 
 def _draw(config: PreTrainedConfig) -> nn.Module:
-    """The model that a configuration describes, with random weights."""
-    return cast(nn.Module, AutoModel.from_config(config)).float()  # type: ignore[no-untyped-call]
+    """The model that a configuration describes, with random weights.
+
+    Batch norms start at a scale of 1, and convolutions beside them as He et al. (2015) say: the library draws the
+    scales of EfficientNet around 0, and no signal reaches its last block.
+    """
+    model = cast(nn.Module, AutoModel.from_config(config)).float()  # type: ignore[no-untyped-call]
+    has_norms = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+        elif isinstance(module, nn.Conv2d) and has_norms:
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    return model
 
 
 def find_normalisation(recipe: Recipe) -> tuple[Normalisation, str]:
@@ -103,7 +114,7 @@ def _find_config(recipe: Recipe) -> PreTrainedConfig:
     try:
         return cast(PreTrainedConfig, type(config).from_dict(kept | table))
     except Exception as error:  # each configuration checks its values in its own way
-        problem = f"architecture is not accepted by {config.model_type} ({_first_line(error)})"
+        problem = f"architecture is not accepted by {config.model_type} ({first_sentence(error)})"
         raise RecipeError(where, [problem]) from error
 
 
@@ -126,11 +137,11 @@ def _explain(error: Exception, recipe: Recipe) -> TrainingError:
         )
     if Path(name).is_dir() and not recipe.backbone_weights:
         return TrainingError(
-            f"The folder {name} holds no vision model of the transformers library ({_first_line(error)}); "
+            f"The folder {name} holds no vision model of the transformers library ({first_sentence(error)}); "
             "give one with config.json and model.safetensors."
         )
     return TrainingError(
-        f"The backbone {name} cannot be loaded ({_first_line(error)}); name a vision model of the Hugging Face hub "
+        f"The backbone {name} cannot be loaded ({first_sentence(error)}); name a vision model of the Hugging Face hub "
         "or a folder with one."
     )
 
@@ -141,10 +152,6 @@ def _chain(error: BaseException | None) -> list[BaseException]:
         found.append(error)
         error = error.__cause__ or error.__context__
     return found
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(". ") or type(error).__name__
 
 
 def _quieten() -> None:

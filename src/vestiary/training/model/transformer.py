@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
-from vestiary.errors import TrainingError
+from vestiary.errors import TrainingError, first_sentence
 
 
 class TransformersBackbone(nn.Module):
@@ -22,6 +22,11 @@ class TransformersBackbone(nn.Module):
         for unused in ("pooler", "head"):
             if isinstance(getattr(model, unused, None), nn.Module) and list(getattr(model, unused).parameters()):
                 setattr(model, unused, nn.Identity())
+        for module in model.modules():
+            # MobileNet and EfficientNet carry TensorFlow's momentum over, which torch reads the other way round: each
+            # batch would then replace the statistics of all before it.
+            if isinstance(module, nn.BatchNorm2d) and (module.momentum or 0) > 0.5:
+                module.momentum = 0.1
         self.model = model
         self.kind = config.model_type
         self.stride = _find_stride(config)
@@ -77,10 +82,9 @@ class TransformersBackbone(nn.Module):
             if not features.numel():
                 raise ValueError("nothing is left of them")
         except Exception as error:  # each model has its own way to fail
-            reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
             raise TrainingError(
-                f"The backbone {self.kind} can do nothing with pictures of {width}×{height} px ({reason}); "
-                "choose a larger size, or another vision model."
+                f"The backbone {self.kind} can do nothing with pictures of {width}×{height} px "
+                f"({first_sentence(error)}); choose a larger size, or another vision model."
             ) from error
 
 
