@@ -344,6 +344,7 @@ def test_an_architecture_is_held_against_its_kind_of_model() -> None:
     assert "architecture is not accepted by convnext" in told
 
 
+@pytest.mark.slow
 def test_a_backbone_that_onnx_cannot_hold_is_refused_before_training() -> None:
     swin = {"model_type": "swin", "embed_dim": 16, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4}
     with pytest.raises(TrainingError, match=r"cannot be exported to ONNX at 48×64 px .*choose another backbone"):

@@ -3,7 +3,9 @@
     manifest.json   what the bundle is: taxonomy, preprocess, calibration, figures, and the SHA-256 of every other file
     model.onnx      images: uint8 [n, height, width, 3]
                     → <attribute>: float32 [n, values] logits
-                    → <attribute>.map: float32 [n, values, h, w] their shares per location
+                    → <attribute>.map: float32 [n, values, h, w] what each location says for each value: the gradient of
+                      the logit by the embedding, applied to the location's share of the embedding; for a linear head
+                      the mean of the map plus a constant is the logit
                     → embedding: float32 [n, channels]
     card.md         the model card
 

@@ -216,12 +216,13 @@ def _choose_backbone(name: str) -> dict[str, Any]:
     path = Path(name)
     if path.is_file():
         return {"pretrained": True, "backbone_weights": name}
-    if path.is_dir() and not (path / "config.json").is_file():
+    is_folder = bool(name) and path.is_dir()
+    if is_folder and not (path / "config.json").is_file():
         raise UsageError(
             f"The folder {name} holds no model (no config.json); give one that save_pretrained or hf download wrote, "
             "or the file with the weights."
         )
-    if not path.is_dir() and not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name, re.ASCII):
+    if not is_folder and not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name, re.ASCII):
         raise UsageError(
             f"The backbone {name!r} is no file, no folder and no model's id; write {RESIDUAL}, a path, or an id like "
             "facebook/convnext-tiny-224."
@@ -266,7 +267,7 @@ def check_catalogue(recipe: Recipe, catalogue: Catalogue) -> None:
     """Raise RecipeError naming everything in which the recipe does not fit the catalogue it shall be trained on."""
     names = catalogue.taxonomy.names
     problems = [
-        f"unknown attribute '{key}.{name}', {suggest(name, names, otherwise='of: ' + ', '.join(names))}"
+        f"unknown attribute '{key}.{name}', {suggest(name, names, otherwise='name one of: ' + ', '.join(names))}"
         for key in ("head_widths", "attribute_weights")
         for name in getattr(recipe, key)
         if name not in names
