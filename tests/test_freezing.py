@@ -126,12 +126,14 @@ def test_a_run_says_which_network_it_trains_and_what_is_rare(
 ) -> None:
     lines: list[str] = []
     phases = (Phase(1, tiny_recipe.height, tiny_recipe.width),)
-    train(
+    bundle, _ = train(
         tiny_catalogue,
         replace(tiny_recipe, phases=phases, rare_below=8),
         tmp_path / "bundle",
         cache=tmp_path / "cache",
         on_stage=lines.append,
     )
-    assert lines[0].startswith("backbone residual, 0.1 million parameters: random weights")
+    assert lines[0] == "backbone residual, 0.1 million parameters: random weights"
+    assert bundle.training["backbone"] == lines[0]
+    assert f"{lines[0]}." in bundle.card
     assert any("have fewer than 8 training pictures" in line for line in lines)

@@ -48,8 +48,8 @@ class Bundle:
     """An opened, verified bundle.
 
     ``scores`` holds figures by split ({"validation": {attribute: {...}}}), ``training`` how it was made (recipe,
-    catalogue fingerprint, parity with the trained network, seconds of training). ``fingerprint`` is the SHA-256 (hex)
-    of the whole manifest and, through it, of every file; it is empty before the bundle is written.
+    backbone, catalogue fingerprint, parity with the trained network, seconds of training). ``fingerprint`` is the
+    SHA-256 (hex) of the whole manifest and, through it, of every file; it is empty before the bundle is written.
     """
 
     name: str

@@ -90,6 +90,7 @@ def train(
                 "recipe": recipe.to_dict(),
                 "catalogue": {"fingerprint": catalogue.fingerprint, "counts": catalogue.counts},
                 "parity": {"max_difference": parity, "pictures": pictures},
+                "backbone": model.describe(),
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
                 "seconds": round(seconds),
             }
