@@ -3,7 +3,9 @@
     manifest.json   what the bundle is: taxonomy, preprocess, calibration, figures, and the SHA-256 of every other file
     model.onnx      images: uint8 [n, height, width, 3]
                     → <attribute>: float32 [n, values] logits
-                    → <attribute>.map: float32 [n, values, h, w] their shares per location
+                    → <attribute>.map: float32 [n, values, h, w] what each location says for each value: the gradient of
+                      the logit by the embedding, applied to the location's share of the embedding; for a linear head
+                      the mean of the map plus a constant is the logit
                     → embedding: float32 [n, channels]
     model.int8.onnx the same with an 8-bit backbone, where one was asked for; its hash stands under ``int8`` in the
                     manifest, so that readers from before pass it over
@@ -77,9 +79,9 @@ class Bundle:
     """An opened, verified bundle.
 
     ``scores`` holds figures by split ({"validation": {attribute: {...}}}), ``training`` how it was made (recipe,
-    catalogue fingerprint, parity with the trained network, seconds of training). ``familiarity`` tells pictures unlike
-    the training split; a bundle without it calls none unfamiliar. ``fingerprint`` is the SHA-256 (hex) of the whole
-    manifest and, through it, of every file; it is empty before the bundle is written.
+    backbone, catalogue fingerprint, parity with the trained network, seconds of training). ``familiarity`` tells
+    pictures unlike the training split; a bundle without it calls none unfamiliar. ``fingerprint`` is the SHA-256 (hex)
+    of the whole manifest and, through it, of every file; it is empty before the bundle is written.
     """
 
     name: str

@@ -108,6 +108,12 @@ class MissingExtraError(VestiaryError):
     """A feature whose optional packages are not installed."""
 
 
+def first_sentence(error: BaseException) -> str:
+    """What a foreign error says first, without its full stop, to be put into a sentence of ours."""
+    text = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".: ")
+    return text or type(error).__name__
+
+
 def require(module: str, *, extra: str, feature: str) -> ModuleType:
     """Import ``module`` or raise MissingExtraError naming the extra that brings it."""
     try:

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 def run(
     catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
     recipe: str = typer.Option("default", help="Name of a shipped recipe, or a TOML file."),
+    backbone: str | None = typer.Option(
+        None, metavar="ID|PATH", help="Another backbone: a vision model of the hub, its folder, or a file of weights."
+    ),
     out: Path = typer.Option(help="Folder to write the bundle to."),
-    settings: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Change one key of the recipe."),
+    settings: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="Change a key of the recipe, or TABLE.KEY."
+    ),
     resume: bool = typer.Option(False, "--resume", help="Go on with the run that was stopped."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Discard an earlier run and bundle in OUT."),
     licence: str = typer.Option("unspecified", help="Licence of the pictures and labels, for the model card."),
@@ -33,7 +38,7 @@ def run(
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other; give one of them.")
-    chosen = load_recipe(recipe, settings)
+    chosen = load_recipe(recipe, settings, backbone=backbone)
     loaded = load_catalogue(catalogue)
     for module in ("torch", "onnx", "onnxscript", "filelock"):
         require(module, extra="train", feature="Training")

@@ -9,14 +9,13 @@ import warnings
 import numpy as np
 import onnx
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vestiary.errors import TrainingError
 from vestiary.predictor import Predictor
 from vestiary.taxonomy import Taxonomy
-from vestiary.training.model import Classifier, to_pixels
+from vestiary.training.model import Classifier, map_classes, to_pixels
 
 MAX_ROUNDING = 0.25
 """The largest change of a logit by weights stored as fp16 that is let through."""
@@ -32,15 +31,10 @@ class _Exported(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """``uint8 [n, height, width, 3]`` → logits and maps in turn, then the embedding.
-
-        A map is the head applied at each location, without its bias, so that ``mean(map) + bias = logit``.
-        """
+        """``uint8 [n, height, width, 3]`` → logits and maps in turn, then the embedding."""
         features = self.model.features(to_pixels(images))
-        embedding = features.mean((2, 3))
-        scores: Tensor = self.model.heads(embedding)
-        logits = torch.split(scores, self.model.sizes, dim=1)
-        maps = torch.split(F.conv2d(features, self.model.heads.weight[:, :, None, None]), self.model.sizes, dim=1)
+        embedding = self.model.embed(features)
+        logits, maps = self.model.answer(embedding), map_classes(self.model, features, embedding)
         return *(output for pair in zip(logits, maps, strict=True) for output in pair), embedding
 
 

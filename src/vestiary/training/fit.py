@@ -25,6 +25,7 @@ from vestiary.product import Split
 from vestiary.taxonomy import MISSING, Taxonomy
 from vestiary.training.augment import augment, cut_and_mix
 from vestiary.training.dataset import Samples
+from vestiary.training.freezing import RATE, parameter_groups, set_trainable
 from vestiary.training.losses import multi_attribute_loss
 from vestiary.training.model import Classifier, to_pixels
 from vestiary.training.recipe import AFTER_TRAINING, Phase, Recipe
@@ -199,7 +200,9 @@ class _Run:
         pixels, mix = cut_and_mix(augment(pixels, self.recipe, generator), self.recipe.cutmix, generator)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         for group in self.optimiser.param_groups:
-            group["lr"] = one_cycle(self.step, self.steps, self.recipe)
+            # a checkpoint of a version without rates has none
+            group["lr"] = one_cycle(self.step, self.steps, self.recipe) * group.get(RATE, 1.0)
+        set_trainable(self.model, self.recipe, self.epoch)
         self.model.train()
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             logits = self.model(pixels)
@@ -318,11 +321,7 @@ def _average(model: Classifier, decay: float) -> AveragedModel:
 
 
 def _make_optimiser(model: Classifier, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; norms and biases do not decay."""
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    return torch.optim.AdamW(parameter_groups(model, recipe), lr=recipe.learning_rate, fused=True)
 
 
 def _seed_everything(seed: int, step: int) -> torch.Generator:

@@ -24,7 +24,9 @@ from vestiary.training.dataset import Samples, open_samples
 from vestiary.training.export import export_onnx, measure_rounding, prove_parity
 from vestiary.training.fit import OnProgress, fit
 from vestiary.training.model import Classifier
-from vestiary.training.recipe import Recipe
+from vestiary.training.rare import settle_rare_values
+from vestiary.training.recipe import Recipe, check_catalogue
+from vestiary.training.rehearsal import rehearse
 from vestiary.training.storage import narrow_weights
 
 PARITY_PICTURES = 256
@@ -52,18 +54,23 @@ def train(
 
     ``cache`` is a folder for decoded pictures; checkpoints and the log go to ``<out>.training`` beside the bundle, and
     stay. ``threads`` is the number of cores to use, 0 for all. The test split is not touched. Raises UsageError when
-    ``out`` may not be written, TrainingError as ``fit`` does, when another run is writing to ``out``, and when the
-    export does not say what the network says.
+    ``out`` may not be written, RecipeError when the recipe does not fit the catalogue, TrainingError as ``rehearse``
+    and ``fit`` do, when another run is writing to ``out``, and when the export does not say what the network says.
     """
     out = out.resolve()
     work = out.with_name(f"{out.name}.training")
     check_writable(out, overwrite=overwrite or resume)
+    check_catalogue(recipe, catalogue)
     _refuse_single_answers(catalogue)
     Hierarchy.of(catalogue.taxonomy)  # refuses rules that cannot be answered by, before the hours of training
     if threads:
         torch.set_num_threads(threads)
+    rehearse(recipe, catalogue.taxonomy, on_stage)
     samples = open_samples(catalogue, recipe.preprocess, cache, progress=on_decode)
+    samples, rare = settle_rare_values(samples, catalogue.taxonomy, recipe)
     on_stage(f"{len(samples.pixels):,} pictures at {recipe.width}×{recipe.height} px are ready in {cache}")
+    for line in rare:
+        on_stage(line)
     work.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(work / "lock", timeout=0):
@@ -91,6 +98,7 @@ def train(
                 "recipe": recipe.to_dict(),
                 "catalogue": {"fingerprint": catalogue.fingerprint, "counts": catalogue.counts},
                 "parity": parity,
+                "backbone": model.describe(),
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
                 "seconds": round(seconds),
             }
