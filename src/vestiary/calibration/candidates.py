@@ -5,7 +5,7 @@ its probability reaches a limit, and the limit is a quantile of what the true va
 The guarantee: for a fresh product that is exchangeable with these, the true value is a candidate with at least the
 promised probability, on average over products and over draws of the validation split. It is no promise about one
 value, one season or one shop, and none at all for photos of another kind. The temperatures were fitted on the same
-products, which the theory does not cover; docs/decisions/0009 tells how little that mattered when it was measured.
+products, which the theory does not cover; docs/decisions/0011 tells how little that mattered when it was measured.
 """
 
 from __future__ import annotations
