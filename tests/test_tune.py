@@ -242,7 +242,7 @@ def test_a_study_stopped_within_a_trial_and_resumed_ends_as_an_unbroken_one(
 def test_a_study_can_be_given_more_trials_but_not_another_search(
     tiny_catalogue: Catalogue, search: Search, cache: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "study"
+    out = tmp_path / "a study? of 20%3F"
     first = tune(tiny_catalogue, search, out, cache=cache, trials=1)
     more = tune(tiny_catalogue, search, out, cache=cache, trials=2, resume=True)
     assert _told(first) == _told(more)[:1] and len(more) == 2

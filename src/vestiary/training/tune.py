@@ -20,6 +20,7 @@ import optuna
 import torch
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import URL
 
 from vestiary import __version__
 from vestiary.catalogue import Catalogue, Progress
@@ -33,6 +34,7 @@ from vestiary.training.space import Choices, Range, Space
 
 STUDY: Final = "study.db"
 BEST: Final = "best.toml"
+LOCK: Final = "lock"
 WATCHED_TRIALS: Final = 4
 """Trials that run to their end before the median of earlier ones stops any."""
 
@@ -246,14 +248,14 @@ def _check_place(out: Path, *, resume: bool) -> None:
         raise UsageError(f"{out} holds no study to go on with; leave --resume out to start one.")
     if (out / STUDY).exists() and not resume:
         raise UsageError(f"{out} already holds a study; add --resume to go on with it, or choose another place.")
-    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not resume and out.exists() and (not out.is_dir() or any(entry.name != LOCK for entry in out.iterdir())):
         raise UsageError(f"{out} exists and holds no study; choose another place.")
 
 
 @contextmanager
 def _alone_in(out: Path) -> Iterator[None]:
     try:
-        with FileLock(out / "lock", timeout=0):
+        with FileLock(out / LOCK, timeout=0):
             yield
     except Timeout as error:
         raise TrainingError(f"Another search is writing to {out}; wait for it or choose another place.") from error
@@ -275,7 +277,7 @@ def _open_study(search: Search, catalogue: Catalogue, out: Path) -> optuna.Study
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         study = optuna.create_study(
-            storage=f"sqlite:///{out / STUDY}",
+            storage=URL.create("sqlite", database=str(out / STUDY)).render_as_string(),
             study_name="study",
             direction=search.direction,
             pruner=PRUNERS[search.pruner](search.trial_recipe.epochs),
