@@ -52,10 +52,10 @@ def augment(images: Tensor, recipe: Recipe, draws: Draws) -> Tensor:
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     grid = grid.to(images.device)
     moved = F.grid_sample(images - WHITE, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + WHITE
-    if recipe.lighting:
-        moved = _light(moved, draws["lighting"].to(images.device), recipe.lighting)
     if recipe.background:
         moved = replace_background(moved, draws["background"] < recipe.background, draws)
+    if recipe.lighting:
+        moved = _light(moved, draws["lighting"].to(images.device), recipe.lighting)
     return _erase(moved, draws, recipe.erase) if recipe.erase else moved
 
 

@@ -29,7 +29,7 @@ from vestiary.training.processes import Processes, join_processes
 from vestiary.training.progress import FitProgress, OnProgress, OnStage, RunFacts, Stopwatch
 from vestiary.training.recipe import Recipe
 from vestiary.training.schedule import learning_rate, make_average, make_optimiser
-from vestiary.training.tracking import Tracker, figures_of, open_trackers
+from vestiary.training.tracking import Tracker, check_logs, figures_of, open_trackers
 from vestiary.training.trials import find_batch_size, find_learning_rate, fits_into_memory
 
 CHECKPOINT_EVERY_S = 120.0
@@ -54,11 +54,12 @@ def fit(
 
     Every random choice is drawn from the seed and the step, so a run resumed from its checkpoint ends, on the same
     processor and number of threads, with the very weights of one that was never stopped. Ctrl-C writes a checkpoint
-    and then raises KeyboardInterrupt. ``logs`` names further logs, as ``open_trackers`` knows them. Raises
+    and then raises KeyboardInterrupt. ``logs`` names further logs, as ``check_logs`` knows them. Raises
     TrainingError when ``work`` holds a run and neither ``resume`` nor ``overwrite`` is set, when there is none to
     resume or it had another recipe or catalogue, when a split has no pictures, when a file cannot be written, or when
     the loss is no longer a number (the last checkpoint stays).
     """
+    check_logs(logs)
     run = _Run(recipe, taxonomy, samples, work, processes or join_processes(), on_stage)
     run.start(resume=resume, overwrite=overwrite)
     run.trackers = open_trackers(logs, work, recipe, step=run.step) if run.processes.is_main else []
@@ -111,6 +112,11 @@ class _Run:
     def shipped(self) -> Classifier:
         """What is measured and shipped: the moving average where there is one."""
         return cast(Classifier, self.average.module) if self.average is not None else self.model
+
+    @property
+    def asks_at_once(self) -> bool:
+        """Whether a loss is at hand without making a device wait."""
+        return self.device.type == "cpu"
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -239,7 +245,7 @@ class _Run:
         """One step of the optimiser, and a checkpoint where one is due."""
         loss = self._compute_gradients(self.step)
         self.waiting.append((self.step, loss))
-        if self.device.type == "cpu":
+        if self.asks_at_once:
             self._fetch_losses()
         self._apply_gradients(learning_rate(self.step, self.batches.steps, self.recipe))
         if self.average is not None:

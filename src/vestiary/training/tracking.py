@@ -12,7 +12,15 @@ from typing import Any, Protocol
 from vestiary.errors import UsageError, require
 from vestiary.training.recipe import Recipe
 
-TRACKERS = ("tensorboard", "mlflow")
+LOGS = ("tensorboard", "mlflow")
+
+
+def check_logs(names: Sequence[str]) -> None:
+    """Raise UsageError for a name that is no log, MissingExtraError when its package is not installed."""
+    for name in names:
+        if name not in LOGS:
+            raise UsageError(f"There is no log {name!r}; write one of: {', '.join(LOGS)}.")
+        require(name, extra="tracking", feature=f"The log {name!r}")
 
 
 class Tracker(Protocol):
@@ -26,14 +34,8 @@ class Tracker(Protocol):
 
 
 def open_trackers(names: Sequence[str], work: Path, recipe: Recipe, *, step: int) -> list[Tracker]:
-    """The trackers of these names, which go on at ``step`` where ``work`` holds an earlier part of the run.
-
-    Raises UsageError for a name that is none, MissingExtraError when its package is not installed.
-    """
+    """Trackers for logs that ``check_logs`` let through; they go on at ``step`` where ``work`` holds a run."""
     makers: dict[str, Callable[[Path, Recipe, int], Tracker]] = {"tensorboard": _TensorBoard, "mlflow": _MLflow}
-    for name in names:
-        if name not in makers:
-            raise UsageError(f"There is no log {name!r}; write one of: {', '.join(TRACKERS)}.")
     return [makers[name](work, recipe, step) for name in names]
 
 
@@ -41,7 +43,6 @@ class _TensorBoard:
     """Events in ``tensorboard/`` of the run's folder; figures after ``step`` of an earlier part are hidden."""
 
     def __init__(self, work: Path, recipe: Recipe, step: int) -> None:
-        require("tensorboard", extra="tracking", feature="The log 'tensorboard'")
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(work / "tensorboard"), purge_step=step + 1 if step else None)
@@ -59,7 +60,8 @@ class _MLflow:
     """A run where ``MLFLOW_TRACKING_URI`` says, or in ``mlflow.db`` of the run's folder."""
 
     def __init__(self, work: Path, recipe: Recipe, step: int) -> None:
-        mlflow = require("mlflow", extra="tracking", feature="The log 'mlflow'")
+        import mlflow
+
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(work / 'mlflow.db').resolve()}"
         with warnings.catch_warnings():

@@ -31,6 +31,7 @@ from vestiary.training.model import Classifier
 from vestiary.training.processes import join_processes
 from vestiary.training.progress import OnProgress, OnStage
 from vestiary.training.recipe import Recipe
+from vestiary.training.tracking import check_logs
 
 PARITY_PICTURES = 256
 
@@ -63,6 +64,7 @@ def train(
     out = out.resolve()
     work = out.with_name(f"{out.name}.training")
     check_writable(out, overwrite=overwrite or resume)
+    check_logs(logs)
     _refuse_single_answers(catalogue)
     if threads:
         torch.set_num_threads(threads)
