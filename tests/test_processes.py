@@ -24,7 +24,8 @@ phases = [{ epochs = 1, height = 20, width = 15 }, { epochs = 2, height = 40, wi
 stem = 8
 stages = [[16, 1], [32, 1], [64, 1]]
 batch_size = 64
-learning_rate = 1e-3
+optimiser = "sgd"  # Adam divides by the gradient's own size, so that rounding alone would show
+learning_rate = 0.02
 warmup = 0.5
 ema = 0.8
 clip = 1.0
@@ -55,18 +56,20 @@ def test_two_processes_end_where_one_does_and_only_one_speaks(drawn_folder: Path
     recipe.write_text(RECIPE)
     run_training([sys.executable], catalogue, tmp_path / "one", recipe)
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
-    launch += ["--cpu", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
+    launch += ["--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
     said = run_training(launch, catalogue, tmp_path / "two", recipe)
+    assert said.count("2 processes train together") == 1
     assert sum(line.startswith("epoch 3/3 ") for line in said.splitlines()) == 1
 
-    for one, two in zip(read_log(tmp_path / "one"), read_log(tmp_path / "two"), strict=True):
-        assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-4)
-        assert two["validation_loss"] == pytest.approx(one["validation_loss"], rel=1e-3)
-    states = [
+    # in the first epoch both differ by rounding; after that ReLU turns some of it into other gradients
+    for close, one, two in zip((1e-5, 1e-3, 1e-3), read_log(tmp_path / "one"), read_log(tmp_path / "two"), strict=True):
+        assert two["train_loss"] == pytest.approx(one["train_loss"], rel=close)
+        assert two["validation_loss"] == pytest.approx(one["validation_loss"], rel=close)
+    one, two = (
         torch.load(tmp_path / f"{name}.training" / "checkpoint.pt", weights_only=True) for name in ("one", "two")
-    ]
-    assert states[0]["identity"] == states[1]["identity"]
-    for name, tensor in states[0]["model"].items():
-        assert torch.allclose(tensor.float(), states[1]["model"][name].float(), rtol=1e-2, atol=1e-3), name
+    )
+    assert one["identity"] == two["identity"]
+    for name, tensor in one["model"].items():
+        assert torch.allclose(tensor.float(), two["model"][name].float(), rtol=2e-2, atol=2e-2), name
     bundles = [open_bundle(tmp_path / name) for name in ("one", "two")]
     assert bundles[0].training["epoch"] == bundles[1].training["epoch"]

@@ -42,12 +42,15 @@ def _write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         ) from error
 
 
-def read_state(path: Path, device: torch.device, *, missing: str) -> dict[str, Any]:
-    """Read what ``write_state`` wrote. Raises TrainingError, with the sentence ``missing`` where there is no file."""
+def read_state(path: Path, *, missing: str) -> dict[str, Any]:
+    """Read what ``write_state`` wrote, into the processor's memory.
+
+    Raises TrainingError, with the sentence ``missing`` where there is no file.
+    """
     if not path.exists():
         raise TrainingError(missing)
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         if "identity" not in state:
             raise KeyError("identity")
         return dict(state)

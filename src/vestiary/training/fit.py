@@ -192,7 +192,7 @@ class _Run:
 
     def _load(self) -> None:
         missing = f"{self.work} holds no checkpoint to go on from; leave --resume out to start."
-        state = read_state(self.checkpoint, self.device, missing=missing)
+        state = read_state(self.checkpoint, missing=missing)
         if state["identity"] != self._identity():
             raise TrainingError(
                 f"{self.work} holds a run with another recipe or catalogue; resume it with those, or add --overwrite."
@@ -362,7 +362,7 @@ class _Run:
         """The network to ship: of the last epoch or of the best one, as the recipe says."""
         if self.recipe.keep == "best" and self.processes.is_main:
             missing = f"{self.best}, with the weights of the best epoch, is gone; start again with --overwrite."
-            state = read_state(self.best, self.device, missing=missing)
+            state = read_state(self.best, missing=missing)
             if state["identity"] != self._identity():
                 raise describe_damage(self.best)
             self.shipped.load_state_dict(state["model"])

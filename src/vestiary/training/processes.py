@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from vestiary.errors import require
 
+WORLD_SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
+"""Where launchers say how many processes there are."""
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -79,14 +82,19 @@ class Processes:
 
 
 def join_processes() -> Processes:
-    """The processes that ``accelerate launch`` started; this one alone where it was not used.
+    """The processes that ``accelerate launch``, torchrun or mpirun started; this one alone where none of them did.
 
     Raises MissingExtraError when accelerate is needed and not installed.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        accelerator = require("accelerate", extra="train", feature="Training in several processes").Accelerator()
-        return Processes(accelerator.device, accelerator.process_index, accelerator.num_processes, accelerator)
-    return Processes(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    has_gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if has_gpu else "cpu")
+    if all(int(os.environ.get(name, "1")) == 1 for name in WORLD_SIZES):
+        return Processes(device)
+    accelerate = require("accelerate", extra="train", feature="Training in several processes")
+    accelerator = accelerate.Accelerator(cpu=not has_gpu)
+    if accelerator.device.type == "cuda":
+        device = accelerator.device
+    return Processes(device, accelerator.process_index, accelerator.num_processes, accelerator)
 
 
 class _SharedBatchNorm(nn.BatchNorm2d):

@@ -75,6 +75,8 @@ def train(
     with processes.main_first():
         samples = open_samples(catalogue, recipe.preprocess, cache, progress=on_decode)
     _refuse_missing_answers(catalogue, samples)
+    if processes.count > 1:
+        on_stage(f"{processes.count} processes train together")
     on_stage(f"{len(samples.pixels):,} pictures at {recipe.width}×{recipe.height} px are ready in {cache}")
     for line in describe_weights(recipe, catalogue.taxonomy, samples.labels[samples.rows[Split.TRAIN]]):
         on_stage(line)
