@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,11 +67,16 @@ class Processes:
             self.accelerator.wait_for_everyone()
 
     def leave(self) -> None:
-        """End training together; only the main process goes on after this, the others end with SystemExit."""
+        """End training together; only the main process goes on after this.
+
+        The others end at once, without Python's shutdown, in which gloo's threads now and then abort the process.
+        """
         if self.count > 1:
             self.accelerator.end_training()
             if not self.is_main:
-                raise SystemExit(0)
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(0)
 
     def share_norms(self, model: nn.Module) -> None:
         """Let batch norms measure the pictures of all processes, as one process that had them all would."""

@@ -53,6 +53,8 @@ class Recipe:
     """Channels of the first convolution of the residual backbone."""
     stages: tuple[tuple[int, int], ...] = ((32, 1), (64, 2), (128, 2), (320, 2))
     """Channels and number of blocks of each residual stage; each stage halves the resolution."""
+    squeezed: int = _number(0, 100, 0)
+    """How many residual stages, counted from the last, weigh their channels (squeeze-and-excitation)."""
     train_backbone: Literal["all", "frozen", "staged"] = "all"
     """``frozen``: heads and neck alone are trained; ``staged``: they are for ``frozen_epochs``, then all."""
     frozen_epochs: int = _number(1, 10000, 1)

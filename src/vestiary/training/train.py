@@ -57,7 +57,7 @@ def train(
     ``cache`` is a folder for decoded pictures; checkpoints and the log go to ``<out>.training`` beside the bundle, and
     stay. ``threads`` is the number of cores to use, 0 for all; ``logs`` names further logs, as ``fit`` takes them. The
     test split is not touched. Where ``accelerate launch`` started several processes they train together; the first one
-    writes, the others end with SystemExit after training. Raises UsageError when ``out`` may not be written,
+    writes, the others end when training does. Raises UsageError when ``out`` may not be written,
     TrainingError as ``fit`` does, when an attribute cannot be learnt, when another run is writing to ``out``, and when
     the export does not say what the network says.
     """
