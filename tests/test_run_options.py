@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -529,3 +529,22 @@ def test_ctrl_c_and_a_full_disk_leave_a_checkpoint_to_go_on_from(drawn_folder: P
     )
     assert checkpoint.read_bytes() == kept
     assert not list(checkpoint.parent.glob("*.part"))
+
+
+def test_the_guide_names_every_key_with_its_default() -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "guides" / "training-options.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:4] for line in guide.splitlines() if line.startswith("| `")]
+    told = {}
+    for keys, defaults, does in rows:
+        names = re.findall(r"`(\w+)`", keys)
+        assert does.strip(), names
+        values = [defaults] if len(names) == 1 else defaults.split(", ", len(names) - 1)
+        told |= dict(zip(names, (value.strip(" `") for value in values), strict=True))
+    assert set(told) == {spec.name for spec in fields(Recipe)}
+    for spec in fields(Recipe):
+        if isinstance(spec.default, bool):
+            assert told[spec.name] == str(spec.default).lower()
+        elif isinstance(spec.default, int | float):
+            assert float(told[spec.name]) == spec.default, spec.name
+        elif isinstance(spec.default, str):
+            assert told[spec.name] == spec.default
