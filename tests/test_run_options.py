@@ -315,7 +315,7 @@ def test_the_batch_size_found_is_the_largest_that_fits_and_is_told(
     said: list[str] = []
     roomy, facts = fit(recipe, TAXONOMY, samples, tmp_path / "roomy", on_stage=said.append)
     assert facts.batch_size == 64  # 1,000 pictures are then still more than eight steps
-    assert said == ["a batch of 64 pictures fits into memory"]
+    assert said == ["batch size 64: it fits into memory, and an epoch keeps 16 steps"]
     given, _ = fit(replace(recipe, batch_size=64), TAXONOMY, samples, tmp_path / "given")
     assert same_weights(weights(roomy), weights(given))
 

@@ -47,10 +47,10 @@ def augment(images: Tensor, recipe: Recipe, draws: Draws) -> Tensor:
     if recipe.crop:
         theta = _crop(theta, draws["crop"], recipe.crop)
     if recipe.perspective:
-        grid = _make_tilted_grid(theta, draws["perspective"], recipe.perspective, list(images.shape[2:]))
+        homography = _tilt(draws["perspective"], recipe.perspective)
+        grid = _make_tilted_grid(theta.to(images.device), homography.to(images.device), list(images.shape[2:]))
     else:
-        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    grid = grid.to(images.device)
+        grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
     moved = F.grid_sample(images - WHITE, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + WHITE
     if recipe.background:
         moved = replace_background(moved, draws["background"] < recipe.background, draws)
@@ -93,13 +93,12 @@ def _crop(theta: Tensor, drawn: Tensor, most: float) -> Tensor:
     return torch.cat([matrix * side[:, None, :], moved[:, :, None]], 2)
 
 
-def _make_tilted_grid(theta: Tensor, drawn: Tensor, most: float, size: list[int]) -> Tensor:
-    """Places to look at, ``float [n, height, width, 2]``, when each corner is moved and straight lines stay straight.
+def _tilt(drawn: Tensor, most: float) -> Tensor:
+    """The homographies, ``float [n, 3, 3]``, that move each corner as drawn and keep straight lines straight.
 
-    The eight numbers of the homography solve the usual linear system of its four corners (Hartley & Zisserman 2004,
-    section 4.1).
+    Their eight numbers solve the usual linear system of four corners (Hartley & Zisserman 2004, section 4.1).
     """
-    n = len(theta)
+    n = len(drawn)
     corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]).expand(n, 4, 2)
     targets = corners + _spread(drawn, 2 * most).reshape(n, 4, 2)
     x, y, u, v = corners[..., 0], corners[..., 1], targets[..., 0], targets[..., 1]
@@ -107,11 +106,16 @@ def _make_tilted_grid(theta: Tensor, drawn: Tensor, most: float, size: list[int]
     rows_u = torch.stack([x, y, one, none, none, none, -u * x, -u * y], 2)
     rows_v = torch.stack([none, none, none, x, y, one, -v * x, -v * y], 2)
     numbers = torch.linalg.solve(torch.cat([rows_u, rows_v], 1), torch.cat([u, v], 1))
-    homography = torch.cat([numbers, torch.ones(n, 1)], 1).reshape(n, 3, 3)
-    straight = F.affine_grid(torch.eye(2, 3)[None], [1, 1, *size], align_corners=False).reshape(1, -1, 2)
+    return torch.cat([numbers, torch.ones(n, 1)], 1).reshape(n, 3, 3)
+
+
+def _make_tilted_grid(theta: Tensor, homography: Tensor, size: list[int]) -> Tensor:
+    """Places to look at, ``float [n, height, width, 2]``: tilted first, then moved by ``theta``."""
+    identity = torch.eye(2, 3, device=theta.device)[None]
+    straight = F.affine_grid(identity, [1, 1, *size], align_corners=False).reshape(1, -1, 2)
     tilted = F.pad(straight, (0, 1), value=1.0) @ homography.mT
     tilted = F.pad(tilted[..., :2] / tilted[..., 2:], (0, 1), value=1.0)
-    return (tilted @ theta.mT).reshape(n, *size, 2)
+    return (tilted @ theta.mT).reshape(len(theta), *size, 2)
 
 
 def _light(images: Tensor, drawn: Tensor, most: float) -> Tensor:
@@ -125,11 +129,12 @@ def _light(images: Tensor, drawn: Tensor, most: float) -> Tensor:
 def _erase(images: Tensor, draws: Draws, chance: float) -> Tensor:
     """Blank one rectangle of a quarter to a half of each side in some of the pictures, in the picture's mean colour."""
     height, width = images.shape[2:]
-    chosen = draws["erase"][:, None] < chance
-    size = 0.25 + 0.25 * draws["erase.size"]
-    corner = draws["erase.corner"] * (1 - size)
-    y, x = torch.arange(height) / height, torch.arange(width) / width
+    drawn = {name: draws[name].to(images.device) for name in ("erase", "erase.size", "erase.corner")}
+    chosen = drawn["erase"][:, None] < chance
+    size = 0.25 + 0.25 * drawn["erase.size"]
+    corner = drawn["erase.corner"] * (1 - size)
+    y, x = (torch.arange(side, device=images.device) / side for side in (height, width))
     inside_y = (y >= corner[:, :1]) & (y < corner[:, :1] + size[:, :1]) & chosen
     inside_x = (x >= corner[:, 1:]) & (x < corner[:, 1:] + size[:, 1:])
-    hole = (inside_y[:, None, :, None] & inside_x[:, None, None, :]).to(images.device)
+    hole = inside_y[:, None, :, None] & inside_x[:, None, None, :]
     return torch.where(hole, images.mean((2, 3), keepdim=True), images)

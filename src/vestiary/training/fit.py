@@ -164,7 +164,9 @@ class _Run:
         before = self._snapshot()
         size = find_batch_size(fits, pictures=len(self.train_rows))
         self._restore(before)
-        self.say(f"a batch of {size} pictures fits into memory")
+        self.say(
+            f"batch size {size}: it fits into memory, and an epoch keeps {math.ceil(len(self.train_rows) / size)} steps"
+        )
         return size
 
     def _find_learning_rate(self) -> float:

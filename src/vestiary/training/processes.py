@@ -83,7 +83,7 @@ class Processes:
         if self.count > 1:
             for module in model.modules():
                 for name, child in module.named_children():
-                    if type(child) is nn.BatchNorm2d:
+                    if type(child) is nn.BatchNorm2d and child.affine and child.momentum is not None:
                         setattr(module, name, _SharedBatchNorm.of(child))
 
 
