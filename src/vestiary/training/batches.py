@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vestiary.product import Split
-from vestiary.training.augment import augment, draw_changes
+from vestiary.training.augment import Draws, augment, draw_changes
 from vestiary.training.dataset import Pictures
 from vestiary.training.losses import Targets
-from vestiary.training.mixing import draw_mix
+from vestiary.training.mixing import Mix, draw_mix
 from vestiary.training.model import to_pixels
 from vestiary.training.processes import Processes
 from vestiary.training.recipe import Phase, Recipe
@@ -78,20 +78,24 @@ class Batches:
             whole = Targets(labels, labels[mix.partner.to(labels.device)], mix.share.to(labels.device))
         counts = whole.count()
         for positions, share in self._share_out(n):
-            needed, own, other = positions, torch.arange(len(positions)), None
-            if mix is not None:
-                partners = mix.partner[positions]
-                needed, where = torch.unique(torch.cat([positions, partners]), return_inverse=True)
-                own, other = where[: len(positions)], where[len(positions) :]
-            pixels = resize(to_pixels(self.pictures.pixels(rows[needed.numpy()])), phase)
-            pixels = augment(pixels, self.recipe, {name: drawn[needed] for name, drawn in draws.items()})
-            if mix is not None and other is not None:
-                pixels = mix.apply(pixels[own.to(pixels.device)], pixels[other.to(pixels.device)], positions)
-            there = positions.to(labels.device)
-            targets = Targets(labels[there])
-            if whole.other is not None and whole.share is not None:
-                targets = Targets(labels[there], whole.other[there], whole.share[there])
+            pixels = self._change(rows, positions, draws, mix, phase)
+            targets = whole.take(positions.to(labels.device))
             yield Part(pixels.contiguous(memory_format=torch.channels_last), targets, counts, share)
+
+    def _change(
+        self, rows: NDArray[np.int64], positions: Tensor, draws: Draws, mix: Mix | None, phase: Phase
+    ) -> Tensor:
+        """The pictures at some positions of a step, augmented as drawn, and mixed with their partners."""
+        needed, own, other = positions, None, None
+        if mix is not None:
+            needed, where = torch.unique(torch.cat([positions, mix.partner[positions]]), return_inverse=True)
+            own, other = where[: len(positions)], where[len(positions) :]
+        pixels = resize(to_pixels(self.pictures.pixels(rows[needed.numpy()])), phase)
+        pixels = augment(pixels, self.recipe, {name: drawn[needed] for name, drawn in draws.items()})
+        if mix is None or own is None or other is None:
+            return pixels
+        mine = pixels if len(needed) == len(positions) else pixels[own.to(pixels.device)]
+        return mix.apply(mine, pixels[other.to(pixels.device)], positions)
 
     def _share_out(self, n: int) -> Iterator[tuple[Tensor, float]]:
         """Positions of this process's parts among ``n`` pictures, and what each counts for.

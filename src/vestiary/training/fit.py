@@ -137,7 +137,10 @@ class _Run:
             self.work.mkdir(parents=True, exist_ok=True)
             for name in ("checkpoint.pt", "best.pt", "log.csv", "range_test.csv"):
                 (self.work / name).unlink(missing_ok=True)
-        self._settle(self._find_batch_size() if self.recipe.batch_size == 0 else self.recipe.batch_size)
+        self._settle(self.recipe.batch_size or self._find_batch_size())
+        if self.asked.batch_size == 0:
+            steps = self.batches.per_epoch
+            self.say(f"batch size {self.recipe.batch_size}: it fits into memory, and an epoch keeps {steps} steps")
         if self.recipe.learning_rate == 0:
             self.recipe = replace(self.recipe, learning_rate=self._find_learning_rate())
 
@@ -162,11 +165,8 @@ class _Run:
             return bool(self.processes.least(fits_into_memory(own, compute, self.parameters, self.device)))
 
         before = self._snapshot()
-        size = find_batch_size(fits, pictures=len(self.train_rows))
+        size = find_batch_size(fits, pictures=len(self.train_rows) // self.recipe.accumulate)
         self._restore(before)
-        self.say(
-            f"batch size {size}: it fits into memory, and an epoch keeps {math.ceil(len(self.train_rows) / size)} steps"
-        )
         return size
 
     def _find_learning_rate(self) -> float:
@@ -261,10 +261,11 @@ class _Run:
     def _compute_gradients(self, step: int) -> Tensor:
         """Gradients of a step's loss, summed over its parts and all processes; the loss."""
         self.model.train()
-        self.optimiser.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        for part in self.batches.parts(step):
+        for number, part in enumerate(self.batches.parts(step)):
             loss = self._loss_of(part.pixels, part.targets, part.counts, part.share)
+            if number == 0:  # not before: memory that is given back and taken again at once costs nothing
+                self.optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             total = total + loss.detach()
         self.processes.sum_gradients(self.parameters)

@@ -36,6 +36,12 @@ class Targets:
             yield self.labels, self.share
             yield self.other, 1 - self.share
 
+    def take(self, positions: Tensor) -> Targets:
+        """Those of the pictures at some positions."""
+        if self.other is None or self.share is None:
+            return Targets(self.labels[positions])
+        return Targets(self.labels[positions], self.other[positions], self.share[positions])
+
     def count(self) -> Tensor:
         """How many labels each attribute has, ``float [attributes]``; those of mixed pictures by their share."""
         return torch.stack([((labels != MISSING) * share[:, None]).sum(0) for labels, share in self.parts()]).sum(0)
