@@ -61,7 +61,7 @@ def run(
     if as_json:
         print_json({name: own.to_brief() for name, own in scores.items()})
         return
-    print_scores(scores, "validation")
+    print_scores(scores, "validation split")
     typer.echo(f"Bundle {bundle.name} ({len(bundle.model) / 1e6:.1f} MB, {bundle.fingerprint[:12]}) written to {out}.")
 
 

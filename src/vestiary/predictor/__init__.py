@@ -1,17 +1,20 @@
 """Pictures in, predictions out: the one path that every figure, tag and service answer takes."""
 
+from vestiary.metrics import Evaluation
 from vestiary.predictor.evaluation import (
-    Evaluation,
     collect_embeddings,
     collect_logits,
     encode_labels,
     evaluate,
-    score_logits,
+    evaluate_logits,
+    judge,
 )
 from vestiary.predictor.session import BATCH, ImageInput, Predictor
+from vestiary.predictor.views import VIEWS, list_views, take_view
 
 __all__ = [
     "BATCH",
+    "VIEWS",
     "Evaluation",
     "ImageInput",
     "Predictor",
@@ -19,5 +22,8 @@ __all__ = [
     "collect_logits",
     "encode_labels",
     "evaluate",
-    "score_logits",
+    "evaluate_logits",
+    "judge",
+    "list_views",
+    "take_view",
 ]

@@ -16,10 +16,11 @@ from vestiary.bundle import Bundle, check_writable
 from vestiary.calibration import Calibration, calibrate
 from vestiary.catalogue import Catalogue, Progress
 from vestiary.errors import TrainingError
-from vestiary.metrics import Scores
-from vestiary.predictor import Predictor, collect_logits, encode_labels, score_logits
+from vestiary.metrics import Evaluation, Scores
+from vestiary.predictor import Predictor, collect_logits, encode_labels, evaluate_logits
 from vestiary.product import Split
-from vestiary.reports.card import write_card
+from vestiary.reports.card import describe_machine, write_card
+from vestiary.reports.model import load_log
 from vestiary.training.dataset import Samples, open_samples
 from vestiary.training.export import export_onnx, prove_parity
 from vestiary.training.fit import OnProgress, fit
@@ -76,7 +77,7 @@ def train(
             )
             bundle, parity, pictures = _export(model, catalogue, recipe, samples, licence)
             on_stage(f"export and network agree to {parity:.1e} on {pictures} validation pictures")
-            bundle, scores = _calibrate(bundle, catalogue, recipe, on_calibrate)
+            bundle, evaluation = _calibrate(bundle, catalogue, recipe, on_calibrate)
             n = len(catalogue.select(Split.VALIDATION))
             on_stage(f"calibrated on {n:,} validation products through the exported model")
             training: dict[str, Any] = {
@@ -85,10 +86,13 @@ def train(
                 "parity": {"max_difference": parity, "pictures": pictures},
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
                 "seconds": round(seconds),
+                "machine": describe_machine(),
+                "log": load_log(work / "log.csv"),
             }
-            told = {"validation": {name: own.to_dict() for name, own in scores.items()}}
-            bundle = replace(bundle, scores=told, training=training)
-            return replace(bundle, card=write_card(bundle, scores)).write(out, overwrite=True), scores
+            scores = {name: own.to_dict() for name, own in evaluation.attributes.items()}
+            bundle = replace(bundle, scores={"validation": scores}, training=training)
+            card = write_card(bundle, catalogue, evaluation)
+            return replace(bundle, card=card).write(out, overwrite=True), evaluation.attributes
     except Timeout as error:
         raise TrainingError(f"Another run is writing to {out}; wait for it or choose another place.") from error
 
@@ -116,13 +120,13 @@ def _export(
 
 def _calibrate(
     bundle: Bundle, catalogue: Catalogue, recipe: Recipe, progress: Progress | None
-) -> tuple[Bundle, dict[str, Scores]]:
+) -> tuple[Bundle, Evaluation]:
     """The bundle with temperatures and thresholds fitted on validation, and its figures there."""
     products = catalogue.select(Split.VALIDATION)
     logits = collect_logits(Predictor(bundle), catalogue, products, progress=progress)
     labels = encode_labels(catalogue.taxonomy, products)
     bundle = replace(bundle, calibration=calibrate(logits, labels, target_precision=recipe.target_precision))
-    return bundle, score_logits(bundle, logits, labels, catalogue.taxonomy.names)
+    return bundle, evaluate_logits(bundle, catalogue, products, logits, split=str(Split.VALIDATION))
 
 
 def _refuse_single_answers(catalogue: Catalogue) -> None:
