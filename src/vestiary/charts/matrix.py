@@ -42,7 +42,7 @@ def draw_matrix(
     values = [keep_text(value) for value in values]
     size = 40 if len(values) <= SMALL else 20 if len(values) <= 50 else 12
     font = 12 if size >= 20 else 9.5
-    names = min(_LABEL, max(map(len, values), default=1) * _LETTER * font / 9.5 + 8)
+    names = min(_LABEL, max(60, max(map(len, values), default=1) * _LETTER * font / 9.5 + 8))
     left = names + (_BAND if bands else 0)
     side = size * len(values)
     whole = left + side + 2
@@ -55,6 +55,8 @@ def draw_matrix(
         *_draw_lines(lines, bands, left, side, size),
         *_draw_names(values, left, size, font),
         *_draw_bands(bands, left, side, size),
+        f'<text x="{left - 6:.1f}" y="{left - 18:.1f}" text-anchor="end" font-style="italic">answer →</text>',
+        f'<text x="{left - 6:.1f}" y="{left - 6:.1f}" text-anchor="end" font-style="italic">label ↓</text>',
         "</svg>",
     ]
     return "".join(parts), round(whole)

@@ -12,7 +12,7 @@ from vestiary.bundle import Bundle
 from vestiary.catalogue import Catalogue
 from vestiary.metrics import RESAMPLES, SEED, Evaluation, Scores, format_percent
 from vestiary.product import Split
-from vestiary.reports.bias import compare_people, count_adult_labels
+from vestiary.reports.bias import compare_people, count_adult_labels, find_finest
 from vestiary.taxonomy import Taxonomy
 
 LEAST_CASES = 20
@@ -208,10 +208,11 @@ def _describe_people(evaluation: Evaluation) -> str:
     if told is None:
         return "None of the attributes is about people, so no groups of them can be compared."
     name, groups = told
+    finest = find_finest(evaluation, without=name) or "nothing else"
     lines = [
         f"Right answers by the label of {name}.",
         "",
-        f"| {name} | products | {name} right | finest other attribute right | all right | wrongly called |",
+        f"| {name} | products | {name} right | {finest} right | all right | wrongly called |",
         "|---|---:|---:|---:|---:|---|",
     ]
     for own in groups:
@@ -225,8 +226,8 @@ def _describe_people(evaluation: Evaluation) -> str:
         lines += [
             "",
             f"{adults.n:,} products have a name that speaks of children (kids, boys, girls and the like) but a label "
-            f"of adults; {adults.answered:,} of them are answered as adults' too. The bundle learnt from such labels and "
-            "repeats them.",
+            f"of adults; {adults.answered:,} of them are answered as adults' too. The bundle learnt from such labels "
+            "and repeats them.",
         ]
     return "\n".join(lines)
 

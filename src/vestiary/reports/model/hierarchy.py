@@ -9,16 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vestiary.catalogue import Catalogue
+from vestiary.catalogue import Catalogue, load_groups
 from vestiary.charts import Band
 from vestiary.metrics import Evaluation, Outcome, count_pairs
 from vestiary.reports.figures import find_levels
-from vestiary.taxonomy import Taxonomy
+from vestiary.taxonomy import Attribute, Taxonomy
 
 MAX_VALUES = 300
 """The most values of a confusion matrix; of more, the commonest are drawn."""
 
 SHOWN = 5
+GROUP, COLOUR_GROUPS = "group", "colour-groups"
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,19 @@ def build_matrix(name: str, taxonomy: Taxonomy, catalogue: Catalogue, outcome: O
     kept = sorted(np.argsort(-used, kind="stable")[:MAX_VALUES].tolist())
     kept = [index for index in kept if used[index]]
     levels = _levels_above(name, taxonomy)
-    above = _usual_parents(name, levels, catalogue)
+    above = _usual_parents(name, levels, catalogue) if levels else _find_groups(taxonomy[name])
+    if not levels and above:
+        levels = (GROUP,)
     keys = {index: above.get(outcome.values[index], ("",) * len(levels)) for index in kept}
     order = sorted(kept, key=lambda index: (*keys[index], outcome.values[index])) if levels else kept
     places = [keys[index] for index in order]
+    titles = {own.name: own.title or own.name for own in taxonomy.attributes}
     return Matrix(
         values=tuple(outcome.values[index] for index in order),
         counts=pairs[np.ix_(order, order)],
         bands=_find_bands([key[0] for key in places]) if levels else (),
         lines=tuple(place for place in range(1, len(places)) if places[place] != places[place - 1]),
-        levels=tuple(taxonomy[level].title or level for level in levels),
+        levels=tuple(titles.get(level, level) for level in levels),
         n_folded=int((used > 0).sum()) - len(order),
     )
 
@@ -111,6 +115,13 @@ def _usual_parents(name: str, levels: Sequence[str], catalogue: Catalogue) -> di
         if name in product.labels and all(level in product.labels for level in levels):
             counts[product.labels[name]][tuple(product.labels[level] for level in levels)] += 1
     return {value: own.most_common(1)[0][0] for value, own in counts.items()}
+
+
+def _find_groups(attribute: Attribute) -> dict[str, tuple[str, ...]]:
+    """The group of each value, as the attribute has them; base colours in those that ship."""
+    shipped = load_groups(COLOUR_GROUPS)
+    groups = attribute.groups or (shipped.groups if shipped.attribute == attribute.name else {})
+    return {value: (group,) for group, members in groups.items() for value in members if value in attribute.values}
 
 
 def _find_bands(tops: Sequence[str]) -> tuple[Band, ...]:

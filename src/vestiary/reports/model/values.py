@@ -197,9 +197,10 @@ def _advise(attributes: Sequence[AttributeReport], bundle: Bundle) -> list[tuple
         weak = [value for value in own.worst if value.recall is not None and value.recall < 0.5]
         if weak:
             named = ", ".join(f"{value.value} ({value.n:,})" for value in weak)
+            what = f"{len(weak)} common values are" if len(weak) > 1 else f"{weak[0].value} are"
             advice.append(
                 (
-                    f"{own.title}: half or more of {len(weak)} common value{'' if len(weak) == 1 else 's'} is missed",
+                    f"{own.title}: most products of {what} answered otherwise",
                     f"{named}. Look at their pictures: mend labels, merge values that nobody can tell apart, or "
                     "collect more of them.",
                 )
