@@ -42,7 +42,7 @@ def draw_matrix(
     values = [keep_text(value) for value in values]
     size = 40 if len(values) <= SMALL else 20 if len(values) <= 50 else 12
     font = 12 if size >= 20 else 9.5
-    names = min(_LABEL, max(60, max(map(len, values), default=1) * _LETTER * font / 9.5 + 8))
+    names = min(_LABEL, max(84, max(map(len, values), default=1) * _LETTER * font / 9.5 + 8))
     left = names + (_BAND if bands else 0)
     side = size * len(values)
     whole = left + side + 2
@@ -51,12 +51,12 @@ def draw_matrix(
         f'height="{whole:.0f}" font-family="Helvetica, Arial, sans-serif" font-size="{font}" fill="{INK}">',
         f"<title>{escape(keep_text(description))}</title>",
         f'<rect x="{left:.1f}" y="{left:.1f}" width="{side}" height="{side}" fill="#fafafa" stroke="{GRID}"/>',
-        *_draw_cells(values, counts, left, size),
         *_draw_lines(lines, bands, left, side, size),
+        *_draw_cells(values, counts, left, size),
         *_draw_names(values, left, size, font),
         *_draw_bands(bands, left, side, size),
-        f'<text x="{left - 6:.1f}" y="{left - 18:.1f}" text-anchor="end" font-style="italic">answer →</text>',
-        f'<text x="{left - 6:.1f}" y="{left - 6:.1f}" text-anchor="end" font-style="italic">label ↓</text>',
+        f'<text x="{left - 6:.1f}" y="{left - 18:.1f}" text-anchor="end" font-style="italic">across: answers</text>',
+        f'<text x="{left - 6:.1f}" y="{left - 6:.1f}" text-anchor="end" font-style="italic">down: labels</text>',
         "</svg>",
     ]
     return "".join(parts), round(whole)
@@ -92,11 +92,10 @@ def _draw_lines(lines: Sequence[int], bands: Sequence[Band], left: float, side: 
     parts = []
     for place in sorted({*lines, *strong} - {0}):
         at, reach = left + place * size, _BAND if place in strong else 0
-        style = f'stroke="{INK}" stroke-width="1.2"' if place in strong else 'stroke="#9a9a9a" stroke-width="0.6"'
+        style = f'stroke="{INK}" stroke-width="1.2"' if place in strong else 'stroke="#c0c0c0" stroke-width="0.6"'
         start = left if not reach else 0
-        parts.append(
-            f'<path d="M{start:.1f} {at:.1f}H{left + side:.1f}M{at:.1f} {start:.1f}V{left + side:.1f}" {style}/>'
-        )
+        path = f"M{start:.1f} {at:.1f}H{left + side:.1f}M{at:.1f} {start:.1f}V{left + side:.1f}"
+        parts.append(f'<path d="{path}" fill="none" {style}/>')
     return parts
 
 

@@ -85,7 +85,7 @@ def run_model(
     from vestiary.cli.evaluate import answer_split, check_split
     from vestiary.cli.output import progress_bar, say
     from vestiary.metrics import compare
-    from vestiary.predictor import list_views, take_view
+    from vestiary.predictor import take_all_views
     from vestiary.reports.card import write_card
     from vestiary.reports.model import build_model_report, load_log, render_model_report
     from vestiary.reports.page import load_page_setter, need_drawing
@@ -97,7 +97,7 @@ def run_model(
     opened, loaded = open_bundle(bundle), load_catalogue(catalogue)
     evaluation = answer_split(loaded, bundle, split)
     comparison = compare(evaluation, answer_split(loaded, against, split)) if against is not None else None
-    views = [take_view(name, opened, loaded, evaluation) for name in list_views(opened, loaded)]
+    views = take_all_views(opened, loaded, evaluation)
     with progress_bar("Choosing pictures") as on_pictures:
         report = build_model_report(
             opened,

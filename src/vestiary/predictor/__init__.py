@@ -10,7 +10,7 @@ from vestiary.predictor.evaluation import (
     judge,
 )
 from vestiary.predictor.session import BATCH, ImageInput, Predictor
-from vestiary.predictor.views import VIEWS, list_views, take_view
+from vestiary.predictor.views import VIEWS, take_all_views, take_view
 
 __all__ = [
     "BATCH",
@@ -24,6 +24,6 @@ __all__ = [
     "evaluate",
     "evaluate_logits",
     "judge",
-    "list_views",
+    "take_all_views",
     "take_view",
 ]

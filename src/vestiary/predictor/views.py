@@ -11,6 +11,7 @@ combination it is right in 73.8 % instead of 73.3 % of the colour groups, and in
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from vestiary.bundle import Bundle
 from vestiary.calibration import softmax
 from vestiary.catalogue import Catalogue, Preparation, freeze, load_groups, load_preparation, relabel
-from vestiary.errors import CatalogueError
+from vestiary.errors import CatalogueError, UsageError
 from vestiary.metrics import Evaluation, Outcome, Resamples, match_all, score
 from vestiary.product import Product, Split
 from vestiary.taxonomy import MISSING, UNKNOWN, Taxonomy
@@ -49,10 +50,13 @@ MAIN = ("gender", "articleType")
 _BLOCK = 512
 
 
-def list_views(bundle: Bundle, catalogue: Catalogue) -> list[str]:
-    """The views whose attributes both the bundle and the catalogue have."""
-    known = set(bundle.taxonomy.names) & set(catalogue.taxonomy.names)
-    return [name for name, view in VIEWS.items() if known.issuperset(view.attributes)]
+def take_all_views(bundle: Bundle, catalogue: Catalogue, evaluation: Evaluation) -> list[Evaluation]:
+    """The evaluation in every view in which bundle and catalogue have anything to say."""
+    views = []
+    for name in VIEWS:
+        with contextlib.suppress(CatalogueError, UsageError):
+            views.append(take_view(name, bundle, catalogue, evaluation))
+    return views
 
 
 def take_view(name: str, bundle: Bundle, catalogue: Catalogue, evaluation: Evaluation) -> Evaluation:
@@ -60,7 +64,7 @@ def take_view(name: str, bundle: Bundle, catalogue: Catalogue, evaluation: Evalu
 
     Nothing is accepted or left for review: thresholds are those of attributes. ``plain_accuracy`` is that of the
     combination of plain answers, right when it stands for the value of the labels. Raises CatalogueError when bundle or
-    catalogue lack an attribute, or no product has a place.
+    catalogue lack an attribute, or no answer or product has a place.
     """
     for taxonomy, what in ((bundle.taxonomy, "bundle"), (catalogue.taxonomy, "catalogue")):
         lacking = [own for own in VIEWS[name].attributes if own not in taxonomy.names]
@@ -96,7 +100,7 @@ def take_view(name: str, bundle: Bundle, catalogue: Catalogue, evaluation: Evalu
 def match_main(bundle: Bundle, catalogue: Catalogue, evaluation: Evaluation) -> dict[str, float | None]:
     """Exact match over the attributes that most people look at: gender, articleType and the group of the colour."""
     names = [name for name in MAIN if name in evaluation.outcomes]
-    if len(names) < len(MAIN) or COLOUR_GROUPS not in list_views(bundle, catalogue):
+    if len(names) < len(MAIN) or not evaluation.outcomes.keys() >= set(VIEWS[COLOUR_GROUPS].attributes):
         return {}
     colours, _, _ = _read_view(COLOUR_GROUPS, bundle, catalogue, evaluation)
     outcomes = {name: evaluation.outcomes[name] for name in names} | {colours.attribute: colours}
@@ -119,7 +123,7 @@ def _read_view(
     """The outcome of all products, the values that their plain answers stand for, and which have a place."""
     view = VIEWS[name]
     preparation = freeze(_load(view), catalogue)
-    found = _combine(view, preparation, bundle.taxonomy)
+    found = _combine(name, preparation, bundle.taxonomy)
     index = {value: place for place, value in enumerate(found.values)}
     made = relabel(preparation, evaluation.products, catalogue.taxonomy.names)
     truth = {product_id: labels[view.result] for product_id, labels in made.items() if view.result in labels}
@@ -145,8 +149,9 @@ def _load(view: View) -> Preparation:
     return load_preparation(view.preparation)
 
 
-def _combine(view: View, preparation: Preparation, taxonomy: Taxonomy) -> _Combinations:
+def _combine(name: str, preparation: Preparation, taxonomy: Taxonomy) -> _Combinations:
     """Every allowed combination of the bundle's values that the view has a value for."""
+    view = VIEWS[name]
     rows = list(_list_allowed(taxonomy, view.attributes))
     probes = [
         Product(
@@ -157,6 +162,10 @@ def _combine(view: View, preparation: Preparation, taxonomy: Taxonomy) -> _Combi
     told = {
         int(number): labels[view.result] for number, labels in relabel(preparation, probes, view.attributes).items()
     }
+    if not told:
+        raise CatalogueError(
+            f"No answer of the bundle has a place in the view {name}; leave --by out, or use another bundle."
+        )
     values = tuple(sorted(set(told.values())))
     index = {value: place for place, value in enumerate(values)}
     return _Combinations(
