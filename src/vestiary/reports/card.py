@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Iterable, Mapping
@@ -208,7 +209,7 @@ def _describe_people(evaluation: Evaluation) -> str:
     if told is None:
         return "None of the attributes is about people, so no groups of them can be compared."
     name, groups = told
-    finest = find_finest(evaluation, without=name) or "nothing else"
+    finest = find_finest(evaluation, without=name) or "no other attribute"
     lines = [
         f"Right answers by the label of {name}.",
         "",
@@ -274,7 +275,9 @@ def _describe_making(bundle: Bundle) -> str:
         "vestiary evaluate CATALOGUE --bundle BUNDLE\n"
         "vestiary report model BUNDLE CATALOGUE --out report.html --card card.md"
     )
-    every = ", ".join(f"{key} = {value}" for key, value in recipe.items() if key != "name")
+    every = ", ".join(
+        f"{key} = {json.dumps(value, sort_keys=True)}" for key, value in sorted(recipe.items()) if key != "name"
+    )
     return f"{told}\n\nTo make and measure it again, from the same catalogue:\n\n```sh\n{again}\n```" + (
         f"\n\nEvery choice of the recipe: {every}." if every else ""
     )
