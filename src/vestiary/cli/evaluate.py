@@ -94,16 +94,13 @@ def print_scores(scores: Mapping[str, Scores], title: str) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", title=title, title_justify="left")
     table.add_column("attribute", no_wrap=True)
-    for column in (
-        *("products", "accuracy", "95 % interval", "balanced", "macro F1", "weighted F1", "top 5", "ECE", "accepted"),
-        "right among accepted",
-    ):
+    columns = ("products", "accuracy", "95 % interval", "macro F1", "top 5", "ECE", "accepted", "right among accepted")
+    for column in columns:
         table.add_column(column, justify="right")
     for name, own in scores.items():
         low, high = own.intervals.get("accuracy", (None, None))
         interval = "–" if low is None or high is None else f"{100 * low:.1f} – {100 * high:.1f}"
-        first = (own.balanced_accuracy, own.macro_f1, own.weighted_f1, own.top5, own.ece, own.coverage)
-        shares = map(format_percent, (*first, own.accepted_accuracy))
+        shares = map(format_percent, (own.macro_f1, own.top5, own.ece, own.coverage, own.accepted_accuracy))
         table.add_row(name, f"{own.n:,}", format_percent(own.accuracy), interval, *shares)
     make_console().print(table)
 
@@ -119,10 +116,10 @@ def print_comparison(comparison: Comparison) -> None:
     title = f"{comparison.split} split: bundle {comparison.bundle[:12]} against {comparison.against[:12]}"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", title=title, title_justify="left")
     table.add_column("attribute", no_wrap=True)
-    for column in ("products", "against", "bundle", "difference", "95 % interval", "only now right", "only then", "p"):
+    for column in ("products", "against", "bundle", "difference", "95 % interval", "gained", "lost", "p"):
         table.add_column(column, justify="right")
     for name, own in comparison.attributes.items():
-        interval = "–" if own.interval is None else f"{100 * own.interval[0]:+.1f} – {100 * own.interval[1]:+.1f}"
+        interval = "–" if own.interval is None else f"{100 * own.interval[0]:+.1f} to {100 * own.interval[1]:+.1f}"
         shares = (format_percent(own.before), format_percent(own.after), f"{100 * own.difference:+.1f}")
         counts = (f"{own.gained:,}", f"{own.lost:,}", format_p_value(own.p_value))
         table.add_row(name, f"{own.n:,}", *shares, interval, *counts)
