@@ -78,7 +78,7 @@ def run(
     if as_json:
         print_json({name: own.to_brief() for name, own in scores.items()})
     else:
-        print_scores(scores, "validation")
+        print_scores(scores, "validation split")
         size = f"{len(bundle.model) / 1e6:.1f} MB"
         typer.echo(f"Bundle {bundle.name} ({size}, {bundle.fingerprint[:12]}) written to {out}.")
         print_int8(bundle)

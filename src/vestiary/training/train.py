@@ -21,7 +21,7 @@ from vestiary.errors import TrainingError
 from vestiary.metrics import Scores
 from vestiary.predictor import Predictor, calibrate_bundle
 from vestiary.product import Split
-from vestiary.reports.card import write_card
+from vestiary.reports.card import describe_machine, write_card
 from vestiary.taxonomy import MISSING
 from vestiary.training.dataset import Samples, open_samples
 from vestiary.training.export import export_onnx, measure_rounding, prove_parity
@@ -109,7 +109,7 @@ def train(
             on_stage(f"export and network agree to {worst:.1e} on {pictures} validation pictures")
             if "rounding" in parity:
                 on_stage(f"weights stored as fp16 change no logit there by more than {parity['rounding']:.1e}")
-            bundle, scores = calibrate_bundle(
+            bundle, evaluation = calibrate_bundle(
                 bundle, catalogue, target_precision=recipe.target_precision, progress=on_calibrate
             )
             n = len(catalogue.select(Split.VALIDATION))
@@ -122,6 +122,7 @@ def train(
                 "backbone": model.describe(),
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
                 "seconds": round(facts.seconds),
+                "machine": describe_machine(),
                 "epoch": facts.epoch,
                 "batch_size": facts.batch_size,
                 "learning_rate": facts.learning_rate,
@@ -129,7 +130,8 @@ def train(
                 "log": facts.log,
             }
             bundle = replace(bundle, training=training)
-            return replace(bundle, card=write_card(bundle, scores)).write(out, overwrite=True), scores
+            card = write_card(bundle, catalogue, evaluation)
+            return replace(bundle, card=card).write(out, overwrite=True), evaluation.attributes
     except Timeout as error:
         raise TrainingError(f"Another run is writing to {out}; wait for it or choose another place.") from error
 
