@@ -10,7 +10,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 
-from vestiary.errors import TrainingError  # noqa: E402
 from vestiary.taxonomy import MISSING, Attribute, Taxonomy  # noqa: E402
 from vestiary.training.losses import AttributeLoss, Targets, describe_weights, weigh_values  # noqa: E402
 from vestiary.training.recipe import Recipe  # noqa: E402
@@ -115,11 +114,6 @@ def test_logit_adjustment_is_that_of_menon_2021() -> None:
 def test_fixed_weights_of_attributes_multiply_their_losses() -> None:
     kind, colour = (mean_over_known(column, lambda row, label: -np.log(row[label])) for column in (0, 1))
     assert measure(attribute_weights={"colour": 0.25}) == pytest.approx(kind + 0.25 * colour, rel=1e-5)
-
-
-def test_an_unknown_attribute_in_the_weights_is_named() -> None:
-    with pytest.raises(TrainingError, match=r"names color, but the attributes of the catalogue are kind, colour"):
-        measure(attribute_weights={"color": 0.5})
 
 
 def test_learnt_weights_settle_where_kendall_2018_puts_them() -> None:

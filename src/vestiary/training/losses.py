@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vestiary.errors import TrainingError
 from vestiary.taxonomy import MISSING, Taxonomy
 from vestiary.training.recipe import Recipe
 
@@ -59,12 +58,6 @@ class AttributeLoss(nn.Module):
     def __init__(self, recipe: Recipe, taxonomy: Taxonomy, labels: NDArray[np.int64]) -> None:
         """``labels`` (``int64 [n, attributes]``) are those of the training split; frequencies are counted in them."""
         super().__init__()
-        unknown = sorted(set(recipe.attribute_weights) - set(taxonomy.names))
-        if unknown:
-            raise TrainingError(
-                f"attribute_weights names {', '.join(unknown)}, but the attributes of the catalogue are "
-                f"{', '.join(taxonomy.names)}; correct it in the recipe."
-            )
         self.recipe = recipe
         counts = count_values(taxonomy, labels)
         for number, own in enumerate(counts):
