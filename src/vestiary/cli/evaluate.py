@@ -84,7 +84,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
         return
     typer.echo(f"All labels of a product right: {format_percent(evaluation.exact_match)}.")
     for names, share in evaluation.exact_match_of.items():
-        typer.echo(f"{names} right: {format_percent(share)}.")
+        typer.echo(f"Right in {names}: {format_percent(share)}.")
 
 
 def print_scores(scores: Mapping[str, Scores], title: str) -> None:
