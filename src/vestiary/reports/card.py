@@ -167,6 +167,18 @@ def _describe_calibration(bundle: Bundle, evaluation: Evaluation) -> str:
             f"{format_percent(own.ece)} | {'none' if threshold is None else format_percent(threshold)} | "
             f"{_with_interval(own, 'coverage')} | {_with_interval(own, 'accepted_accuracy')} |"
         )
+    if calibration.limits is not None:
+        lines += [
+            "",
+            "Each tag names candidates too: a conformal set that holds the true value in "
+            f"{format_percent(calibration.set_coverage)} of the cases, for products like those of validation.",
+        ]
+    if bundle.familiarity is not None:
+        lines += [
+            "",
+            "A picture unlike those of training is called unfamiliar and none of its tags is accepted; "
+            f"{format_percent(bundle.familiarity.false_alarms)} of the validation pictures are, by choice.",
+        ]
     return "\n".join(lines)
 
 
