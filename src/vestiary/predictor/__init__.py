@@ -8,13 +8,14 @@ from vestiary.predictor.evaluation import (
     evaluate,
     score_logits,
 )
-from vestiary.predictor.session import BATCH, ImageInput, Predictor
+from vestiary.predictor.session import BATCH, ImageInput, Predictor, Prepared
 
 __all__ = [
     "BATCH",
     "Evaluation",
     "ImageInput",
     "Predictor",
+    "Prepared",
     "collect_embeddings",
     "collect_logits",
     "encode_labels",

@@ -120,8 +120,8 @@ class Predictor:
         predictions: list[Prediction] = []
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             for start in range(0, len(images), BATCH):
-                prepared = pool.map(self._prepare, names[start : start + BATCH], images[start : start + BATCH])
-                predictions += self._answer(list(prepared), top_k)
+                prepared = pool.map(self.prepare, names[start : start + BATCH], images[start : start + BATCH])
+                predictions += self.answer(list(prepared), top_k=top_k)
         return predictions
 
     def _preprocess(self, image: ImageInput) -> tuple[NDArray[np.uint8], Picture | None]:
@@ -144,17 +144,18 @@ class Predictor:
         picture = preprocess.read(data, limits=self.limits)
         return preprocess(picture.image), picture
 
-    def _prepare(self, name: str, image: ImageInput) -> _Prepared:
+    def prepare(self, name: str, image: ImageInput) -> Prepared:
+        """The first half of ``predict`` for one picture: decode it; a picture that cannot be used has a ``failure``."""
         try:
             pixels, picture = self._preprocess(image)
         except VestiaryError as error:
-            return _Prepared(name, None, None, None, Failure(getattr(error, "code", "unusable"), str(error)))
+            return Prepared(name, failure=Failure(getattr(error, "code", "unusable"), str(error)))
         if picture is None:
-            return _Prepared(name, pixels, None, None, None)
-        return _Prepared(name, pixels, picture.sha256, picture.note, None)
+            return Prepared(name, pixels)
+        return Prepared(name, pixels, (picture.width, picture.height), picture.sha256, picture.note)
 
-    def _answer(self, prepared: Sequence[_Prepared], top_k: int) -> list[Prediction]:
-        """Predictions of one batch, in order; failures keep their place."""
+    def answer(self, prepared: Sequence[Prepared], *, top_k: int = 3) -> list[Prediction]:
+        """The second half: predictions of pictures that go through the model at once, in order, failures in place."""
         good = [entry.pixels for entry in prepared if entry.pixels is not None]
         tags = iter(self._tag(np.stack(good), top_k) if good else [])
         return [
@@ -202,14 +203,19 @@ def _convert(image: Image.Image, limits: Limits) -> Image.Image:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A picture on its way: pixels, or the failure that stands in for them."""
+class Prepared:
+    """A picture on its way to the model: preprocessed ``pixels``, or the ``failure`` that stands in for them.
+
+    ``size`` (width and height, upright, in pixels) and ``sha256`` (of the encoded bytes) are None for pixels that were
+    given directly.
+    """
 
     id: str
-    pixels: NDArray[np.uint8] | None
-    sha256: str | None
-    note: str | None
-    failure: Failure | None
+    pixels: NDArray[np.uint8] | None = None
+    size: tuple[int, int] | None = None
+    sha256: str | None = None
+    note: str | None = None
+    failure: Failure | None = None
 
 
 def _list_pictures(images: Iterable[ImageInput]) -> list[ImageInput]:
