@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
@@ -39,7 +40,11 @@ def create_app(settings: Settings, shared: Shared | None = None) -> FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
-    service = Service(settings, sorted({route.path for router in ROUTERS for route in router.routes}), shared)
+    service = Service(
+        settings,
+        sorted({route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)}),
+        shared,
+    )
     app.state.service = service
     for kind in (Problem, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer_problem)

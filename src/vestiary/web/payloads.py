@@ -191,9 +191,19 @@ class _Reader:
 
 def _parse_multipart(body: bytes | bytearray, boundary: bytes) -> list[_Part]:
     reader = _Reader()
-    names = ("on_part_begin", "on_part_data", "on_part_end", "on_header_field", "on_header_value", "on_header_end")
     try:
-        parser = MultipartParser(boundary, {name: getattr(reader, name) for name in (*names, "on_end")})
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": reader.on_part_begin,
+                "on_part_data": reader.on_part_data,
+                "on_part_end": reader.on_part_end,
+                "on_header_field": reader.on_header_field,
+                "on_header_value": reader.on_header_value,
+                "on_header_end": reader.on_header_end,
+                "on_end": reader.on_end,
+            },
+        )
         parser.write(bytes(body))
         parser.finalize()
     except (FormParserError, ValueError):

@@ -1,4 +1,4 @@
-"""One process that serves: a protocol that does not wait for slow senders, a server that stops without losing a request."""
+"""One process that serves: a protocol that waits for no slow sender, a server that stops without losing a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that can be set about the service, from ``VESTIARY_*`` variables and a TOML file; docs/settings.md tells it."""
+"""Everything that can be set about the service, by ``VESTIARY_*`` variables and a TOML file; see docs/settings.md."""
 
 from __future__ import annotations
 

@@ -121,17 +121,11 @@ async def stats(request: Request) -> Response:
     "/metrics",
     summary="Counts for Prometheus",
     response_class=Response,
-    responses={
-        200: {
-            "description": "Prometheus' text format, over all workers.",
-            "content": {
-                "text/plain": {
-                    "schema": {"type": "string"},
-                    "example": 'vestiary_requests_total{route="/predict",status="200"} 118.0\n',
-                }
-            },
-        }
-    }
+    responses=described.page(
+        "Prometheus' text format, over all workers.",
+        "text/plain",
+        'vestiary_requests_total{route="/predict",status="200"} 118.0\n',
+    )
     | described.problems(401),
 )
 async def metrics(request: Request) -> Response:

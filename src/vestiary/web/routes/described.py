@@ -20,7 +20,10 @@ from vestiary.web.schemas import (
 )
 
 REQUEST_ID: Final = "6f1c0f4e8a7b4d0c9e55a1b2c3d4e5f6"
-PIXEL: Final = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAHElEQVR42mO4YONFEmIY1TCqYVTDqIZRDSNUAwCu7oAQ2H0tKwAAAABJRU5ErkJggg=="
+PIXEL: Final = (
+    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAHElEQVR42mO4YONFEmIY1TCqYVTD"
+    "qIZRDSNUAwCu7oAQ2H0tKwAAAABJRU5ErkJggg=="
+)
 """A PNG of 16×16 pixels."""
 
 _REF: Final = "#/components/schemas/{model}"
@@ -50,15 +53,24 @@ ASKING: Final = (400, 401, 408, 413, 415, 422, 429, 500, 503, 504)
 """Statuses of a route that takes pictures, beside 200."""
 
 
-def success(model: type[BaseModel], example: Any, **others: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+Responses = dict[int | str, dict[str, Any]]
+
+
+def success(model: type[BaseModel], example: Any, **others: dict[str, Any]) -> Responses:
     """The answer of a route as JSON, and under ``others`` what other media types it can have."""
     content = {"application/json": {"example": example}} | others
     return {200: {"model": model, "description": model.__doc__, "content": content}}
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def page(description: str, kind: str = "text/html", example: str | None = None) -> Responses:
+    """The answer of a route that is text."""
+    content: dict[str, Any] = {"schema": {"type": "string"}}
+    return {200: {"description": description, "content": {kind: content | ({"example": example} if example else {})}}}
+
+
+def problems(*statuses: int) -> Responses:
     """The errors of a route, each with an example of every problem that has this status."""
-    described: dict[int | str, dict[str, Any]] = {}
+    described: Responses = {}
     for status in statuses:
         own = [problem for problem in _PROBLEMS if problem.status == status]
         examples = {problem.code: {"value": problem.to_dict(REQUEST_ID)} for problem in own}

@@ -1,4 +1,4 @@
-"""What a person with a browser sees: the upload form, its result, the list of routes. No script, nothing from outside."""
+"""What a person with a browser sees: upload form, result, list of routes. No script, and nothing from outside."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ _TEMPLATES: Final = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_FORMATS: Final = "image/jpeg,image/png,image/webp,image/gif,image/tiff,image/bmp,image/avif"
 _HTML: Final = {"text/html": {"schema": {"type": "string"}}}
 _ENDPOINTS: Final = {
     "POST /predict": "tags of one picture",
@@ -80,7 +81,10 @@ async def front(request: Request) -> Response:
     """HTML for a client that accepts it, JSON for any other."""
     service: Service = request.app.state.service
     if "text/html" in request.headers.get("accept", ""):
-        return _render("upload.html.j2", bundle=service.bundle, limits=service.settings, formats=_list_formats())
+        titles = [(attribute.title or attribute.name).lower() for attribute in service.bundle.taxonomy.attributes]
+        return _render(
+            "upload.html.j2", bundle=service.bundle, limits=service.settings, titles=titles, formats=_FORMATS
+        )
     status = {"ready": "running", "full": "running"}.get(find_status(service), find_status(service))
     model = f"{service.bundle.name} {service.bundle.version}"
     return answers.render_json(
@@ -98,7 +102,7 @@ async def front(request: Request) -> Response:
     "/uploader",
     summary="The tags of one picture as a page",
     response_class=Response,
-    responses={200: {"description": "The result page.", "content": _HTML}} | described.problems(*described.ASKING),
+    responses=described.page("The result page.") | described.problems(*described.ASKING),
     openapi_extra=described.request_body(described.form_body(("file", "image"), Options)),
 )
 async def uploader(request: Request) -> Response:
@@ -118,7 +122,7 @@ async def uploader(request: Request) -> Response:
     "/docs",
     summary="This list",
     response_class=Response,
-    responses={200: {"description": "The list as a page.", "content": _HTML}} | described.problems(401),
+    responses=described.page("The list as a page.") | described.problems(401),
 )
 async def docs(request: Request) -> Response:
     """Every route with its requests, answers and errors, from the OpenAPI document at /openapi.json."""
@@ -164,6 +168,7 @@ def _render_result(service: Service, upload: Upload, outcome: Outcome, name: str
     category = answers.find_category(taxonomy)
     tags = {tag.attribute: tag for tag in outcome.prediction.tags}
     own = tags.pop(category)
+    titles = {attribute.name: attribute.title or attribute.name for attribute in taxonomy.attributes}
     is_sure = own.confidence >= service.settings.uploader_min_confidence
     return _render(
         "result.html.j2",
@@ -172,11 +177,9 @@ def _render_result(service: Service, upload: Upload, outcome: Outcome, name: str
         label=own.value if is_sure else "NA",
         score=own.confidence,
         band=_find_band(own.confidence),
-        title=taxonomy[category].title or category,
+        title=titles[category],
         best=answers.rank(own)[:_SHOWN],
-        others=[
-            (taxonomy[tag.attribute].title or tag.attribute, tag, _find_band(tag.confidence)) for tag in tags.values()
-        ],
+        others=[(titles[name], tag, _find_band(tag.confidence)) for name, tag in tags.items()],
         note=outcome.prediction.note,
     )
 
@@ -192,10 +195,6 @@ def _draw_thumbnail(data: bytes, limits: Limits) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _list_formats() -> str:
-    return "image/jpeg,image/png,image/webp,image/gif,image/tiff,image/bmp,image/avif"
 
 
 def _render(template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any) -> Response:
