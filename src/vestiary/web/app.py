@@ -79,6 +79,12 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 def _describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
     """The OpenAPI document, with the ways to send a key."""
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    for methods in document["paths"].values():
+        for route in methods.values():
+            if "application/json" in route["responses"].get("422", {}).get("content", {}):
+                del route["responses"]["422"]  # FastAPI's own: our routes check their input themselves
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
     document["components"]["schemas"] |= list_schemas()
     document["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},

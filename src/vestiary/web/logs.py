@@ -40,8 +40,10 @@ class JsonLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; of an exception only its kind and place."""
         fault = describe_fault(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}
-        first = str(record.msg).strip().partition("\n")[0]  # not filled in, and not the lines of a traceback
-        write_line("server", level=record.levelname.lower(), message=first, **fault)
+        lines = str(record.msg).strip().splitlines() or [""]
+        if lines[0].startswith("Traceback"):
+            lines = [lines[-1].partition(":")[0]]  # the kind of the exception, without its text
+        write_line("server", level=record.levelname.lower(), message=lines[0], **fault)
 
 
 SERVER_LOGGING: Final[dict[str, Any]] = {

@@ -45,11 +45,12 @@ class Service:
     """Model, queue, counts and limits of one app; started and stopped by the app's lifespan."""
 
     def __init__(self, settings: Settings, routes: Sequence[str], shared: Shared | None = None) -> None:
-        """Open the bundle and load its model. Raises BundleError or UsageError when it cannot be used."""
+        """Open the bundle, load its model and let it answer once. Raises BundleError or UsageError when it cannot."""
         self.settings = settings
         limits = Limits(max_bytes=settings.max_body_bytes, max_pixels=settings.max_pixels)
         self.predictor = Predictor(open_bundle(settings.bundle), threads=1, limits=limits)
         self.bundle = self.predictor.bundle
+        self._warm_up()
         rows, path, started_at = (settings.workers, shared.tally, shared.started_at) if shared else (1, None, None)
         self.tally = Tally(routes, rows=rows, path=path, started_at=started_at)
         self.rates = Rates(
@@ -65,19 +66,18 @@ class Service:
         self.is_draining = False
 
     async def start(self) -> None:
-        """Start the threads and answer a drawn picture; only then is the service ready."""
+        """Start the threads; from now on the service is ready."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = self.settings.threads or max(1, cores // self.settings.workers)
         self._talkers = ThreadPoolExecutor(2, thread_name_prefix="vestiary-talk")
         self.scheduler = Scheduler(self.predictor, self.tally, threads=threads, max_batch=self.settings.max_batch)
-        await asyncio.to_thread(self._warm_up)
         self.is_ready = True
         self.tally.set_gauge("ready", 1)
 
     def _warm_up(self) -> None:
         """The first answer, so that no caller pays for first allocations; not counted, since nobody asked."""
         buffer = io.BytesIO()
-        Image.new("RGB", (64, 64), (128, 128, 128)).save(buffer, "JPEG")
+        Image.new("RGB", (8, 8), (128, 128, 128)).save(buffer, "JPEG")
         if self.predictor.predict([buffer.getvalue()])[0].failure:
             raise BundleError(f"The bundle {self.bundle.name} does not answer a plain picture; make it again.")
 
