@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 import httpx
 import numpy as np
 import pytest
-from conftest import Running, encode_picture, paint_picture
 from PIL import Image
 
 import vestiary
+from conftest import Running, encode_picture, paint_picture
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ def read_uploads(
         entries = [(entry, None) if isinstance(entry, str) else (entry.image, entry.id) for entry in asked.images]
         return [(_try_decode(image), name) for image, name in entries], asked
     fields = _parse_multipart(body, boundary)
-    parts = [part for part in fields if part.name in ("files", "file", "images", "image")]
+    parts = [part for part in fields if part.name in _PICTURES and (part.filename or part.data)]
     _check_number(len(parts), max_images)
     return [(Upload(part.filename, bytes(part.data)), None) for part in parts], _read_options(Options, fields)
 
