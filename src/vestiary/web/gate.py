@@ -67,7 +67,8 @@ class Envelope:
             headers["connection"] = "close"
 
     def _account(self, scope: Scope, status: int, seconds: float, bytes_out: int) -> None:
-        route = getattr(scope.get("route"), "path", "other")
+        route = getattr(scope.get("route"), "path", scope["path"])  # refused before it was routed, or not known
+        route = route if route in self.service.tally.routes else "other"
         state = scope["state"]
         self.service.tally.count_request(route, status, seconds, state["bytes_in"])
         if self.service.settings.log_requests:

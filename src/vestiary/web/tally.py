@@ -34,7 +34,7 @@ _BYTE: Final = 8
 
 
 class Tally:
-    """The counts of one service. ``routes`` are the addresses that are counted apart; all others are "other".
+    """The counts of one service. ``routes`` are the addresses that are counted apart, all others as "other".
 
     ``rows`` is the number of workers; for more than one, ``path`` names the file that they share. ``started_at``
     (seconds since 1970) is when the service started, for a worker that joins it later.
@@ -103,8 +103,7 @@ class Tally:
 
     def count_request(self, route: str, status: int, seconds: float, bytes_in: int) -> None:
         """One request that is over."""
-        known = route if (route, 200) in self._requests else _OTHER
-        self._own[self._requests[known, status if status in STATUSES else 500]] += 1
+        self._own[self._requests[route, status if status in STATUSES else 500]] += 1
         self._own[self._counters["bytes_in"]] += bytes_in
         self.observe("total", seconds)
 
