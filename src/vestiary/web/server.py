@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import socket
@@ -26,7 +27,7 @@ BACKLOG: Final = 2048
 LINGER_S: Final = 5.0
 """Seconds for a sender to notice that it was answered before its body was whole; what it still sends is dropped."""
 STEADY_TICKS: Final = 3
-"""Tenths of a second during which a stopping server still answers (with 503) what is already on its way."""
+"""Tenths of a second for which a server that has closed its port waits for requests that are already on their way."""
 
 
 class Protocol(H11Protocol):
@@ -118,6 +119,7 @@ class Server(uvicorn.Server):
         protocol = type("SetProtocol", (Protocol,), {"settings": settings})
         config = uvicorn.Config(
             app,
+            loop="asyncio",
             http=protocol,
             ws="none",
             lifespan="on",
@@ -133,6 +135,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._stop_at: float | None = None
         self._quiet_ticks = 0
+        self._listeners: list[socket.socket] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        self._listeners = sockets or []
+        await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; a second Ctrl-C stops at once."""
@@ -144,12 +152,42 @@ class Server(uvicorn.Server):
         self.service.drain()
 
     async def on_tick(self, counter: int) -> bool:
-        """Look, ten times a second, whether everything that was taken is answered."""
+        """Look, ten times a second, whether everything that was taken is answered.
+
+        While something is not, new requests are still heard and told to come back. Then nobody is listened to any more,
+        and those who had just connected get their answer too.
+        """
         if self._stop_at is not None:
             self._quiet_ticks = 0 if self.service.in_flight else self._quiet_ticks + 1
+            if self._quiet_ticks and self._listeners:
+                await self._stop_listening()
+                self._quiet_ticks = 0
             if self._quiet_ticks >= STEADY_TICKS or time.monotonic() > self._stop_at:
                 self.should_exit = True
         return await super().on_tick(counter)
+
+    async def _stop_listening(self) -> None:
+        """Take in whoever has connected already, whom the system would cut off otherwise, and close the port."""
+        loop = asyncio.get_running_loop()
+        waiting = []
+        for listener in self._listeners:
+            loop.remove_reader(listener.fileno())
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    waiting.append(listener.accept()[0])
+        for server in self.servers:
+            server.close()
+        self._listeners = []
+        for connection in waiting:
+            connection.setblocking(False)
+            await loop.connect_accepted_socket(self._make_protocol, connection)
+
+    def _make_protocol(self) -> Protocol:
+        state = self.lifespan.state
+        made: Protocol = self.config.http_protocol_class(  # type: ignore[call-arg, assignment]
+            config=self.config, server_state=self.server_state, app_state=state
+        )
+        return made
 
 
 def open_socket(settings: Settings) -> socket.socket:

@@ -23,7 +23,7 @@ from vestiary.web.server import Server, open_socket
 from vestiary.web.service import Shared
 from vestiary.web.settings import Settings
 
-SOON_S: Final = 5.0
+SOON_S: Final = 2.0
 """A worker that dies within so many seconds is replaced only after as many: a fault must not keep the cores busy."""
 _LOOK_S: Final = 0.2
 
@@ -64,6 +64,7 @@ class _Watch:
         self._settings = settings
         self._is_stopping = False
         self._workers: dict[SpawnProcess, float] = {}
+        self._due: list[float] = []
 
     def run(self) -> None:
         """Watch until told to stop and every worker has ended."""
@@ -74,7 +75,10 @@ class _Watch:
             while not self._is_stopping:
                 wait([worker.sentinel for worker in self._workers], timeout=_LOOK_S)
                 for worker in [worker for worker in self._workers if not worker.is_alive()]:
-                    self._replace(worker)
+                    self._bury(worker)
+                for due in [due for due in self._due if due <= time.monotonic()]:
+                    self._due.remove(due)
+                    self._start()
             self._end()
         finally:
             for kind, handler in before.items():
@@ -88,15 +92,15 @@ class _Watch:
         worker.start()
         self._workers[worker] = time.monotonic()
 
-    def _replace(self, worker: SpawnProcess) -> None:
-        lived = time.monotonic() - self._workers[worker]
-        if lived < SOON_S:
-            self._workers[worker] = time.monotonic() - lived  # keeps its place until it is time
-        del self._workers[worker]
+    def _bury(self, worker: SpawnProcess) -> None:
+        """Forget a dead worker, and settle when its replacement is due."""
+        now = time.monotonic()
+        lived = now - self._workers.pop(worker)
+        self._due.append(now if lived >= SOON_S else now + SOON_S)
         write_line("worker", state="died", exit_code=worker.exitcode)
-        self._start()
 
     def _end(self) -> None:
+        self._arguments[1].close()  # the workers have copies, and the last of them to leave closes the port
         for worker in self._workers:
             worker.terminate()
         until = time.monotonic() + self._settings.shutdown_s + 5
