@@ -14,6 +14,7 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
 from vestiary.predictor import Prepared
 from vestiary.tags import Failure, Prediction
+from vestiary.taxonomy import Attribute, Taxonomy
 from vestiary.web.batching import BATCH_BYTES, Scheduler
 from vestiary.web.tally import Tally
 
@@ -22,8 +23,7 @@ class Model:
     """Stands in for a predictor: notes its batches, and waits until it may answer."""
 
     def __init__(self) -> None:
-        attribute = SimpleNamespace(values=("a", "b"))
-        self.bundle = SimpleNamespace(taxonomy=SimpleNamespace(attributes=(attribute,)))
+        self.bundle = SimpleNamespace(taxonomy=Taxonomy((Attribute("kind", ("a", "b")),)))
         self.batches: list[list[str]] = []
         self.may_answer = threading.Event()
         self.may_answer.set()
@@ -33,7 +33,7 @@ class Model:
     def prepare(self, name: str, data: bytes) -> Prepared:
         return Prepared(name, failure=Failure("damaged", "x") if data == b"bad" else None)
 
-    def answer(self, prepared: Sequence[Prepared], *, top_k: int) -> list[Prediction]:
+    def answer(self, prepared: Sequence[Prepared], *, top_k: object) -> list[Prediction]:
         with self._lock:
             self.batches.append([entry.id for entry in prepared])
         assert self.may_answer.wait(30)
@@ -46,7 +46,7 @@ def run(model: Model, work: Any, *, threads: int = 1, max_batch: int = 16) -> Ta
     tally = Tally([])
 
     async def main() -> None:
-        scheduler = Scheduler(model, tally, threads=threads, max_batch=max_batch)  # type: ignore[arg-type]
+        scheduler = Scheduler(model, tally, category="kind", threads=threads, max_batch=max_batch)  # type: ignore[arg-type]
         try:
             await work(scheduler)
         finally:
@@ -69,7 +69,7 @@ def test_a_lone_picture_goes_at_once() -> None:
     model = Model()
 
     async def work(scheduler: Scheduler) -> None:
-        [outcome] = await scheduler.answer([("a", b"1")])
+        [outcome] = await scheduler.answer([("a", b"1")], top_k=1)
         assert outcome.prediction.id == "a"
 
     run(model, work)
@@ -81,9 +81,9 @@ def test_batches_form_while_the_model_is_busy_and_keep_to_their_limit() -> None:
     model.may_answer.clear()
 
     async def work(scheduler: Scheduler) -> None:
-        first = asyncio.create_task(scheduler.answer([("0", b"1")]))
+        first = asyncio.create_task(scheduler.answer([("0", b"1")], top_k=1))
         await until(lambda: model.batches)
-        others = [asyncio.create_task(scheduler.answer([(str(number), b"1")])) for number in range(1, 11)]
+        others = [asyncio.create_task(scheduler.answer([(str(number), b"1")], top_k=1)) for number in range(1, 11)]
         await until(lambda: scheduler.waiting == 10)
         model.may_answer.set()
         outcomes = await asyncio.gather(first, *others)
@@ -99,7 +99,7 @@ def test_free_threads_share_what_waits() -> None:
     model = Model()
 
     async def work(scheduler: Scheduler) -> None:
-        await scheduler.answer([(str(number), b"1") for number in range(6)])
+        await scheduler.answer([(str(number), b"1") for number in range(6)], top_k=1)
 
     run(model, work, threads=2)
     assert sorted(len(batch) for batch in model.batches) == [3, 3]
@@ -110,7 +110,7 @@ def test_large_pictures_do_not_hold_up_others_in_one_batch() -> None:
 
     async def work(scheduler: Scheduler) -> None:
         large = bytes(BATCH_BYTES - 1)
-        await scheduler.answer([("a", b"1"), ("large", large), ("b", b"1"), ("c", b"12")])
+        await scheduler.answer([("a", b"1"), ("large", large), ("b", b"1"), ("c", b"12")], top_k=1)
 
     run(model, work)
     assert model.batches == [["a", "large"], ["b", "c"]]
@@ -121,10 +121,10 @@ def test_who_is_cancelled_leaves_the_queue_and_spoils_nothing() -> None:
     model.may_answer.clear()
 
     async def work(scheduler: Scheduler) -> None:
-        first = asyncio.create_task(scheduler.answer([("first", b"1")]))
+        first = asyncio.create_task(scheduler.answer([("first", b"1")], top_k=1))
         await until(lambda: model.batches)
-        gone = asyncio.create_task(scheduler.answer([("gone", b"1")] * 5))
-        stays = asyncio.create_task(scheduler.answer([("stays", b"1")]))
+        gone = asyncio.create_task(scheduler.answer([("gone", b"1")] * 5, top_k=1))
+        stays = asyncio.create_task(scheduler.answer([("stays", b"1")], top_k=1))
         await until(lambda: scheduler.waiting == 6)
         gone.cancel()
         first.cancel()
@@ -142,7 +142,7 @@ def test_a_picture_that_cannot_be_read_spoils_no_other_in_its_batch() -> None:
     model = Model()
 
     async def work(scheduler: Scheduler) -> None:
-        outcomes = await scheduler.answer([("a", b"1"), ("b", b"bad"), ("c", b"1")])
+        outcomes = await scheduler.answer([("a", b"1"), ("b", b"bad"), ("c", b"1")], top_k=1)
         assert [outcome.prediction.failure is None for outcome in outcomes] == [True, False, True]
 
     assert run(model, work).counter("failures") == 1
@@ -154,9 +154,9 @@ def test_a_fault_reaches_its_callers_and_the_next_are_answered() -> None:
     async def work(scheduler: Scheduler) -> None:
         model.fault = RuntimeError("broken")
         with pytest.raises(RuntimeError, match="broken"):
-            await scheduler.answer([("a", b"1"), ("b", b"1")])
+            await scheduler.answer([("a", b"1"), ("b", b"1")], top_k=1)
         model.fault = None
-        await scheduler.answer([("c", b"1")])
+        await scheduler.answer([("c", b"1")], top_k=1)
 
     run(model, work)
     assert model.batches == [["a", "b"], ["c"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import threading
 import time
@@ -199,6 +200,29 @@ def test_500_connections_at_once_are_all_answered_or_told_to_come_back(
     assert running.service.in_flight == 0
 
 
+def test_a_stop_answers_what_was_taken_and_sends_all_others_away(start_service: StartService, photo: bytes) -> None:
+    running = start_service()
+    with held_up(running) as go_on, ThreadPoolExecutor(1) as pool:
+        accepted = pool.submit(httpx.post, f"{running.url}/predict", files={"file": photo}, timeout=30)
+        wait_until(lambda: running.service.in_flight == 1)
+        with open_connection(running) as idle:
+            running.server.handle_exit(signal.SIGTERM, None)
+            shed = httpx.post(f"{running.url}/predict", files={"file": photo})
+            assert (shed.status_code, shed.headers["retry-after"]) == (503, "1")
+            assert shed.json()["type"] == "urn:vestiary:problem:shutting-down"
+            ready = httpx.get(f"{running.url}/readyz")
+            assert (ready.status_code, ready.json()["status"]) == (503, "stopping")
+            go_on.set()
+            assert accepted.result().status_code == 200
+            wait_until(lambda: not running.server._listeners)
+            idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert read_answer(idle)[0] == 200
+    running.thread.join(30)
+    assert not running.thread.is_alive()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(running.url)
+
+
 def test_an_answer_that_takes_too_long_is_504_and_leaves_the_queue(start_service: StartService, photo: bytes) -> None:
     running = start_service(deadline_s=0.2, threads=1)
     with held_up(running):
@@ -335,6 +359,16 @@ def test_logs_tell_what_happened_and_nothing_of_what_was_sent(
     assert any(place.startswith("web/batching.py:") for place in fault["through"])
     assert "secret" not in json.dumps(lines)
     assert "division" not in json.dumps(lines)
+
+
+def test_answers_are_sent_without_waiting_for_more_to_send(service: Running) -> None:
+    with httpx.Client(base_url=service.url) as api:
+        api.get("/livez")
+        [*connections] = service.server.server_state.connections
+        assert connections
+        for connection in connections:
+            own = connection.transport.get_extra_info("socket")
+            assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_by_default_only_this_machine_is_served() -> None:

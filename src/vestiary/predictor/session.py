@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,8 +154,11 @@ class Predictor:
             return Prepared(name, pixels)
         return Prepared(name, pixels, (picture.width, picture.height), picture.sha256, picture.note)
 
-    def answer(self, prepared: Sequence[Prepared], *, top_k: int = 3) -> list[Prediction]:
-        """The second half: predictions of pictures that go through the model at once, in order, failures in place."""
+    def answer(self, prepared: Sequence[Prepared], *, top_k: int | Mapping[str, int] = 3) -> list[Prediction]:
+        """The second half: predictions of pictures that go through the model at once, in order, failures in place.
+
+        ``top_k`` may differ from attribute to attribute.
+        """
         good = [entry.pixels for entry in prepared if entry.pixels is not None]
         tags = iter(self._tag(np.stack(good), top_k) if good else [])
         return [
@@ -170,11 +173,15 @@ class Predictor:
             for entry in prepared
         ]
 
-    def _tag(self, pixels: NDArray[np.uint8], top_k: int) -> list[tuple[Tag, ...]]:
+    def _tag(self, pixels: NDArray[np.uint8], top_k: int | Mapping[str, int]) -> list[tuple[Tag, ...]]:
         calibration = self.bundle.calibration
         logits = self.logits(pixels)
         columns = [
-            self._tag_attribute(attribute, calibration.probabilities(attribute.name, logits[attribute.name]), top_k)
+            self._tag_attribute(
+                attribute,
+                calibration.probabilities(attribute.name, logits[attribute.name]),
+                top_k if isinstance(top_k, int) else top_k[attribute.name],
+            )
             for attribute in self.bundle.taxonomy.attributes
         ]
         return list(zip(*columns, strict=True))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from vestiary.bundle import Bundle
@@ -45,11 +45,11 @@ def describe_outcome(outcome: Outcome, asked: Options, bundle: Bundle) -> dict[s
     return {
         "id": prediction.id,
         "predictions": {name: tag.value for name, tag in tags.items()},
-        "confidences": {name: _round(tag.confidence) for name, tag in tags.items()},
+        "confidences": {name: round(tag.confidence, 6) for name, tag in tags.items()},
         "attributes": attributes,
         "decision": "auto" if all(entry["accepted"] for entry in attributes.values()) else "review",
         "category": category.value,
-        "confidence": _round(category.confidence),
+        "confidence": round(category.confidence, 6),
         "note": prediction.note,
         "image": {"width": width, "height": height, "sha256": prediction.image_sha256},
         "timing_ms": outcome.timing.to_dict(),
@@ -63,7 +63,7 @@ def describe_alone(outcome: Outcome, asked: Options, bundle: Bundle, request_id:
         "status": "success",
         "request_id": request_id,
         **describe_outcome(outcome, asked, bundle),
-        "all_probabilities": {value: _round(score) for value, score in rank(category)},
+        "all_probabilities": {value: round(score, 6) for value, score in rank(category)},
         "model": describe_model(bundle),
         "timestamp": timestamp(),
     }
@@ -87,30 +87,20 @@ def rank(tag: Tag) -> list[tuple[str, float]]:
 
 def render_json(content: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response; the order of its keys is kept."""
-    return Response(_encode(content), status, headers=dict(headers or {}), media_type="application/json")
+    return Response(to_json(content), status, headers=dict(headers or {}), media_type="application/json")
 
 
 def render_problem(problem: Problem, request_id: str) -> Response:
     """The response for a problem."""
     return Response(
-        _encode(problem.to_dict(request_id)), problem.status, headers=problem.headers, media_type=MEDIA_TYPE
-    )
-
-
-def _encode(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
-        "utf-8", "backslashreplace"
+        to_json(problem.to_dict(request_id)), problem.status, headers=problem.headers, media_type=MEDIA_TYPE
     )
 
 
 def _describe_tag(tag: Tag, asked: Options) -> dict[str, Any]:
     return {
         "value": tag.value,
-        "confidence": _round(tag.confidence),
+        "confidence": round(tag.confidence, 6),
         "accepted": tag.accepted and tag.confidence >= asked.min_confidence,
-        "top_k": [{"value": value, "confidence": _round(score)} for value, score in rank(tag)[: asked.top_k]],
+        "top_k": [{"value": value, "confidence": round(score, 6)} for value, score in rank(tag)[: asked.top_k]],
     }
-
-
-def _round(score: float) -> float:
-    return round(score, 6)

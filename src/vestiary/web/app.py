@@ -37,9 +37,17 @@ def create_app(settings: Settings, shared: Shared | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # It would tell exceptions' texts to whomever the environment names.
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
-    for router in ROUTERS:
-        app.include_router(router)
+    # Put in as they are: what include_router adds is looked up again at every request.
+    app.router.routes.extend(route for router in ROUTERS for route in router.routes)
     service = Service(
         settings,
         sorted({route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)}),

@@ -40,7 +40,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A prediction with every value's confidence, the picture's size in pixels (None: not readable), and the timing."""
+    """A prediction, the picture's upright size in pixels (None: not readable), and where its time went."""
 
     prediction: Prediction
     size: tuple[int, int] | None
@@ -53,6 +53,7 @@ class _Ticket:
 
     id: str
     data: bytes
+    top_k: int
     future: asyncio.Future[Outcome]
     since: float = field(default_factory=time.perf_counter)
 
@@ -60,9 +61,9 @@ class _Ticket:
 class Scheduler:
     """The queue and the threads of one service. Made, used and closed on one event loop."""
 
-    def __init__(self, predictor: Predictor, tally: Tally, *, threads: int, max_batch: int) -> None:
+    def __init__(self, predictor: Predictor, tally: Tally, *, category: str, threads: int, max_batch: int) -> None:
         self._predictor, self._tally, self._max_batch = predictor, tally, max_batch
-        self._top_k = max(len(attribute.values) for attribute in predictor.bundle.taxonomy.attributes)
+        self._category = category
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="vestiary")
         self._free = threads
         self._waiting: deque[_Ticket] = deque()
@@ -73,10 +74,13 @@ class Scheduler:
         """Pictures that no thread has begun yet."""
         return len(self._waiting)
 
-    async def answer(self, pictures: Sequence[tuple[str, bytes]]) -> list[Outcome]:
-        """Outcomes of (id, encoded bytes) pairs, in order; a caller that is cancelled takes its pictures with it."""
+    async def answer(self, pictures: Sequence[tuple[str, bytes]], *, top_k: int) -> list[Outcome]:
+        """Outcomes of (id, encoded bytes) pairs, in order; a caller that is cancelled takes its pictures with it.
+
+        Of the category every value is ranked, of each other attribute at least ``top_k``.
+        """
         loop = asyncio.get_running_loop()
-        tickets = [_Ticket(name, data, loop.create_future()) for name, data in pictures]
+        tickets = [_Ticket(name, data, top_k, loop.create_future()) for name, data in pictures]
         self._waiting.extend(tickets)
         self._start_batches()
         try:
@@ -146,7 +150,10 @@ class Scheduler:
             prepared.append(self._predictor.prepare(ticket.id, ticket.data))
             seconds.append(time.perf_counter() - start)
         decoded = time.perf_counter()
-        predictions = self._predictor.answer(prepared, top_k=self._top_k)
+        taxonomy = self._predictor.bundle.taxonomy
+        top_k = dict.fromkeys(taxonomy.names, max(ticket.top_k for ticket in batch))
+        top_k[self._category] = len(taxonomy[self._category].values)
+        predictions = self._predictor.answer(prepared, top_k=top_k)
         infer = time.perf_counter() - decoded
         mates = decoded - begun
         return [

@@ -20,6 +20,7 @@ from vestiary.errors import BundleError
 from vestiary.images import Limits
 from vestiary.predictor import Predictor
 from vestiary.web import errors
+from vestiary.web.answers import find_category
 from vestiary.web.batching import Outcome, Scheduler
 from vestiary.web.limits import Held, Rates, read_body
 from vestiary.web.settings import Settings
@@ -70,7 +71,13 @@ class Service:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = self.settings.threads or max(1, cores // self.settings.workers)
         self._talkers = ThreadPoolExecutor(2, thread_name_prefix="vestiary-talk")
-        self.scheduler = Scheduler(self.predictor, self.tally, threads=threads, max_batch=self.settings.max_batch)
+        self.scheduler = Scheduler(
+            self.predictor,
+            self.tally,
+            category=find_category(self.bundle.taxonomy),
+            threads=threads,
+            max_batch=self.settings.max_batch,
+        )
         self.is_ready = True
         self.tally.set_gauge("ready", 1)
 
@@ -137,9 +144,9 @@ class Service:
         """What ``work`` returns, from a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._talkers, work)
 
-    async def answer(self, request: Request, pictures: Sequence[tuple[str, bytes]]) -> list[Outcome]:
+    async def answer(self, request: Request, pictures: Sequence[tuple[str, bytes]], top_k: int = 1) -> list[Outcome]:
         """Outcomes of (id, encoded bytes) pairs, in order; raises what ``in_time`` does."""
-        return await self.in_time(request, self.scheduler.answer(pictures))
+        return await self.in_time(request, self.scheduler.answer(pictures, top_k=top_k))
 
     async def in_time(self, request: Request, work: Awaitable[Result]) -> Result:
         """What ``work`` gives.

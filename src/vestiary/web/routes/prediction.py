@@ -60,7 +60,7 @@ async def predict_batch(request: Request) -> Response:
     kind, most = request.headers.get("content-type", ""), service.settings.max_images
     entries, asked = await service.receive(request, lambda body: read_uploads(body, kind, max_images=most))
     good = [upload for upload, _ in entries if isinstance(upload, Upload)]
-    outcomes = await service.answer(request, [("", upload.data) for upload in good])
+    outcomes = await service.answer(request, [("", upload.data) for upload in good], asked.top_k)
     return await service.off_loop(lambda: _render_batch(service, entries, asked, outcomes, request.state.request_id))
 
 
@@ -72,7 +72,7 @@ async def _predict(request: Request) -> Response:
         request, lambda body: read_upload(body, kind, form=Options, json=PictureRequest)
     )
     name = name_picture(upload, asked.id, request_id)
-    [outcome] = await service.answer(request, [(name, upload.data)])
+    [outcome] = await service.answer(request, [(name, upload.data)], asked.top_k)
     if outcome.prediction.failure:
         raise errors.from_failure(outcome.prediction.failure)
     return answers.render_json(answers.describe_alone(outcome, asked, service.bundle, request_id))
