@@ -146,7 +146,9 @@ class Documents:
 
 
 def render_documents(document: Mapping[str, Any]) -> Documents:
-    """Both forms of an OpenAPI document; made once, since it takes long."""
+    """Both forms of an OpenAPI document; made once, since it takes long, like the templates of all pages."""
+    for name in _TEMPLATES.list_templates():
+        _TEMPLATES.get_template(name)
     page = _TEMPLATES.get_template("docs.html.j2").render(document=document)
     return Documents(json.dumps(document, ensure_ascii=False).encode(), page.encode())
 
