@@ -223,6 +223,35 @@ def test_a_stop_answers_what_was_taken_and_sends_all_others_away(start_service: 
         httpx.get(running.url)
 
 
+def test_a_connection_too_many_is_told_to_come_back_before_it_asks(start_service: StartService) -> None:
+    running = start_service(max_connections=2)
+    with contextlib.ExitStack() as stack:
+        open_ones = [stack.enter_context(open_connection(running)) for _ in range(2)]
+        wait_until(lambda: len(running.server.server_state.connections) == 2)
+        with open_connection(running) as excess:
+            status, headers, _ = read_answer(excess)
+            assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
+        open_ones[0].close()
+        wait_until(lambda: len(running.server.server_state.connections) == 1)
+        assert httpx.get(f"{running.url}/livez").status_code == 200
+
+
+def test_a_client_that_does_not_read_its_answers_is_cut(start_service: StartService) -> None:
+    running = start_service(body_timeout_s=0.3, keep_alive_s=60)
+    with open_connection(running) as connection:
+        connection.setblocking(False)
+        request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                connection.send(request * 50)
+            except BlockingIOError:
+                time.sleep(0.01)
+            except OSError:
+                break
+        wait_until(lambda: not running.server.server_state.connections)
+
+
 def test_an_answer_that_takes_too_long_is_504_and_leaves_the_queue(start_service: StartService, photo: bytes) -> None:
     running = start_service(deadline_s=0.2, threads=1)
     with held_up(running):

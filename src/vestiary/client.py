@@ -19,9 +19,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-import httpx
+from vestiary.errors import ServiceError, UsageError, require
 
-from vestiary.errors import ServiceError, UsageError
+try:
+    import httpx
+except ModuleNotFoundError:
+    require("httpx", extra="serve", feature="The client")
 
 Picture = str | Path | bytes
 """A path, or the bytes of a picture file."""

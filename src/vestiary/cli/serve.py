@@ -20,7 +20,7 @@ def run(
     ),
 ) -> None:
     """Serve the API; every setting can also be given as a VESTIARY_* variable."""
-    for module in ("fastapi", "pydantic_settings", "uvicorn", "jinja2"):
+    for module in ("fastapi", "jinja2", "prometheus_client", "pydantic_settings", "python_multipart", "uvicorn"):
         require(module, extra="serve", feature="The service")
     if new_key is not None:
         _print_key(new_key)
