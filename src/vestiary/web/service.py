@@ -71,6 +71,7 @@ class Service:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = self.settings.threads or max(1, cores // self.settings.workers)
         self._talkers = ThreadPoolExecutor(2, thread_name_prefix="vestiary-talk")
+        self._painters = ThreadPoolExecutor(1, thread_name_prefix="vestiary-paint")
         self.scheduler = Scheduler(
             self.predictor,
             self.tally,
@@ -94,6 +95,7 @@ class Service:
         self.tally.set_gauge("ready", 0)
         await asyncio.to_thread(self.scheduler.close)
         self._talkers.shutdown()
+        self._painters.shutdown()
 
     def drain(self) -> None:
         """Take no new requests from now on; what has been taken is answered."""
@@ -141,8 +143,12 @@ class Service:
         return await self.off_loop(lambda: parse(body))
 
     async def off_loop(self, work: Callable[[], Result]) -> Result:
-        """What ``work`` returns, from a thread."""
+        """What ``work`` returns, from a thread: for taking requests apart and putting answers together."""
         return await asyncio.get_running_loop().run_in_executor(self._talkers, work)
+
+    async def paint(self, request: Request, work: Callable[[], Result]) -> Result:
+        """What ``work`` returns, from the one thread that draws pictures, which may take long; as ``in_time``."""
+        return await self.in_time(request, asyncio.get_running_loop().run_in_executor(self._painters, work))
 
     async def answer(self, request: Request, pictures: Sequence[tuple[str, bytes]], top_k: int = 1) -> list[Outcome]:
         """Outcomes of (id, encoded bytes) pairs, in order; raises what ``in_time`` does."""

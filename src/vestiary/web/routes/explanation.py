@@ -61,7 +61,7 @@ async def explain_picture(request: Request) -> Response:
             return found, b""
         return found, draw_over(found, upload.data, service.predictor.limits)
 
-    found, drawn = await service.in_time(request, service.off_loop(work))
+    found, drawn = await service.paint(request, work)
     service.tally.count_picture(success=isinstance(found, Explained))
     if isinstance(found, Failure):
         raise errors.from_failure(found)

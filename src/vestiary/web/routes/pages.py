@@ -162,7 +162,7 @@ async def _show_result(service: Service, request: Request) -> Response:
     [outcome] = await service.answer(request, [(name, upload.data)])
     if outcome.prediction.failure:
         raise errors.from_failure(outcome.prediction.failure)
-    return await service.off_loop(lambda: _render_result(service, upload, outcome, name))
+    return await service.paint(request, lambda: _render_result(service, upload, outcome, name))
 
 
 def _render_result(service: Service, upload: Upload, outcome: Outcome, name: str) -> Response:
