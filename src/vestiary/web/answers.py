@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from pydantic_core import to_json
 from starlette.responses import Response
 
@@ -63,7 +64,7 @@ def describe_alone(outcome: Outcome, asked: Options, bundle: Bundle, request_id:
         "status": "success",
         "request_id": request_id,
         **describe_outcome(outcome, asked, bundle),
-        "all_probabilities": {value: round(score, 6) for value, score in rank(category)},
+        "all_probabilities": _round_all(rank(category)),
         "model": describe_model(bundle),
         "timestamp": timestamp(),
     }
@@ -95,6 +96,11 @@ def render_problem(problem: Problem, request_id: str) -> Response:
     return Response(
         to_json(problem.to_dict(request_id)), problem.status, headers=problem.headers, media_type=MEDIA_TYPE
     )
+
+
+def _round_all(ranked: Sequence[tuple[str, float]]) -> dict[str, float]:
+    values, scores = zip(*ranked, strict=True)
+    return dict(zip(values, np.round(scores, 6).tolist(), strict=True))
 
 
 def _describe_tag(tag: Tag, asked: Options) -> dict[str, Any]:
