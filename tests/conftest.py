@@ -4,9 +4,11 @@ import importlib.util
 import io
 import os
 import sys
+import threading
+import time
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ from vestiary.taxonomy import Attribute, Taxonomy
 if TYPE_CHECKING:
     from vestiary.catalogue import Catalogue
     from vestiary.training.recipe import Recipe
+    from vestiary.web.server import Server
 
 ROOT = Path(__file__).parents[1]
 
@@ -299,3 +302,59 @@ def make_source(tmp_path: Path) -> Callable[..., Path]:
         return place
 
     return make
+
+
+class Running:
+    """A service in a thread of this process, on a free port of the loopback address."""
+
+    def __init__(self, **settings: object) -> None:
+        from vestiary.web.server import Server, describe_address, open_socket
+        from vestiary.web.settings import load_settings
+
+        chosen = load_settings(**({"log_requests": False, "port": 0} | settings))  # type: ignore[arg-type]
+        self.server: Server = Server(chosen)
+        self.service = self.server.service
+        listener = open_socket(chosen)
+        self.url, self.address = describe_address(listener), listener.getsockname()[:2]
+        self.thread = threading.Thread(target=self.server.run, args=([listener],), daemon=True)
+        self.thread.start()
+        until = time.monotonic() + 60
+        while not self.server.started and self.thread.is_alive() and time.monotonic() < until:
+            time.sleep(0.005)
+        assert self.server.started
+
+    def stop(self) -> None:
+        """Stop at once and wait until it has."""
+        self.server.should_exit = True
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def start_service() -> Iterator[Callable[..., Running]]:
+    """``start_service(max_in_flight=1, …)``: a running service with these settings, stopped after the test."""
+    pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+    running: list[Running] = []
+
+    def start(**settings: object) -> Running:
+        running.append(Running(**settings))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.stop()
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Running]:
+    """A running service with the default bundle and default settings, shared by all tests."""
+    pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+    running = Running()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    """A drawn product photo, as JPEG."""
+    return (ROOT / "examples" / "photos" / "red-dress.jpg").read_bytes()

@@ -28,12 +28,23 @@ FLOORS = {
     "checks": 3,
     "predictor": 4,
     "reports": 4,
+    "client": 2,
     "training": 5,
+    "web": 6,
     "cli": 7,
 }
 """The rooms that hold something; a new one takes its floor from docs/architecture.md."""
 
-WALLS = {"torch": "training", "onnx": "training", "transformers": "training", "accelerate": "training"}
+WALLS = {
+    "torch": "training",
+    "onnx": "training",
+    "transformers": "training",
+    "accelerate": "training",
+    "fastapi": "web",
+    "starlette": "web",
+    "uvicorn": "web",
+    "httpx": "client",
+}
 HEAVY = (
     "torch",
     "transformers",
@@ -44,6 +55,9 @@ HEAVY = (
     "cleanlab",
     "pyarrow",
     "fastapi",
+    "httpx",
+    "pydantic",
+    "uvicorn",
     "streamlit",
     "ray",
     "numpy",
@@ -153,6 +167,19 @@ def test_a_report_loads_its_drawing_packages_only_when_it_draws() -> None:
 
 def test_reading_a_csv_needs_no_table_package() -> None:
     assert not loaded_after("import vestiary.catalogue") & {"pandas", "pyarrow", "openpyxl", "datasets", "fsspec"}
+
+
+def test_serving_loads_no_table_chart_or_training_package() -> None:
+    pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+    loaded = loaded_after("import vestiary.web.workers")
+    assert "fastapi" in loaded
+    assert not loaded & {"torch", "onnx", "pandas", "pyarrow", "altair", "httpx", "streamlit"}
+
+
+def test_the_client_needs_nothing_of_the_service() -> None:
+    pytest.importorskip("httpx", reason="the extra 'serve' is not installed")
+    loaded = loaded_after("import vestiary.client")
+    assert not loaded & {"fastapi", "numpy", "PIL", "onnxruntime", "pydantic"}
 
 
 def test_training_loads_torch() -> None:

@@ -15,6 +15,7 @@
     ├── RecipeError             a training recipe with wrong keys or values, all named at once
     ├── TrainingError           a training run that cannot start, go on or be shipped
     ├── PrecisionError          an int8 model that answers worse than is let through: the answer is no
+    ├── ServiceError            a running service that gave no answer, or a refusal
     └── MissingExtraError       a feature whose optional packages are not installed
 
 Each message is one plain sentence: what was found, where, and what to do.
@@ -102,6 +103,14 @@ class PrecisionError(VestiaryError):
     """An int8 model that answers worse than is let through."""
 
     exit_code = 1
+
+
+class ServiceError(VestiaryError):
+    """A running service that gave no answer (``status`` None), or a refusal with its HTTP status and request id."""
+
+    def __init__(self, detail: str, *, status: int | None = None, request_id: str = "") -> None:
+        self.status, self.request_id = status, request_id
+        super().__init__(detail)
 
 
 class MissingExtraError(VestiaryError):

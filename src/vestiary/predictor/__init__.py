@@ -10,7 +10,7 @@ from vestiary.predictor.evaluation import (
     judge,
 )
 from vestiary.predictor.recalibration import calibrate_bundle
-from vestiary.predictor.session import BATCH, ImageInput, Predictor
+from vestiary.predictor.session import BATCH, ImageInput, Predictor, Prepared
 from vestiary.predictor.views import VIEWS, take_all_views, take_view
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Evaluation",
     "ImageInput",
     "Predictor",
+    "Prepared",
     "calibrate_bundle",
     "collect_embeddings",
     "collect_outputs",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,8 +181,8 @@ class Predictor:
         predictions: list[Prediction] = []
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             for start in range(0, len(images), BATCH):
-                prepared = pool.map(self._prepare, names[start : start + BATCH], images[start : start + BATCH])
-                predictions += self._answer(list(prepared), top_k)
+                prepared = pool.map(self.prepare, names[start : start + BATCH], images[start : start + BATCH])
+                predictions += self.answer(list(prepared), top_k=top_k)
         return predictions
 
     def _preprocess(self, image: ImageInput) -> tuple[NDArray[np.uint8], Picture | None]:
@@ -205,17 +205,21 @@ class Predictor:
         picture = preprocess.read(data, limits=self.limits)
         return preprocess(picture.image), picture
 
-    def _prepare(self, name: str, image: ImageInput) -> _Prepared:
+    def prepare(self, name: str, image: ImageInput) -> Prepared:
+        """The first half of ``predict`` for one picture: decode it; a picture that cannot be used has a ``failure``."""
         try:
             pixels, picture = self._preprocess(image)
         except VestiaryError as error:
-            return _Prepared(name, None, None, None, Failure(getattr(error, "code", "unusable"), str(error)))
+            return Prepared(name, failure=Failure(getattr(error, "code", "unusable"), str(error)))
         if picture is None:
-            return _Prepared(name, pixels, None, None, None)
-        return _Prepared(name, pixels, picture.sha256, picture.note, None)
+            return Prepared(name, pixels)
+        return Prepared(name, pixels, (picture.width, picture.height), picture.sha256, picture.note)
 
-    def _answer(self, prepared: Sequence[_Prepared], top_k: int) -> list[Prediction]:
-        """Predictions of one batch, in order; failures keep their place."""
+    def answer(self, prepared: Sequence[Prepared], *, top_k: int | Mapping[str, int] = 3) -> list[Prediction]:
+        """The second half: predictions of pictures that go through the model at once, in order, failures in place.
+
+        ``top_k`` may differ from attribute to attribute.
+        """
         good = [entry.pixels for entry in prepared if entry.pixels is not None]
         answered = iter(self._tag(np.stack(good), top_k) if good else [])
         predictions = []
@@ -234,11 +238,16 @@ class Predictor:
             )
         return predictions
 
-    def _tag(self, pixels: NDArray[np.uint8], top_k: int) -> list[tuple[tuple[Tag, ...], Unfamiliar | None]]:
+    def _tag(
+        self, pixels: NDArray[np.uint8], top_k: int | Mapping[str, int]
+    ) -> list[tuple[tuple[Tag, ...], Unfamiliar | None]]:
         """Tags and unfamiliarity of each picture."""
         outputs = self.outputs(pixels)
         answers = self.bundle.answer(outputs)
-        columns = [_build_tags(own, answers[own.name], top_k) for own in self.bundle.taxonomy.attributes]
+        columns = [
+            _build_tags(own, answers[own.name], top_k if isinstance(top_k, int) else top_k[own.name])
+            for own in self.bundle.taxonomy.attributes
+        ]
         return list(zip(zip(*columns, strict=True), self._find_unfamiliar(outputs["embedding"]), strict=True))
 
     def _find_unfamiliar(self, embeddings: NDArray[np.float32]) -> list[Unfamiliar | None]:
@@ -276,14 +285,19 @@ def _convert(image: Image.Image, limits: Limits) -> Image.Image:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A picture on its way: pixels, or the failure that stands in for them."""
+class Prepared:
+    """A picture on its way to the model: preprocessed ``pixels``, or the ``failure`` that stands in for them.
+
+    ``size`` (width and height, upright, in pixels) and ``sha256`` (of the encoded bytes) are None for pixels that were
+    given directly.
+    """
 
     id: str
-    pixels: NDArray[np.uint8] | None
-    sha256: str | None
-    note: str | None
-    failure: Failure | None
+    pixels: NDArray[np.uint8] | None = None
+    size: tuple[int, int] | None = None
+    sha256: str | None = None
+    note: str | None = None
+    failure: Failure | None = None
 
 
 def _list_pictures(images: Iterable[ImageInput]) -> list[ImageInput]:

@@ -1,0 +1,389 @@
+"""Requests per second of the service against its rivals: one model, the same pictures, the same machine, one run.
+
+    python benchmarks/serving.py [--seconds 10] [--connections 1 16 64] [--only vestiary bare …] [--steady 60]
+
+The rivals, each a process of its own on a free port of the loopback address:
+
+    flask     Flask and an eager torch network of the same recipe, as the older services were built (its own server,
+              threads on); needs flask and the extra train
+    litserve  LitServe and ONNX Runtime, batches of up to 16; needs litserve
+    fastapi   FastAPI and ONNX Runtime, a picture at a time, in its thread pool
+    vestiary  vestiary serve
+    bare      no server: decoding and the model in a loop on as many threads as there are cores; what is left of this is
+              what serving costs
+
+A rival whose packages are not installed is named and left out. The load comes from this process: so many connections
+are kept open, each sends its next request when it has its answer. For each rival, size of picture and number of
+connections: requests/s, median, 95th and 99th percentile in ms, CPU ms of the server for each request, its memory.
+With ``--steady S`` the service is then sent 80 % of what it managed, at fixed times, for S seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import io
+import os
+import resource
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vestiary.bundle import open_bundle
+from vestiary.predictor import Predictor
+
+SIZES = {"60x80": (60, 80), "1080x1440": (1080, 1440)}
+NEEDS = {"flask": ("flask", "torch"), "litserve": ("litserve",), "fastapi": ("fastapi",), "vestiary": ("fastapi",)}
+RIVALS = (*NEEDS, "bare")
+CORES = len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured: ``times`` in seconds, of answers with status 200; ``failed`` counts all others."""
+
+    seconds: float
+    times: list[float]
+    failed: int
+    cpu_s: float
+    memory: int
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return len(self.times) / self.seconds
+
+    def describe(self) -> str:
+        """The columns of the table."""
+        if len(self.times) < 2:
+            return "no answers"
+        cuts = statistics.quantiles(self.times, n=100, method="inclusive")
+        cpu = 1000 * self.cpu_s / len(self.times)
+        columns = [f"{self.rate:8.1f}", *(f"{1000 * cuts[at]:8.1f}" for at in (49, 94, 98))]
+        return " ".join([*columns, f"{cpu:8.2f}", f"{self.memory / 1e6:8.0f}", f"{self.failed:6d}"])
+
+
+def load_photo(size: tuple[int, int]) -> bytes:
+    """A product photo as a JPEG of this size."""
+    path = Path(__file__).parents[1] / "examples" / "photos" / "red-dress.jpg"
+    buffer = io.BytesIO()
+    with Image.open(path) as image:
+        image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def encode_request(photo: bytes) -> bytes:
+    """A whole POST /predict, for a connection that is kept."""
+    body = b'--cut\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n'
+    body += b"Content-Type: image/jpeg\r\n\r\n" + photo + b"\r\n--cut--\r\n"
+    head = "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=cut\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def send_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bool:
+    """Send a request on an open connection and read its answer; whether it was a 200."""
+    writer.write(request)
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    at = head.index(b"content-length:") + 15
+    await reader.readexactly(int(head[at : head.index(b"\r", at)]))
+    return head.split(b" ", 2)[1] == b"200"
+
+
+async def load_closed(port: int, request: bytes, connections: int, seconds: float) -> tuple[list[float], int]:
+    """Each of so many connections sends its next request when it has its answer."""
+    times: list[float] = []
+    failed = 0
+    until = time.perf_counter() + seconds
+
+    async def keep_sending() -> None:
+        nonlocal failed
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (start := time.perf_counter()) < until:
+            try:
+                is_good = await send_one(reader, writer, request)
+            except (OSError, asyncio.IncompleteReadError):
+                is_good = False
+                writer.close()
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            if is_good:
+                times.append(time.perf_counter() - start)
+            else:
+                failed += 1
+        writer.close()
+
+    await asyncio.gather(*(keep_sending() for _ in range(connections)))
+    return times, failed
+
+
+async def load_open(port: int, request: bytes, rate: float, seconds: float) -> tuple[list[float], int]:
+    """A request every 1/rate seconds whatever becomes of the others; times count from when each was due."""
+    times: list[float] = []
+    failed = 0
+    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    start = time.perf_counter()
+
+    async def send(due: float) -> None:
+        nonlocal failed
+        reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
+        try:
+            is_good = await send_one(reader, writer, request)
+        except (OSError, asyncio.IncompleteReadError):
+            failed += 1
+            return
+        idle.append((reader, writer))
+        if is_good:
+            times.append(time.perf_counter() - due)
+        else:
+            failed += 1
+
+    sending = []
+    for number in range(int(rate * seconds)):
+        due = start + number / rate
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        sending.append(asyncio.create_task(send(due)))
+    await asyncio.gather(*sending)
+    for _, writer in idle:
+        writer.close()
+    return times, failed
+
+
+def find_port() -> int:
+    """A port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def running(rival: str) -> Iterator[tuple[int, int]]:
+    """A rival's process while it answers: its port and process id."""
+    port = find_port()
+    own = [sys.executable, __file__, "--serve", rival, "--port", str(port)]
+    command = [sys.executable, "-m", "vestiary", "serve", "--port", str(port)] if rival == "vestiary" else own
+    with tempfile.TemporaryFile() as log:
+        quiet = os.environ | {"VESTIARY_LOG_REQUESTS": "false"}
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=quiet, start_new_session=True)
+        try:
+            until = time.monotonic() + 120
+            while True:
+                if process.poll() is not None or time.monotonic() > until:
+                    log.seek(0)
+                    raise RuntimeError(f"{rival} did not start:\n{log.read().decode()[-2000:]}")
+                try:
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            yield port, process.pid
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(60)
+
+
+def read_usage(group: int) -> tuple[float, int]:
+    """CPU seconds and resident bytes of every process of a session."""
+    cpu, memory = 0.0, 0
+    for folder in Path("/proc").iterdir():
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == group:
+                cpu += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                memory += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, ValueError, IndexError):
+            continue
+    return cpu, memory
+
+
+def measure(port: int, pid: int, work: Callable[[], Any]) -> Figures:
+    """What a load did, and what it cost the server."""
+    before, start = read_usage(pid)[0], time.perf_counter()
+    times, failed = asyncio.run(work())
+    seconds = time.perf_counter() - start
+    after, memory = read_usage(pid)
+    return Figures(seconds, times, failed, after - before, memory)
+
+
+def measure_bare(photo: bytes, connections: int, seconds: float) -> Figures:
+    """Decoding and the model in a loop: ``connections`` pictures are shared out to a thread for each core."""
+    predictor = Predictor(open_bundle(), threads=1)
+    batch = max(1, min(16, connections // CORES))
+    times: list[float] = []
+    lock = threading.Lock()
+    until = time.perf_counter() + seconds
+
+    def loop(_: int) -> None:
+        while (start := time.perf_counter()) < until:
+            predictor.answer([predictor.prepare("a", photo) for _ in range(batch)], top_k=3)
+            with lock:
+                times.extend([time.perf_counter() - start] * batch)
+
+    before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    threads = min(CORES, connections)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(loop, range(threads)))
+    seconds = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Figures(seconds, times, 0, cpu, read_usage(os.getsid(0))[1])
+
+
+def serve_flask(port: int) -> None:
+    """As the older services were built: an eager network, a picture at a time, Flask's own server with threads."""
+    import torch
+
+    from vestiary.training.model import Classifier, to_pixels
+    from vestiary.training.recipe import parse_recipe
+
+    flask: Any = importlib.import_module("flask")
+    bundle = open_bundle()
+    network = Classifier(parse_recipe(dict(bundle.training["recipe"])), bundle.taxonomy).eval()
+    app = flask.Flask("rival")
+
+    @app.post("/predict")  # type: ignore[untyped-decorator]
+    def predict() -> Any:
+        image = Image.open(flask.request.files["file"].stream).convert("RGB")
+        pixels = torch.from_numpy(bundle.preprocess(image).copy())[None]
+        with torch.no_grad():
+            logits = network(to_pixels(pixels))
+        best = [torch.softmax(scores, 1)[0].max(0) for scores in logits]
+        values = {
+            attribute.name: attribute.values[int(found.indices)]
+            for attribute, found in zip(bundle.taxonomy.attributes, best, strict=True)
+        }
+        scores = [float(found.values) for found in best]
+        return flask.jsonify(predictions=values, confidences=dict(zip(values, scores, strict=True)), status="success")
+
+    app.run("127.0.0.1", port, threaded=True)
+
+
+def serve_litserve(port: int) -> None:
+    """LitServe with the same model in ONNX Runtime, batches of up to 16."""
+    litserve: Any = importlib.import_module("litserve")
+
+    class Api(litserve.LitAPI):  # type: ignore[misc]
+        def setup(self, device: str) -> None:
+            self.predictor = Predictor(open_bundle(), threads=CORES)
+
+        def decode_request(self, request: Any) -> Any:
+            return self.predictor.prepare("a", request["file"].file.read())
+
+        def batch(self, inputs: list[Any]) -> list[Any]:
+            return inputs
+
+        def predict(self, prepared: list[Any]) -> list[Any]:
+            return self.predictor.answer(prepared)
+
+        def unbatch(self, outputs: list[Any]) -> list[Any]:
+            return outputs
+
+        def encode_response(self, output: Any) -> Any:
+            return output.to_dict()
+
+    api = Api(max_batch_size=16, batch_timeout=0.003, api_path="/predict")
+    litserve.LitServer(api, accelerator="cpu").run(host="127.0.0.1", port=port, generate_client_file=False)
+
+
+def serve_fastapi(port: int) -> None:
+    """FastAPI with the same model in ONNX Runtime, a picture at a time in FastAPI's thread pool."""
+    import fastapi
+    import uvicorn
+
+    predictor = Predictor(open_bundle(), threads=1)
+    app = fastapi.FastAPI()
+
+    def predict(file: fastapi.UploadFile) -> dict[str, Any]:
+        return predictor.answer([predictor.prepare("a", file.file.read())])[0].to_dict()
+
+    predict.__annotations__ = {"file": fastapi.UploadFile, "return": dict[str, Any]}
+    app.post("/predict")(predict)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
+
+
+def find_missing(rival: str) -> list[str]:
+    """The packages of a rival that are not installed."""
+    return [package for package in NEEDS.get(rival, ()) if importlib.util.find_spec(package) is None]
+
+
+def run_rival(
+    rival: str, photos: dict[str, bytes], connections: list[int], seconds: float
+) -> dict[tuple[str, int], Figures]:
+    """Measure one rival at every size and number of connections, and print as it goes."""
+    found: dict[tuple[str, int], Figures] = {}
+
+    def note(size: str, n: int, figures: Figures) -> None:
+        found[size, n] = figures
+        print(f"{rival:<9} {size:<10} {n:>5} {figures.describe()}", flush=True)
+
+    if rival == "bare":
+        for size, photo in photos.items():
+            for n in connections:
+                note(size, n, measure_bare(photo, n, seconds))
+        return found
+    with running(rival) as (port, pid):
+        for size, photo in photos.items():
+            request = encode_request(photo)
+            asyncio.run(load_closed(port, request, 4, 2.0))  # the first answers are not counted
+            for n in connections:
+                note(size, n, measure(port, pid, lambda r=request, c=n: load_closed(port, r, c, seconds)))  # type: ignore[misc]
+    return found
+
+
+def main() -> None:
+    """Measure, and print a table and the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--only", nargs="+", choices=RIVALS, default=list(RIVALS))
+    parser.add_argument("--steady", type=float, default=0.0, help="seconds at 80 %% of what the service managed")
+    parser.add_argument("--serve", choices=NEEDS, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        {"flask": serve_flask, "litserve": serve_litserve, "fastapi": serve_fastapi}[options.serve](options.port)
+        return
+    photos = {name: load_photo(SIZES[name]) for name in options.sizes}
+    print(f"{CORES} cores, {options.seconds:g} s each; one generator on the same cores")
+    columns = [f"{name:>8}" for name in ("req/s", "p50 ms", "p95 ms", "p99 ms", "CPU ms", "MB")]
+    print(f"{'':<9} {'picture':<10} conns {' '.join(columns)} failed")
+    tables: dict[str, dict[tuple[str, int], Figures]] = {}
+    for rival in options.only:
+        if missing := find_missing(rival):
+            print(f"{rival:<9} left out: {', '.join(missing)} is not installed")
+            continue
+        tables[rival] = run_rival(rival, photos, options.connections, options.seconds)
+    own = tables.get("vestiary", {})
+    for rival, table in tables.items():
+        if rival != "vestiary":
+            ratios = [
+                f"{size} at {n}: {own[size, n].rate / figures.rate:.2f}" for (size, n), figures in table.items() if own
+            ]
+            print(f"vestiary / {rival}: {', '.join(ratios)}")
+    if options.steady and own:
+        hold_steady(photos, own, max(options.connections), options.steady)
+
+
+def hold_steady(photos: dict[str, bytes], own: dict[tuple[str, int], Figures], n: int, seconds: float) -> None:
+    """80 % of what the service managed, at fixed times."""
+    with running("vestiary") as (port, pid):
+        for size, photo in photos.items():
+            rate, request = 0.8 * own[size, n].rate, encode_request(photo)
+            figures = measure(port, pid, lambda r=request, per_s=rate: load_open(port, r, per_s, seconds))  # type: ignore[misc]
+            print(f"steady {rate:.0f}/s for {seconds:g} s, {size}: {figures.describe()}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""A client for the service, typed, for threads and for asyncio.
+
+    with Client("http://127.0.0.1:8000", api_key="…") as client:
+        answer = client.predict("photo.jpg")
+        print(answer.predictions["articleType"], answer.decision)
+
+What the service sheds for the moment (429, 503) and connections that break are tried again: after as long as
+``Retry-After`` says, else after a time that doubles. Asking twice does no harm, since an answer changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from vestiary.errors import ServiceError, UsageError, require
+
+try:
+    import httpx
+except ModuleNotFoundError:
+    require("httpx", extra="serve", feature="The client")
+
+Picture = str | Path | bytes
+"""A path, or the bytes of a picture file."""
+Result = TypeVar("Result")
+
+_RETRIED: Final = (429, 503)
+_FIRST_PAUSE_S: Final = 0.2
+_LONGEST_PAUSE_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class TagAnswer:
+    """The tag of one attribute: ``accepted`` means that no person needs to look; ``top_k`` begins with the tag."""
+
+    value: str
+    confidence: float
+    accepted: bool
+    top_k: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the service says of one picture; exactly one of ``tags`` and ``problem`` is there.
+
+    ``decision`` is "auto" or "review" (None with a problem); ``raw`` is the whole answer as it came.
+    """
+
+    id: str
+    tags: Mapping[str, TagAnswer] = field(default_factory=dict)
+    decision: str | None = None
+    problem: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def predictions(self) -> dict[str, str]:
+        """The value of each attribute."""
+        return {name: tag.value for name, tag in self.tags.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request, and how its answer is read."""
+
+    method: str
+    path: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+Flow = Generator[_Asked | float, httpx.Response | httpx.TransportError | None, Result]
+"""Yields requests and pauses (seconds), is sent responses, returns the result: shared by both clients."""
+
+
+def _ask(asked: _Asked, read: Callable[[httpx.Response], Result], retries: int) -> Flow[Result]:
+    attempt = 0
+    while True:
+        outcome = yield asked
+        is_last = attempt == retries
+        if isinstance(outcome, httpx.Response) and (is_last or outcome.status_code not in _RETRIED):
+            return read(_check(outcome))
+        if is_last:
+            raise ServiceError(
+                f"The service did not answer ({type(outcome).__name__}, {retries + 1} tries); check its address."
+            )
+        yield _find_pause(outcome, attempt)
+        attempt += 1
+
+
+def _find_pause(outcome: httpx.Response | httpx.TransportError | None, attempt: int) -> float:
+    """Seconds to wait: what ``Retry-After`` says, else twice as long each time, a little different for each caller."""
+    given = outcome.headers.get("retry-after", "") if isinstance(outcome, httpx.Response) else ""
+    if given.isdigit():
+        return min(float(given), _LONGEST_PAUSE_S)
+    return min(_FIRST_PAUSE_S * float(2**attempt) * random.uniform(0.75, 1.25), _LONGEST_PAUSE_S)
+
+
+def _check(response: httpx.Response) -> httpx.Response:
+    """The response of a success; ServiceError for any other."""
+    if response.is_success:
+        return response
+    try:
+        problem = response.json()
+        detail, request_id = str(problem["detail"]), str(problem["request_id"])
+    except (ValueError, KeyError, TypeError):
+        detail, request_id = "No reason was given.", response.headers.get("x-request-id", "")
+    raise ServiceError(detail, status=response.status_code, request_id=request_id)
+
+
+def _read_answer(entry: Mapping[str, Any]) -> Answer:
+    tags = {
+        name: TagAnswer(
+            tag["value"],
+            tag["confidence"],
+            tag["accepted"],
+            tuple((ranked["value"], ranked["confidence"]) for ranked in tag["top_k"]),
+        )
+        for name, tag in entry.get("attributes", {}).items()
+    }
+    return Answer(entry["id"], tags, entry.get("decision"), entry.get("error"), entry)
+
+
+def _read_picture(picture: Picture) -> tuple[str, bytes]:
+    if isinstance(picture, bytes):
+        return "picture", picture
+    try:
+        return Path(picture).name, Path(picture).read_bytes()
+    except OSError as error:
+        raise UsageError(f"The picture {picture} cannot be read ({error.strerror}); check the path.") from error
+
+
+class _Questions:
+    """What can be asked, the same for both clients."""
+
+    def __init__(self, api_key: str | None, retries: int) -> None:
+        self._retries = retries
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+
+    def _predict(self, picture: Picture, top_k: int, min_confidence: float) -> Flow[Answer]:
+        files = {"file": _read_picture(picture)}
+        data = {"top_k": str(top_k), "min_confidence": str(min_confidence)}
+        asked = _Asked("POST", "/predict", {"files": files, "data": data})
+        return _ask(asked, lambda response: _read_answer(response.json()), self._retries)
+
+    def _predict_batch(self, pictures: Sequence[Picture], top_k: int, min_confidence: float) -> Flow[list[Answer]]:
+        if isinstance(pictures, (str, bytes, Path)):
+            raise UsageError("A single picture was given where a list of them belongs; put it into a list.")
+        files = [("files", _read_picture(picture)) for picture in pictures]
+        data = {"top_k": str(top_k), "min_confidence": str(min_confidence)}
+        asked = _Asked("POST", "/predict_batch", {"files": files, "data": data})
+        return _ask(
+            asked, lambda response: [_read_answer(entry) for entry in response.json()["results"]], self._retries
+        )
+
+    def _explain(self, picture: Picture, attribute: str, value: str | None) -> Flow[bytes]:
+        data = {"attribute": attribute} | ({} if value is None else {"value": value})
+        asked = _Asked(
+            "POST",
+            "/explain",
+            {"files": {"file": _read_picture(picture)}, "data": data, "headers": {"Accept": "image/png"}},
+        )
+        return _ask(asked, lambda response: response.content, self._retries)
+
+    def _get(self, path: str) -> Flow[dict[str, Any]]:
+        return _ask(_Asked("GET", path), lambda response: dict(response.json()), self._retries)
+
+
+class Client(_Questions):
+    """A client for threads; it may be shared between them. Close it, or use it as a context manager.
+
+    ``timeout_s`` is for each try, ``retries`` how often a request that was shed or lost is sent again.
+    """
+
+    def __init__(self, url: str, *, api_key: str | None = None, timeout_s: float = 30.0, retries: int = 3) -> None:
+        super().__init__(api_key, retries)
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, headers=self._headers)
+
+    def predict(self, picture: Picture, *, top_k: int = 3, min_confidence: float = 0.0) -> Answer:
+        """The answer for one picture. Raises ServiceError when there is none, UsageError for a path without a file."""
+        return self._run(self._predict(picture, top_k, min_confidence))
+
+    def predict_batch(
+        self, pictures: Sequence[Picture], *, top_k: int = 3, min_confidence: float = 0.0
+    ) -> list[Answer]:
+        """An answer for each picture, in order; one that could not be read has a ``problem``."""
+        return self._run(self._predict_batch(pictures, top_k, min_confidence))
+
+    def explain(self, picture: Picture, attribute: str, value: str | None = None) -> bytes:
+        """A PNG of the photo with a heat map of where the value (None: the predicted one) was seen."""
+        return self._run(self._explain(picture, attribute, value))
+
+    def info(self) -> dict[str, Any]:
+        """The bundle that answers, and the limits."""
+        return self._run(self._get("/info"))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, flow: Flow[Result]) -> Result:
+        sent: httpx.Response | httpx.TransportError | None = None
+        try:
+            while True:
+                wanted = flow.send(sent)
+                sent = None
+                if isinstance(wanted, float):
+                    time.sleep(wanted)
+                    continue
+                try:
+                    sent = self._http.request(wanted.method, wanted.path, **wanted.options)
+                except httpx.TransportError as error:
+                    sent = error
+        except StopIteration as done:
+            result: Result = done.value
+            return result
+
+
+class AsyncClient(_Questions):
+    """The same for asyncio."""
+
+    def __init__(self, url: str, *, api_key: str | None = None, timeout_s: float = 30.0, retries: int = 3) -> None:
+        super().__init__(api_key, retries)
+        self._http = httpx.AsyncClient(base_url=url, timeout=timeout_s, headers=self._headers)
+
+    async def predict(self, picture: Picture, *, top_k: int = 3, min_confidence: float = 0.0) -> Answer:
+        """As ``Client.predict``."""
+        return await self._run(self._predict(picture, top_k, min_confidence))
+
+    async def predict_batch(
+        self, pictures: Sequence[Picture], *, top_k: int = 3, min_confidence: float = 0.0
+    ) -> list[Answer]:
+        """As ``Client.predict_batch``."""
+        return await self._run(self._predict_batch(pictures, top_k, min_confidence))
+
+    async def explain(self, picture: Picture, attribute: str, value: str | None = None) -> bytes:
+        """As ``Client.explain``."""
+        return await self._run(self._explain(picture, attribute, value))
+
+    async def info(self) -> dict[str, Any]:
+        """As ``Client.info``."""
+        return await self._run(self._get("/info"))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, flow: Flow[Result]) -> Result:
+        sent: httpx.Response | httpx.TransportError | None = None
+        try:
+            while True:
+                wanted = flow.send(sent)
+                sent = None
+                if isinstance(wanted, float):
+                    await asyncio.sleep(wanted)
+                    continue
+                try:
+                    sent = await self._http.request(wanted.method, wanted.path, **wanted.options)
+                except httpx.TransportError as error:
+                    sent = error
+        except StopIteration as done:
+            result: Result = done.value
+            return result

@@ -1,0 +1,112 @@
+"""From a prediction to what is sent: one picture, one of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from vestiary.bundle import Bundle
+from vestiary.tags import Tag
+from vestiary.taxonomy import Taxonomy
+from vestiary.web.batching import Outcome
+from vestiary.web.errors import MEDIA_TYPE, Problem
+from vestiary.web.schemas import Options
+
+CATEGORY = "articleType"
+"""The attribute that older clients call the category, where the bundle has it."""
+
+
+def find_category(taxonomy: Taxonomy) -> str:
+    """The attribute that stands for the category: the articleType, else the first (of one: the only) attribute."""
+    return CATEGORY if CATEGORY in taxonomy.names else taxonomy.names[0]
+
+
+def describe_model(bundle: Bundle) -> dict[str, str]:
+    """Which bundle answered."""
+    return {"name": bundle.name, "version": bundle.version, "fingerprint": bundle.fingerprint}
+
+
+def timestamp() -> str:
+    """The present time, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def describe_outcome(outcome: Outcome, asked: Options, bundle: Bundle) -> dict[str, Any]:
+    """What is said about one picture that was answered, alone or in a batch."""
+    prediction = outcome.prediction
+    tags = {tag.attribute: tag for tag in prediction.tags}
+    category = tags[find_category(bundle.taxonomy)]
+    attributes = {name: _describe_tag(tag, asked) for name, tag in tags.items()}
+    width, height = outcome.size or (0, 0)
+    return {
+        "id": prediction.id,
+        "predictions": {name: tag.value for name, tag in tags.items()},
+        "confidences": {name: round(tag.confidence, 6) for name, tag in tags.items()},
+        "attributes": attributes,
+        "decision": "auto" if all(entry["accepted"] for entry in attributes.values()) else "review",
+        "category": category.value,
+        "confidence": round(category.confidence, 6),
+        "note": prediction.note,
+        "image": {"width": width, "height": height, "sha256": prediction.image_sha256},
+        "timing_ms": outcome.timing.to_dict(),
+    }
+
+
+def describe_alone(outcome: Outcome, asked: Options, bundle: Bundle, request_id: str) -> dict[str, Any]:
+    """The answer to one picture."""
+    category = next(tag for tag in outcome.prediction.tags if tag.attribute == find_category(bundle.taxonomy))
+    return {
+        "status": "success",
+        "request_id": request_id,
+        **describe_outcome(outcome, asked, bundle),
+        "all_probabilities": _round_all(rank(category)),
+        "model": describe_model(bundle),
+        "timestamp": timestamp(),
+    }
+
+
+def describe_failed(problem: Problem, name: str, filename: str | None, request_id: str) -> dict[str, Any]:
+    """What is said about one picture of a batch that could not be answered."""
+    return {
+        "status": "error",
+        "filename": filename,
+        "id": name,
+        "error": problem.detail,
+        "problem": problem.to_dict(request_id),
+    }
+
+
+def rank(tag: Tag) -> list[tuple[str, float]]:
+    """All values that the tag knows with their confidences, best first."""
+    return [(tag.value, tag.confidence), *tag.runners_up]
+
+
+def render_json(content: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON response; the order of its keys is kept."""
+    return Response(to_json(content), status, headers=dict(headers or {}), media_type="application/json")
+
+
+def render_problem(problem: Problem, request_id: str) -> Response:
+    """The response for a problem."""
+    return Response(
+        to_json(problem.to_dict(request_id)), problem.status, headers=problem.headers, media_type=MEDIA_TYPE
+    )
+
+
+def _round_all(ranked: Sequence[tuple[str, float]]) -> dict[str, float]:
+    values, scores = zip(*ranked, strict=True)
+    return dict(zip(values, np.round(scores, 6).tolist(), strict=True))
+
+
+def _describe_tag(tag: Tag, asked: Options) -> dict[str, Any]:
+    return {
+        "value": tag.value,
+        "confidence": round(tag.confidence, 6),
+        "accepted": tag.accepted and tag.confidence >= asked.min_confidence,
+        "top_k": [{"value": value, "confidence": round(score, 6)} for value, score in rank(tag)[: asked.top_k]],
+    }

@@ -1,0 +1,137 @@
+"""Around every request: its id, its log line and its count (Envelope); keys, rates and room for it (Gate)."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vestiary.web import errors
+from vestiary.web.answers import render_problem
+from vestiary.web.limits import find_caller
+from vestiary.web.logs import describe_fault, write_line
+from vestiary.web.service import Service
+
+CLIENT_GONE: Final = 499
+"""Stands in logs and counts for a client that went away; nobody is there to receive it."""
+OPEN: Final = frozenset({"/", "/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"})
+"""What may be asked without a key, for load balancers and for the upload page itself."""
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+def make_request_id() -> str:
+    """A new id: unlikely to be met again, and no secret."""
+    return f"{random.getrandbits(128):032x}"
+
+
+class Envelope:
+    """Gives each request an id (its own, if it brings a plain one), and counts and logs it when it is over."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app, self.service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        given = dict(scope["headers"]).get(b"x-request-id", b"")
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else make_request_id()
+        state = scope.setdefault("state", {})
+        state |= {"request_id": request_id, "caller": None, "bytes_in": 0}
+        status, bytes_out = CLIENT_GONE, 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status, bytes_out
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._mark(message, request_id)
+            bytes_out += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_marked)
+        finally:
+            self._account(scope, status, time.perf_counter() - start, bytes_out)
+
+    def _mark(self, message: Message, request_id: str) -> None:
+        headers = MutableHeaders(scope=message)
+        headers["x-request-id"] = request_id
+        headers["x-content-type-options"] = "nosniff"
+        if self.service.is_draining:
+            headers["connection"] = "close"
+
+    def _account(self, scope: Scope, status: int, seconds: float, bytes_out: int) -> None:
+        route = getattr(scope.get("route"), "path", scope["path"])  # refused before it was routed, or not known
+        route = route if route in self.service.tally.routes else "other"
+        state = scope["state"]
+        self.service.tally.count_request(route, status, seconds, state["bytes_in"])
+        if self.service.settings.log_requests:
+            write_line(
+                "request",
+                request_id=state["request_id"],
+                method=scope["method"] if scope["method"].isalpha() else "other",
+                route=route,
+                status=status,
+                ms=round(1000 * seconds, 2),
+                bytes_in=state["bytes_in"],
+                bytes_out=bytes_out,
+                caller=state["caller"],
+            )
+
+
+class Gate:
+    """Lets a request in when its key, its rate and the room there is allow it; turns every error into an answer."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app, self.service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        has_started = False
+
+        async def send_watched(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            await self._pass(scope, receive, send_watched)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            if has_started:
+                raise
+            problem = errors.to_problem(error)
+            if problem.status == 500:
+                write_line("fault", request_id=scope["state"]["request_id"], **describe_fault(error))
+            await render_problem(problem, scope["state"]["request_id"])(scope, receive, send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        service, settings = self.service, self.service.settings
+        if settings.api_keys and scope["path"] not in OPEN:
+            scope["state"]["caller"] = find_caller(scope, settings.api_keys)
+            if scope["state"]["caller"] is None:
+                raise errors.unauthorized()
+        if scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        if settings.rate_per_minute:
+            caller = scope["state"]["caller"] or (scope["client"] or ("",))[0]
+            if wait := service.rates.take(caller):
+                raise errors.rate_exceeded(wait)
+        service.enter()
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            service.leave()
+            service.held.n_bytes -= scope["state"]["bytes_in"]

@@ -1,0 +1,91 @@
+"""Where in a picture the model saw a value: the model's own class map, as numbers and over the photo."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vestiary.images import Limits, Preprocess, read_picture
+from vestiary.predictor import Predictor
+from vestiary.tags import Failure, Prediction
+
+LONGEST: Final = 1024
+"""Pixels of the longer side of a heat map at most."""
+_COLOURS: Final = np.array(
+    [(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], dtype=np.float64
+)
+"""Dark to light over the photo, told apart by colour-blind readers too: five colours of viridis (CC0)."""
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """``prediction``, the value explained and its confidence, and where it was seen.
+
+    ``grid`` is ``float64 [h, w]``, 0..1, over the model's input; ``box`` is what of the picture the grid covers, in
+    shares of its width and height.
+    """
+
+    prediction: Prediction
+    value: str
+    confidence: float
+    grid: NDArray[np.float64]
+    box: Box
+
+
+def explain(predictor: Predictor, name: str, data: bytes, attribute: str, value: str | None) -> Explained | Failure:
+    """The class map of one value (None: the predicted one) of an attribute, for one encoded picture.
+
+    ``attribute`` and ``value`` must be in the bundle's taxonomy. A picture that cannot be read gives its Failure.
+    """
+    prepared = predictor.prepare(name, data)
+    [prediction] = predictor.answer([prepared], top_k=len(predictor.bundle.taxonomy[attribute].values))
+    if prediction.failure or prepared.pixels is None or prepared.size is None:
+        return prediction.failure or Failure("damaged", "The picture cannot be decoded.")
+    tag = next(tag for tag in prediction.tags if tag.attribute == attribute)
+    chosen = tag.value if value is None else value
+    confidence = dict([(tag.value, tag.confidence), *tag.runners_up])[chosen]
+    index = predictor.bundle.taxonomy[attribute].index_of(chosen)
+    grid = read_class_map(predictor, prepared.pixels, attribute)[index].astype(np.float64)
+    low, high = float(grid.min()), float(grid.max())
+    scaled = (grid - low) / (high - low) if high > low else np.zeros_like(grid)
+    return Explained(prediction, chosen, confidence, scaled, _find_box(predictor.bundle.preprocess, prepared.size))
+
+
+def read_class_map(predictor: Predictor, pixels: NDArray[np.uint8], attribute: str) -> NDArray[np.float32]:
+    """Shares of every value's logit by place, ``float32 [values, h, w]``, of a preprocessed picture."""
+    outputs = predictor._session.run([f"{attribute}.map"], {"images": pixels[None]}, predictor._run_options)
+    maps: NDArray[np.float32] = outputs[0][0]
+    return maps
+
+
+def _find_box(preprocess: Preprocess, size: tuple[int, int]) -> Box:
+    """The model's input in shares of the picture that lies in its middle; outside 0..1 is background."""
+    scale = min(preprocess.width / size[0], preprocess.height / size[1])
+    margins = (preprocess.width / (scale * size[0]) - 1) / 2, (preprocess.height / (scale * size[1]) - 1) / 2
+    return -margins[0], -margins[1], 1 + margins[0], 1 + margins[1]
+
+
+def draw_over(explained: Explained, data: bytes, limits: Limits) -> bytes:
+    """A PNG of the photo with the map over it: brighter and yellower where the value was seen."""
+    photo = read_picture(data, limits=limits, size_hint=(LONGEST, LONGEST)).image.convert("L")
+    photo.thumbnail((LONGEST, LONGEST))
+    width, height = photo.size
+    left, top, right, bottom = explained.box
+    whole = (round(width * (right - left)), round(height * (bottom - top)))
+    map_image = Image.fromarray((255 * explained.grid).astype(np.uint8)).resize(whole, Image.Resampling.BICUBIC)
+    x, y = (whole[0] - width) // 2, (whole[1] - height) // 2
+    heat = np.asarray(map_image.crop((x, y, x + width, y + height)), dtype=np.float64) / 255
+    stops = np.linspace(0, 1, len(_COLOURS))
+    colours = np.stack([np.interp(heat, stops, _COLOURS[:, channel]) for channel in range(3)], axis=-1)
+    grey = np.asarray(photo, dtype=np.float64)[..., None]
+    mixed = 0.45 * grey + 0.55 * colours
+    buffer = io.BytesIO()
+    Image.fromarray(mixed.clip(0, 255).astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()

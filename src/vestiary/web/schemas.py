@@ -1,0 +1,351 @@
+"""What goes over the wire, as it is checked (requests) and as it is told in ``/openapi.json`` (both)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+MAX_ID = 256
+
+
+class Options(BaseModel):
+    """What may be asked beside the picture."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    id: str | None = Field(None, max_length=MAX_ID, description="What the answer is to be called.")
+    top_k: int = Field(3, ge=1, le=10_000, description="How many values are told for each attribute.")
+    min_confidence: Share = Field(
+        0.0, description="Tags under this confidence are not accepted, whatever the bundle's threshold says."
+    )
+
+
+class PictureRequest(Options):
+    """One picture."""
+
+    image: str = Field(description="The picture as base64 or as a data URL.")
+
+
+class BatchImage(BaseModel):
+    """One picture of a batch, with an id."""
+
+    image: str
+    id: str | None = Field(None, max_length=MAX_ID)
+
+
+class BatchRequest(Options):
+    """Several pictures."""
+
+    id: None = Field(None, exclude=True)
+    images: list[str | BatchImage] = Field(description="Pictures as base64 or data URLs, with or without an id.")
+
+
+class ExplainOptions(Options):
+    """What is to be explained."""
+
+    attribute: str = Field(description="The attribute whose tag is explained.")
+    value: str | None = Field(None, description="The value to explain; the predicted one when left out.")
+
+
+class ExplainRequest(PictureRequest, ExplainOptions):
+    """One picture, and what is to be explained about it."""
+
+
+class Ranked(BaseModel):
+    """A value and its calibrated confidence."""
+
+    value: str
+    confidence: Share
+
+
+class AttributeAnswer(BaseModel):
+    """The tag of one attribute. ``top_k`` begins with the tag itself; ``accepted``: no person needs to look."""
+
+    value: str
+    confidence: Share
+    accepted: bool
+    top_k: list[Ranked]
+
+
+class ImageFacts(BaseModel):
+    """The picture as it came: upright size in pixels, SHA-256 of its bytes."""
+
+    width: int
+    height: int
+    sha256: str
+
+
+class ModelFacts(BaseModel):
+    """The bundle that answered."""
+
+    name: str
+    version: str
+    fingerprint: str
+
+
+class TimingFacts(BaseModel):
+    """Milliseconds: own decoding, waiting, and in the model (with the batch)."""
+
+    decode: float
+    queue: float
+    infer: float
+
+
+class Answer(BaseModel):
+    """One prediction, with the keys of older services beside ours."""
+
+    status: Literal["success"]
+    request_id: str
+    id: str
+    predictions: dict[str, str]
+    confidences: dict[str, Share]
+    attributes: dict[str, AttributeAnswer]
+    decision: Literal["auto", "review"]
+    category: str
+    confidence: Share
+    all_probabilities: dict[str, Share] = Field(description="Every value of the category, the likeliest first.")
+    note: str | None
+    image: ImageFacts
+    model: ModelFacts
+    timing_ms: TimingFacts
+    timestamp: str
+
+
+class BatchItem(BaseModel):
+    """One picture of a batch that was answered."""
+
+    status: Literal["success"]
+    filename: str | None
+    id: str
+    predictions: dict[str, str]
+    confidences: dict[str, Share]
+    attributes: dict[str, AttributeAnswer]
+    decision: Literal["auto", "review"]
+    category: str
+    confidence: Share
+    note: str | None
+    image: ImageFacts
+    timing_ms: TimingFacts
+
+
+class FailedItem(BaseModel):
+    """One picture of a batch that could not be answered; ``problem`` is what /predict would have said."""
+
+    status: Literal["error"]
+    filename: str | None
+    id: str
+    error: str
+    problem: dict[str, Any]
+
+
+class BatchAnswer(BaseModel):
+    """The answers of a batch, in the order of its pictures."""
+
+    status: Literal["success"]
+    request_id: str
+    results: list[BatchItem | FailedItem]
+    total_processed: int
+    successful: int
+    failed: int
+    model: ModelFacts
+    timestamp: str
+
+
+class Explanation(BaseModel):
+    """Where in the picture the model saw a value.
+
+    ``grid`` has a row for each strip of the model's input, top to bottom, 0..1: 0 speaks least for the value, 1 most.
+    ``box`` is the part of the picture, in shares of its width and height (left, top, right, bottom), that it covers.
+    """
+
+    status: Literal["success"]
+    request_id: str
+    attribute: str
+    value: str
+    confidence: Share
+    grid: list[list[Share]]
+    box: tuple[float, float, float, float]
+    model: ModelFacts
+
+
+class ProblemAnswer(BaseModel):
+    """Any answer that is no success (RFC 9457); ``error`` repeats ``detail`` for older clients."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    error: str
+    request_id: str
+
+
+class Summary(BaseModel):
+    """What the service is."""
+
+    service: str
+    version: str
+    status: Literal["running", "starting", "stopping"]
+    model: str
+    endpoints: dict[str, str]
+
+
+class Health(BaseModel):
+    """The summary that older clients read; ``classes`` is the number of values of the category."""
+
+    status: Literal["healthy", "unhealthy"]
+    model_loaded: bool
+    classes: int
+    timestamp: str
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["alive"]
+
+
+class Workers(BaseModel):
+    """Processes that the service wants, and those that answer now."""
+
+    wanted: int
+    ready: int
+
+
+class Readiness(BaseModel):
+    """Whether a request would be taken now; "degraded" while a worker is being replaced."""
+
+    status: Literal["ready", "degraded", "starting", "stopping", "full"]
+    workers: Workers
+
+
+class Classes(BaseModel):
+    """The values of the category under the keys of older services, and those of every attribute."""
+
+    classes: list[str]
+    total: int
+    attributes: dict[str, list[str]]
+
+
+class Stats(BaseModel):
+    """Counts since the service started, over all workers."""
+
+    uptime_seconds: int
+    uptime_human: str
+    total_requests: int
+    total_images_processed: int
+    successful_predictions: int
+    failed_predictions: int
+    success_rate: Share
+    model_loaded: bool
+    timestamp: str
+
+
+class AttributeFacts(BaseModel):
+    """One question that the bundle answers; ``threshold`` None: a person always looks."""
+
+    title: str
+    n_values: int
+    threshold: float | None
+    validation: dict[str, Any]
+
+
+class ServiceLimits(BaseModel):
+    """What a request may be."""
+
+    max_body_bytes: int
+    max_pixels: int
+    max_images: int
+    deadline_s: float
+    rate_per_minute: int
+
+
+class Info(BaseModel):
+    """The bundle and the limits."""
+
+    service: str
+    version: str
+    model: ModelFacts
+    made_at: str
+    licence: str
+    input: dict[str, int]
+    category: str
+    attributes: dict[str, AttributeFacts]
+    limits: ServiceLimits
+
+
+class ServerMetadata(BaseModel):
+    """Open Inference Protocol: the server."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class Tensor(BaseModel):
+    """Open Inference Protocol: name, type and shape of an input or output."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(BaseModel):
+    """Open Inference Protocol: a model."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+class ModelReady(BaseModel):
+    """Open Inference Protocol: whether a model answers."""
+
+    name: str
+    ready: bool
+
+
+class ServerLive(BaseModel):
+    """Open Inference Protocol: whether the server lives."""
+
+    live: bool
+
+
+class ServerReady(BaseModel):
+    """Open Inference Protocol: whether the server answers."""
+
+    ready: bool
+
+
+class InferInput(BaseModel):
+    """The pictures: BYTES elements, each a picture file as base64."""
+
+    name: Literal["image"]
+    datatype: Literal["BYTES"]
+    shape: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, max_length=2)
+    data: list[str]
+
+
+class InferRequest(BaseModel):
+    """Open Inference Protocol: a request with its pictures in one BYTES tensor."""
+
+    id: str | None = Field(None, max_length=MAX_ID)
+    inputs: list[InferInput] = Field(min_length=1, max_length=1)
+
+
+class InferOutput(Tensor):
+    """One output, its elements in a flat list."""
+
+    data: list[str] | list[float]
+
+
+class InferAnswer(BaseModel):
+    """Open Inference Protocol: for each attribute its values and their confidences."""
+
+    model_name: str
+    model_version: str
+    id: str
+    outputs: list[InferOutput]

@@ -1,0 +1,263 @@
+"""One process that serves: a protocol that waits for no slow sender, a server that stops without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import time
+from types import FrameType
+from typing import Any, Final, cast
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from vestiary.errors import UsageError
+from vestiary.web import errors
+from vestiary.web.app import create_app
+from vestiary.web.gate import make_request_id
+from vestiary.web.logs import SERVER_LOGGING
+from vestiary.web.service import Service, Shared
+from vestiary.web.settings import Settings
+
+BACKLOG: Final = 2048
+LINGER_S: Final = 5.0
+"""Seconds for a sender to notice that it was answered before its body was whole; what it still sends is dropped."""
+STEADY_TICKS: Final = 3
+"""Tenths of a second for which a server that has closed its port waits for requests that are already on their way."""
+
+
+class _Joined:
+    """A transport that sends what is written at one go of the event loop at once: head and body in one packet."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Send soon."""
+        if not self._pieces:
+            self._loop.call_soon(self._flush)
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        """Send what there is, then close."""
+        self._flush()
+        self._transport.close()
+
+    def write_eof(self) -> None:
+        """Send what there is, then the end."""
+        self._flush()
+        self._transport.write_eof()
+
+    def _flush(self) -> None:
+        if self._pieces:
+            whole = b"".join(self._pieces)
+            self._pieces.clear()
+            self._transport.write(whole)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class Protocol(H11Protocol):
+    """HTTP/1.1 with limits on the number of connections, on the head's time, and on a sender that was refused."""
+
+    settings: Settings
+    _timer: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
+    _is_refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection in, or say that there is no room."""
+        super().connection_made(cast(asyncio.Transport, _Joined(transport, self.loop)))
+        if len(self.connections) > self.settings.max_connections:
+            self._refuse(errors.overloaded(self.settings.retry_after_s))
+        else:
+            self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what came, and watch over the time that a head takes."""
+        if self._is_refused:
+            return
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self._await_head()
+        elif self.conn.our_state is not h11.DONE:
+            self._cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._cancel()
+        if self._reading is not None:
+            self._reading.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Give a sender that has not sent everything a moment to read the answer."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+            self._cancel()
+            self._timer = self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        """Cut a client that does not read its answer in time."""
+        super().pause_writing()
+        self._reading = self.loop.call_later(self.settings.body_timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads on."""
+        if self._reading is not None:
+            self._reading.cancel()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection; one that does not read what it was sent is cut."""
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def send_400_response(self, msg: str) -> None:
+        """The answer to what is no HTTP."""
+        self._refuse(errors.bad_request("This is not a request that HTTP/1.1 allows; mend it and send it again."))
+
+    def _await_head(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.settings.header_timeout_s, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._timer = None
+        if self.conn.their_state is h11.IDLE and self.conn.our_state is h11.IDLE:
+            self._refuse(errors.body_timeout(self.settings.header_timeout_s))
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _refuse(self, problem: errors.Problem) -> None:
+        """Answer without asking the app, then close: what the sender still sends is read for a moment and dropped."""
+        self._cancel()
+        self._is_refused = True
+        request_id = make_request_id()
+        body = json.dumps(problem.to_dict(request_id)).encode()
+        headers = problem.headers | {
+            "content-type": errors.MEDIA_TYPE,
+            "content-length": str(len(body)),
+            "x-request-id": request_id,
+            "connection": "close",
+        }
+        lines = [f"HTTP/1.1 {problem.status} {problem.title}", *(f"{name}: {value}" for name, value in headers.items())]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._timer = self.loop.call_later(1.0, self.transport.abort)
+
+
+class Server(uvicorn.Server):
+    """A server that, told to stop, says so at once, answers what it has taken, and leaves with exit code 0."""
+
+    def __init__(self, settings: Settings, shared: Shared | None = None) -> None:
+        """Load the model. Raises BundleError or UsageError when the bundle cannot be used."""
+        app = create_app(settings, shared)
+        self.service: Service = app.state.service
+        protocol = type("SetProtocol", (Protocol,), {"settings": settings})
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http=protocol,
+            ws="none",
+            lifespan="on",
+            log_config=SERVER_LOGGING,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies) or None,
+            backlog=BACKLOG,
+            timeout_keep_alive=settings.keep_alive_s,
+            timeout_graceful_shutdown=settings.shutdown_s,
+        )
+        super().__init__(config)
+        self._stop_at: float | None = None
+        self._quiet_ticks = 0
+        self._listeners: list[socket.socket] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        self._listeners = sockets or []
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; a second Ctrl-C stops at once."""
+        if self._stop_at is not None:
+            if sig == signal.SIGINT:
+                self.should_exit = self.force_exit = True
+            return
+        self._stop_at = time.monotonic() + self.service.settings.shutdown_s
+        self.service.drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look, ten times a second, whether everything that was taken is answered.
+
+        While something is not, new requests are still heard and told to come back. Then nobody is listened to any more,
+        and those who had just connected get their answer too.
+        """
+        if self._stop_at is not None:
+            self._quiet_ticks = 0 if self.service.in_flight else self._quiet_ticks + 1
+            if self._quiet_ticks and self._listeners:
+                await self._stop_listening()
+                self._quiet_ticks = 0
+            if self._quiet_ticks >= STEADY_TICKS or time.monotonic() > self._stop_at:
+                self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def _stop_listening(self) -> None:
+        """Take in whoever has connected already, whom the system would cut off otherwise, and close the port."""
+        loop = asyncio.get_running_loop()
+        waiting = []
+        for listener in self._listeners:
+            loop.remove_reader(listener.fileno())
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    waiting.append(listener.accept()[0])
+        for server in self.servers:
+            server.close()
+        self._listeners = []
+        for connection in waiting:
+            connection.setblocking(False)
+            await loop.connect_accepted_socket(self._make_protocol, connection)
+
+    def _make_protocol(self) -> Protocol:
+        state = self.lifespan.state
+        made: Protocol = self.config.http_protocol_class(  # type: ignore[call-arg, assignment]
+            config=self.config, server_state=self.server_state, app_state=state
+        )
+        return made
+
+
+def open_socket(settings: Settings) -> socket.socket:
+    """A listening socket. Raises UsageError when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # asyncio turns Nagle's algorithm off only where the protocol is named; with it every answer would take 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"The service cannot listen on {settings.host} port {settings.port} ({error.strerror}); "
+            "choose another with --host and --port."
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def describe_address(listener: socket.socket) -> str:
+    """The URL at which a socket is reached."""
+    host, port = listener.getsockname()[:2]
+    shown: Any = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}"

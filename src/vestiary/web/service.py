@@ -1,0 +1,196 @@
+"""The state of one service: model, queue, counts, limits. One object per app, and nothing outside it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from PIL import Image
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
+
+from vestiary.bundle import open_bundle
+from vestiary.errors import BundleError
+from vestiary.images import Limits
+from vestiary.predictor import Predictor
+from vestiary.web import errors
+from vestiary.web.answers import find_category
+from vestiary.web.batching import Outcome, Scheduler
+from vestiary.web.limits import Held, Rates, read_body
+from vestiary.web.settings import Settings
+from vestiary.web.tally import Tally
+
+Result = TypeVar("Result")
+
+INLINE_BYTES: Final = 16_384
+"""Bodies up to this size are taken apart on the event loop; that is quicker than handing them to a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the workers of one service have in common: files for the tally and the rates, and when it all started."""
+
+    tally: Path
+    rates: Path
+    salt: bytes
+    started_at: float
+
+
+class Service:
+    """Model, queue, counts and limits of one app; started and stopped by the app's lifespan."""
+
+    def __init__(self, settings: Settings, routes: Sequence[str], shared: Shared | None = None) -> None:
+        """Open the bundle, load its model and let it answer once. Raises BundleError or UsageError when it cannot."""
+        self.settings = settings
+        limits = Limits(max_bytes=settings.max_body_bytes, max_pixels=settings.max_pixels)
+        self.predictor = Predictor(open_bundle(settings.bundle), threads=1, limits=limits)
+        self.bundle = self.predictor.bundle
+        self._warm_up()
+        rows, path, started_at = (settings.workers, shared.tally, shared.started_at) if shared else (1, None, None)
+        self.tally = Tally(routes, rows=rows, path=path, started_at=started_at)
+        self.rates = Rates(
+            per_minute=settings.rate_per_minute,
+            burst=settings.rate_burst,
+            names=tuple(settings.api_keys),
+            path=shared.rates if shared else None,
+            salt=shared.salt if shared else b"",
+        )
+        self.held = Held()
+        self.in_flight = 0
+        self.is_ready = False
+        self.is_draining = False
+
+    async def start(self) -> None:
+        """Start the threads; from now on the service is ready."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = self.settings.threads or max(1, cores // self.settings.workers)
+        self._talkers = ThreadPoolExecutor(2, thread_name_prefix="vestiary-talk")
+        self._painters = ThreadPoolExecutor(1, thread_name_prefix="vestiary-paint")
+        self.scheduler = Scheduler(
+            self.predictor,
+            self.tally,
+            category=find_category(self.bundle.taxonomy),
+            threads=threads,
+            max_batch=self.settings.max_batch,
+        )
+        self.is_ready = True
+        self.tally.set_gauge("ready", 1)
+
+    def _warm_up(self) -> None:
+        """The first answer, so that no caller pays for first allocations; not counted, since nobody asked."""
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 8), (128, 128, 128)).save(buffer, "JPEG")
+        if self.predictor.predict([buffer.getvalue()])[0].failure:
+            raise BundleError(f"The bundle {self.bundle.name} does not answer a plain picture; make it again.")
+
+    async def stop(self) -> None:
+        """Finish what is begun and let the threads end."""
+        self.is_ready = False
+        self.tally.set_gauge("ready", 0)
+        await asyncio.to_thread(self.scheduler.close)
+        self._talkers.shutdown()
+        self._painters.shutdown()
+
+    def drain(self) -> None:
+        """Take no new requests from now on; what has been taken is answered."""
+        self.is_draining = True
+        self.tally.set_gauge("ready", 0)
+        self.tally.set_gauge("draining", 1)
+
+    def enter(self) -> None:
+        """Take a request in. Raises Problem 503 when the service is full or about to stop."""
+        if self.is_draining:
+            raise errors.shutting_down(self.settings.retry_after_s)
+        if self.is_full:
+            raise errors.overloaded(self.settings.retry_after_s)
+        self.in_flight += 1
+        self.tally.set_gauge("in_flight", self.in_flight)
+
+    def leave(self) -> None:
+        """Let a request go, however it ended."""
+        self.in_flight -= 1
+        self.tally.set_gauge("in_flight", self.in_flight)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more request would be refused."""
+        return self.in_flight >= self.settings.max_in_flight
+
+    async def receive(self, request: Request, parse: Callable[[bytes | bytearray], Result]) -> Result:
+        """The body of a request, taken apart by ``parse``: off the event loop unless it is small.
+
+        Raises Problem for a body that is too large, too slow or not to be read, ClientDisconnect.
+        """
+        settings = self.settings
+        body = await read_body(
+            request.scope,
+            request.receive,
+            self.held,
+            max_bytes=settings.max_body_bytes,
+            max_held=settings.max_held_bytes,
+            seconds=settings.body_timeout_s,
+            retry_after_s=settings.retry_after_s,
+        )
+        request.state.bytes_in = len(body)
+        if len(body) <= INLINE_BYTES:
+            return parse(body)
+        return await self.off_loop(lambda: parse(body))
+
+    async def off_loop(self, work: Callable[[], Result]) -> Result:
+        """What ``work`` returns, from a thread: for taking requests apart and putting answers together."""
+        return await asyncio.get_running_loop().run_in_executor(self._talkers, work)
+
+    async def paint(self, request: Request, work: Callable[[], Result]) -> Result:
+        """What ``work`` returns, from the one thread that draws pictures, which may take long; as ``in_time``."""
+        return await self.in_time(request, asyncio.get_running_loop().run_in_executor(self._painters, work))
+
+    async def answer(self, request: Request, pictures: Sequence[tuple[str, bytes]], top_k: int = 1) -> list[Outcome]:
+        """Outcomes of (id, encoded bytes) pairs, in order; raises what ``in_time`` does."""
+        return await self.in_time(request, self.scheduler.answer(pictures, top_k=top_k))
+
+    async def in_time(self, request: Request, work: Awaitable[Result]) -> Result:
+        """What ``work`` gives.
+
+        Raises Problem 504 when it is not there within the deadline, ClientDisconnect when nobody waits any more; in
+        both cases the work is cancelled, and pictures leave the queue.
+        """
+        try:
+            async with asyncio.timeout(self.settings.deadline_s):
+                return await _unless_gone(request.receive, work)
+        except TimeoutError:
+            raise errors.deadline_passed(self.settings.deadline_s) from None
+
+
+async def _unless_gone(receive: Receive, work: Awaitable[Result]) -> Result:
+    """What ``work`` gives; it is cancelled, and ClientDisconnect raised, when the client goes away before."""
+    own = asyncio.current_task()
+    is_gone = False
+
+    def leave(watcher: asyncio.Task[None]) -> None:
+        nonlocal is_gone
+        if not watcher.cancelled() and own is not None:
+            is_gone = True
+            own.cancel()
+
+    watcher = asyncio.create_task(_wait_for_disconnect(receive))
+    watcher.add_done_callback(leave)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if is_gone and own is not None and own.uncancel() == 0:
+            raise ClientDisconnect from None
+        raise
+    finally:
+        watcher.remove_done_callback(leave)
+        watcher.cancel()
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

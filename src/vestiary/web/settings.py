@@ -1,0 +1,145 @@
+"""Everything that can be set about the service, by ``VESTIARY_*`` variables and a TOML file; see docs/settings.md."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from vestiary.errors import UsageError
+
+PREFIX: Final = "VESTIARY_"
+FILE_VARIABLE: Final = "VESTIARY_SETTINGS"
+"""The variable that names the settings file."""
+
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_KEY_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class Settings(BaseSettings):
+    """The settings of one service. What is given directly wins over the variables, and these over the file."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
+    workers: int = Field(1, ge=1, le=256, description="Processes that share the port.")
+    bundle: Path | None = Field(None, description="Bundle folder or zip; the default one when left out.")
+    threads: int = Field(
+        0, ge=0, le=1024, description="Threads of each worker that decode and answer; 0: the cores shared out."
+    )
+    max_batch: int = Field(16, ge=1, le=1024, description="Most pictures that go through the model at once.")
+    max_in_flight: int = Field(
+        128, ge=1, description="Requests that one worker holds at a time; more get 503 with Retry-After."
+    )
+    max_connections: int = Field(
+        1000, ge=1, description="Connections that one worker keeps open; more get 503 with Retry-After."
+    )
+    deadline_s: float = Field(10.0, gt=0, description="Seconds for an answer, after the body is there; then 504.")
+    retry_after_s: int = Field(1, ge=1, description="Seconds that Retry-After asks for with a 503.")
+    max_body_bytes: int = Field(20_000_000, ge=1024, description="Bytes of one request's body; more get 413.")
+    max_held_bytes: int = Field(
+        500_000_000, ge=1024, description="Bytes of all bodies that one worker holds at a time; more get 503."
+    )
+    max_pixels: int = Field(50_000_000, ge=64, description="Pixels of a picture, checked before it is decoded.")
+    max_images: int = Field(64, ge=1, le=10_000, description="Pictures of one /predict_batch or /v2 request.")
+    header_timeout_s: float = Field(10.0, gt=0, description="Seconds for the head of a request to arrive.")
+    body_timeout_s: float = Field(30.0, gt=0, description="Seconds for the body of a request to arrive; then 408.")
+    keep_alive_s: int = Field(5, ge=1, description="Seconds that a connection may idle between two requests.")
+    shutdown_s: int = Field(30, ge=1, description="Seconds for accepted requests to be answered after SIGTERM.")
+    api_keys: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="Names and SHA-256 of the keys that may call: name=hash,… ; none: everybody may.",
+    )
+    rate_per_minute: int = Field(
+        0, ge=0, description="POST requests a minute for each key, or address where no keys are set; 0: no limit."
+    )
+    rate_burst: int = Field(20, ge=1, description="POST requests that a caller may send at once within that rate.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins whose pages may call from a browser: https://shop.example,… ; * for all."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Addresses whose X-Forwarded-For and -Proto headers are believed."
+    )
+    uploader_min_confidence: float = Field(
+        0.8, ge=0, le=1, description="Confidence under which the result page of /uploader says NA."
+    )
+    log_requests: bool = Field(True, description="Write one JSON line a request to stderr.")
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _read_keys(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            pairs = [part.strip().partition("=") for part in given.split(",") if part.strip()]
+            given = {name: digest for name, _, digest in pairs}
+        if isinstance(given, Mapping):
+            for name, digest in given.items():
+                if not _KEY_NAME.fullmatch(str(name)) or not _HASH.fullmatch(str(digest)):
+                    raise ValueError(
+                        "each key needs a name (letters, digits, . _ -) and the SHA-256 that "
+                        "vestiary serve --new-key NAME prints"
+                    )
+        return given
+
+    @field_validator("cors_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _read_list(cls, given: Any) -> Any:
+        return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given directly first, then the variables; the file is read by ``load_settings``."""
+        return init_settings, env_settings
+
+
+def load_settings(path: Path | None = None, **given: Any) -> Settings:
+    """Settings from a TOML file (default: the one that ``VESTIARY_SETTINGS`` names), variables, and ``given`` values.
+
+    A value of None counts as not given. Raises UsageError that names every wrong setting.
+    """
+    named = os.environ.get(FILE_VARIABLE)
+    if path is None and named:
+        path = Path(named)
+    in_file = _read_file(path) if path is not None else {}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    below = {
+        name: value for name, value in in_file.items() if name not in chosen and not os.environ.get(_variable(name))
+    }
+    try:
+        return Settings(**below, **chosen)
+    except ValidationError as error:
+        wrong = "; ".join(_describe(problem, below, path) for problem in error.errors())
+        raise UsageError(f"The settings of the service cannot be used: {wrong}; see docs/settings.md.") from None
+
+
+def _variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"
+
+
+def _describe(problem: Any, in_file: Mapping[str, Any], path: Path | None) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else "?"
+    where = f"{name} in {path}" if name in in_file else f"{name} ({_variable(name)})"
+    what = "is no setting" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {what[0].lower()}{what[1:]}"
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"The settings {path} cannot be read ({error.strerror}); check the path.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"The settings {path} are not valid TOML ({error}); mend them there.") from error

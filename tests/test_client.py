@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from conftest import Running
+
+pytest.importorskip("httpx", reason="the extra 'serve' is not installed")
+
+import httpx
+
+from vestiary import client as client_module
+from vestiary.client import AsyncClient, Client
+from vestiary.errors import ServiceError, UsageError
+
+
+@pytest.fixture
+def photo_file(photo: bytes, tmp_path: Path) -> Path:
+    path = tmp_path / "dress.jpg"
+    path.write_bytes(photo)
+    return path
+
+
+def test_both_clients_give_typed_answers(service: Running, photo_file: Path, photo: bytes) -> None:
+    async def ask() -> Any:
+        async with AsyncClient(service.url) as client:
+            return await asyncio.gather(
+                client.predict(photo_file, top_k=2),
+                client.predict_batch([photo, b"no picture"]),
+                client.explain(photo, "gender"),
+                client.info(),
+            )
+
+    with Client(service.url) as client:
+        one = client.predict(photo_file, top_k=2)
+        batch = client.predict_batch([photo, b"no picture"])
+        drawn = client.explain(photo, "gender")
+        info = client.info()
+    assert one.id == "dress.jpg"
+    assert one.decision in ("auto", "review")
+    tag = one.tags["gender"]
+    assert one.predictions["gender"] == tag.value == tag.top_k[0][0]
+    assert len(tag.top_k) == 2
+    assert batch[0].predictions == one.predictions
+    assert (batch[1].problem or "").startswith("The file is not a picture")
+    assert not batch[1].tags
+    assert Image.open(io.BytesIO(drawn)).size == (300, 400)
+    assert info["model"]["name"] == "default"
+    same = asyncio.run(ask())
+    assert same[0].predictions == one.predictions
+    assert [answer.predictions for answer in same[1]] == [answer.predictions for answer in batch]
+    assert same[2] == drawn
+    assert same[3] == info
+
+
+def test_a_refusal_is_an_error_with_status_and_request_id(service: Running) -> None:
+    with Client(service.url) as client, pytest.raises(ServiceError, match="not a picture") as caught:
+        client.predict(b"no picture")
+    assert caught.value.status == 415
+    assert caught.value.request_id
+
+
+def test_the_key_is_sent(start_service: Callable[..., Running], photo: bytes) -> None:
+    from vestiary.web.limits import make_key
+
+    key, digest = make_key()
+    running = start_service(api_keys={"shop": digest})
+    with Client(running.url, api_key=key) as client:
+        assert client.predict(photo).predictions
+    with Client(running.url) as client, pytest.raises(ServiceError) as caught:
+        client.predict(photo)
+    assert caught.value.status == 401
+
+
+def test_what_was_shed_is_sent_again_after_retry_after(
+    start_service: Callable[..., Running], photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start_service(retry_after_s=7, max_in_flight=1)
+    service = running.service
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            service.in_flight = 0
+
+    service.in_flight = 1
+    monkeypatch.setattr(client_module.time, "sleep", pause)
+    with Client(running.url) as client:
+        assert client.predict(photo).predictions
+    assert pauses == [7.0, 7.0]
+
+
+def test_a_service_that_stays_full_is_an_error_in_the_end(
+    start_service: Callable[..., Running], photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start_service(max_in_flight=1)
+    running.service.in_flight = 1
+    monkeypatch.setattr(client_module.time, "sleep", lambda seconds: None)
+    with (
+        Client(running.url, retries=2) as client,
+        pytest.raises(ServiceError, match="as many requests as it can") as caught,
+    ):
+        client.predict(photo)
+    assert caught.value.status == 503
+    assert 'route="/predict",status="503"} 3.0' in httpx.get(f"{running.url}/metrics").text
+    running.service.in_flight = 0
+
+
+def test_nobody_there_is_told_after_the_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    pauses: list[float] = []
+    monkeypatch.setattr(client_module.time, "sleep", pauses.append)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with (
+        Client(f"http://127.0.0.1:{port}", retries=2) as client,
+        pytest.raises(ServiceError, match="3 tries") as caught,
+    ):
+        client.info()
+    assert caught.value.status is None
+    assert len(pauses) == 2
+    assert pauses[1] > pauses[0]
+
+
+def test_a_path_without_a_file_is_named(service: Running, tmp_path: Path) -> None:
+    with Client(service.url) as client:
+        with pytest.raises(UsageError, match=r"none\.jpg"):
+            client.predict(tmp_path / "none.jpg")
+        with pytest.raises(UsageError, match="list"):
+            client.predict_batch(str(tmp_path))

@@ -1,0 +1,410 @@
+"""What the service refuses, cuts and times out, over real sockets: each test fails without its defence."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from conftest import Running, encode_picture
+
+StartService = Callable[..., Running]
+
+
+def open_connection(running: Running, seconds: float = 30) -> socket.socket:
+    connection = socket.create_connection(running.address, timeout=seconds)
+    connection.settimeout(seconds)
+    return connection
+
+
+def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
+    """Status, headers and JSON of one answer."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65_536)
+        if not piece:
+            break
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+    while len(body) < int(headers.get("content-length", 0)):
+        body += connection.recv(65_536)
+    return int(lines[0].split()[1]), headers, json.loads(body)
+
+
+def read_memory() -> int:
+    """Resident bytes of this process."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+@contextlib.contextmanager
+def held_up(running: Running) -> Iterator[threading.Event]:
+    """While this lasts, no batch gets beyond the model until the event is set."""
+    predictor = running.service.predictor
+    go_on, answer = threading.Event(), predictor.answer
+
+    def wait_and_answer(*args: Any, **options: Any) -> Any:
+        go_on.wait(30)
+        return answer(*args, **options)
+
+    predictor.answer = wait_and_answer  # type: ignore[method-assign]
+    try:
+        yield go_on
+    finally:
+        go_on.set()
+        del predictor.answer  # type: ignore[method-assign]
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < until:
+        time.sleep(0.005)
+    assert is_so()
+
+
+def test_a_body_over_the_limit_is_refused_by_its_head_alone(start_service: StartService) -> None:
+    running = start_service(max_body_bytes=100_000)
+    with open_connection(running) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100001\r\n\r\n")
+        status, _, problem = read_answer(connection)
+    assert (status, problem["type"]) == (413, "urn:vestiary:problem:body-too-large")
+
+
+def test_a_body_without_a_length_is_cut_at_the_limit_and_never_held(start_service: StartService) -> None:
+    running = start_service(max_body_bytes=1_000_000)
+    piece = b"10000\r\n" + bytes(65_536) + b"\r\n"
+    before = read_memory()
+    with open_connection(running) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        sent = 0
+        with contextlib.suppress(OSError):
+            while sent < 200_000_000:
+                connection.sendall(piece)
+                sent += 65_536
+        status, _, _ = read_answer(connection)
+    assert status == 413
+    assert read_memory() - before < 50_000_000
+    assert running.service.held.n_bytes == 0
+
+
+def test_all_bodies_together_have_a_limit(start_service: StartService, photo: bytes) -> None:
+    running = start_service(max_body_bytes=200_000, max_held_bytes=100_000)
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 150000\r\n\r\n"
+    with open_connection(running) as one, open_connection(running) as other:
+        one.sendall(head + bytes(60_000))
+        wait_until(lambda: running.service.held.n_bytes == 60_000)
+        other.sendall(head + bytes(60_000))
+        status, headers, _ = read_answer(other)
+        assert (status, headers["retry-after"]) == (503, "1")
+    wait_until(lambda: running.service.held.n_bytes == 0)
+    assert httpx.post(f"{running.url}/predict", files={"file": photo}).status_code == 200
+
+
+def test_a_huge_header_is_refused_without_decoding(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import ImageFile
+
+    from test_web_bad_input import draw_huge_header
+
+    decoded = []
+    load = ImageFile.ImageFile.load
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: decoded.append(image.size) or load(image))
+    with httpx.Client(base_url=service.url, timeout=30) as api:
+        assert api.post("/predict", files={"file": draw_huge_header()}).status_code == 413
+        assert not decoded
+        assert api.post("/predict", files={"file": encode_picture(Image.new("RGB", (9, 9)))}).status_code == 200
+        assert set(decoded) == {(9, 9)}
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(start_service: StartService) -> None:
+    running = start_service(header_timeout_s=0.2)
+    with open_connection(running) as silent, open_connection(running) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHo")
+        for connection in (silent, slow):
+            status, _, problem = read_answer(connection)
+            assert (status, problem["type"]) == (408, "urn:vestiary:problem:slow-request")
+            assert connection.recv(1) == b""
+
+
+def test_a_second_head_on_a_connection_is_not_waited_for_either(start_service: StartService) -> None:
+    running = start_service(header_timeout_s=0.3)
+    with open_connection(running) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_answer(connection)[0] == 200
+        connection.sendall(b"GET /livez HTT")
+        assert read_answer(connection)[0] == 408
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(start_service: StartService) -> None:
+    running = start_service(body_timeout_s=0.2)
+    with open_connection(running) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        status, _, problem = read_answer(connection)
+        assert (status, problem["type"]) == (408, "urn:vestiary:problem:slow-request")
+        assert connection.recv(1) == b""
+    wait_until(lambda: running.service.in_flight == 0)
+
+
+def test_what_is_no_http_is_400_in_the_same_form(service: Running) -> None:
+    with open_connection(service) as connection:
+        connection.sendall(b"\x16\x03\x01\x02\x00hello\r\n\r\n")
+        status, headers, problem = read_answer(connection)
+    assert (status, headers["content-type"]) == (400, "application/problem+json")
+    assert problem["request_id"] == headers["x-request-id"]
+
+
+def test_a_full_service_sheds_at_once_and_says_when_to_come_back(start_service: StartService, photo: bytes) -> None:
+    running = start_service(max_in_flight=2, retry_after_s=7)
+    with held_up(running) as go_on, ThreadPoolExecutor(2) as pool:
+        accepted = [pool.submit(httpx.post, f"{running.url}/predict", files={"file": photo}) for _ in range(2)]
+        wait_until(lambda: running.service.in_flight == 2)
+        shed = httpx.post(f"{running.url}/predict", files={"file": photo})
+        assert (shed.status_code, shed.headers["retry-after"]) == (503, "7")
+        ready = httpx.get(f"{running.url}/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "full")
+        assert httpx.get(f"{running.url}/livez").status_code == 200
+        go_on.set()
+        assert [each.result().status_code for each in accepted] == [200, 200]
+    assert httpx.get(f"{running.url}/readyz").status_code == 200
+
+
+def encode_request(photo: bytes) -> bytes:
+    """A whole POST /predict with a photo, as bytes for a socket."""
+    body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + photo + b"\r\n--x--\r\n"
+    head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def test_500_connections_at_once_are_all_answered_or_told_to_come_back(
+    start_service: StartService, photo: bytes
+) -> None:
+    running = start_service(max_in_flight=20, max_connections=300)
+    request = encode_request(photo)
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(open_connection(running)) for _ in range(500)]
+        for connection in connections:
+            with contextlib.suppress(OSError):  # refused already
+                connection.sendall(request)
+        answers = [read_answer(connection) for connection in connections]
+    statuses = [status for status, _, _ in answers]
+    assert set(statuses) == {200, 503}
+    assert statuses.count(200) >= 20
+    assert all("retry-after" in headers for status, headers, _ in answers if status == 503)
+    assert running.service.in_flight == 0
+
+
+def test_a_stop_answers_what_was_taken_and_sends_all_others_away(start_service: StartService, photo: bytes) -> None:
+    running = start_service()
+    with held_up(running) as go_on, ThreadPoolExecutor(1) as pool:
+        accepted = pool.submit(httpx.post, f"{running.url}/predict", files={"file": photo}, timeout=30)
+        wait_until(lambda: running.service.in_flight == 1)
+        with open_connection(running) as idle:
+            running.server.handle_exit(signal.SIGTERM, None)
+            shed = httpx.post(f"{running.url}/predict", files={"file": photo})
+            assert (shed.status_code, shed.headers["retry-after"]) == (503, "1")
+            assert shed.json()["type"] == "urn:vestiary:problem:shutting-down"
+            ready = httpx.get(f"{running.url}/readyz")
+            assert (ready.status_code, ready.json()["status"]) == (503, "stopping")
+            go_on.set()
+            assert accepted.result().status_code == 200
+            wait_until(lambda: not running.server._listeners)
+            idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert read_answer(idle)[0] == 200
+    running.thread.join(30)
+    assert not running.thread.is_alive()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(running.url)
+
+
+def test_a_connection_too_many_is_told_to_come_back_before_it_asks(start_service: StartService) -> None:
+    running = start_service(max_connections=2)
+    with contextlib.ExitStack() as stack:
+        open_ones = [stack.enter_context(open_connection(running)) for _ in range(2)]
+        wait_until(lambda: len(running.server.server_state.connections) == 2)
+        with open_connection(running) as excess:
+            status, headers, _ = read_answer(excess)
+            assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
+        open_ones[0].close()
+        wait_until(lambda: len(running.server.server_state.connections) == 1)
+        assert httpx.get(f"{running.url}/livez").status_code == 200
+
+
+def test_a_client_that_does_not_read_its_answers_is_cut(start_service: StartService) -> None:
+    running = start_service(body_timeout_s=0.3, keep_alive_s=60)
+    with open_connection(running) as connection:
+        connection.setblocking(False)
+        request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                connection.send(request * 50)
+            except BlockingIOError:
+                time.sleep(0.01)
+            except OSError:
+                break
+        wait_until(lambda: not running.server.server_state.connections)
+
+
+def test_an_answer_that_takes_too_long_is_504_and_leaves_the_queue(start_service: StartService, photo: bytes) -> None:
+    running = start_service(deadline_s=0.2, threads=1)
+    with held_up(running):
+        first = httpx.post(f"{running.url}/predict", files={"file": photo})
+        second = httpx.post(f"{running.url}/predict", files={"file": photo})
+        assert (first.status_code, second.status_code) == (504, 504)
+        assert running.service.scheduler.waiting == 0
+    wait_until(lambda: running.service.in_flight == 0)
+    assert httpx.post(f"{running.url}/predict", files={"file": photo}, timeout=30).status_code in (200, 504)
+
+
+def test_a_client_that_goes_away_frees_its_place(start_service: StartService, photo: bytes) -> None:
+    running = start_service(threads=1, max_in_flight=3)
+    with held_up(running) as go_on:
+        connections = [open_connection(running) for _ in range(3)]
+        for connection in connections:
+            connection.sendall(encode_request(photo))
+        wait_until(lambda: running.service.in_flight == 3)
+        wait_until(lambda: running.service.scheduler.waiting == 2)
+        for connection in connections:
+            connection.close()
+        wait_until(lambda: running.service.in_flight == 0)
+        assert running.service.scheduler.waiting == 0
+        go_on.set()
+    answer = httpx.post(f"{running.url}/predict", files={"file": photo})
+    assert answer.status_code == 200
+    gone = 'vestiary_requests_total{route="/predict",status="499"} 3.0'
+    assert gone in httpx.get(f"{running.url}/metrics").text
+
+
+def test_without_a_known_key_nothing_but_health_is_told(start_service: StartService, photo: bytes) -> None:
+    from vestiary.web.limits import make_key
+
+    (shop, shop_hash), (_, erp_hash) = make_key(), make_key()
+    running = start_service(api_keys={"shop": shop_hash, "erp": erp_hash})
+    with httpx.Client(base_url=running.url) as api:
+        for path in ("/", "/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"):
+            assert api.get(path).status_code == 200
+        for path in ("/info", "/classes", "/stats", "/metrics", "/docs", "/openapi.json", "/v2", "/nothing"):
+            assert api.get(path).status_code == 401, path
+        for headers in ({}, {"X-API-Key": "wrong"}, {"Authorization": f"Bearer {shop_hash}"}, {"X-API-Key": ""}):
+            refused = api.post("/predict", files={"file": photo}, headers=headers)
+            assert refused.status_code == 401
+            assert "Bearer" in refused.headers["www-authenticate"]
+        for headers in ({"X-API-Key": shop}, {"Authorization": f"Bearer {shop}"}):
+            assert api.post("/predict", files={"file": photo}, headers=headers).status_code == 200
+        assert api.get("/info", auth=("anybody", shop)).status_code == 200
+
+
+def test_a_key_is_compared_with_every_hash_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    import hmac
+
+    from vestiary.web.limits import find_caller, hash_key
+
+    seen = []
+    compare = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: seen.append(b) or compare(a, b))
+    keys = {name: hash_key(name) for name in "abc"}
+    assert find_caller({"type": "http", "headers": [(b"x-api-key", b"a")]}, keys) == "a"
+    assert seen == list(keys.values())
+
+
+def test_each_key_has_a_rate_of_its_own(start_service: StartService, photo: bytes) -> None:
+    from vestiary.web.limits import hash_key
+
+    running = start_service(api_keys={"one": hash_key("1"), "two": hash_key("2")}, rate_per_minute=2, rate_burst=2)
+    with httpx.Client(base_url=running.url) as api:
+        statuses = [api.post("/predict", files={"file": photo}, headers={"X-API-Key": "1"}) for _ in range(3)]
+        assert [answer.status_code for answer in statuses] == [200, 200, 429]
+        assert 1 <= int(statuses[-1].headers["retry-after"]) <= 30
+        assert api.post("/predict", files={"file": photo}, headers={"X-API-Key": "2"}).status_code == 200
+        assert api.get("/info", headers={"X-API-Key": "1"}).status_code == 200
+
+
+def test_without_keys_the_rate_is_that_of_an_address(start_service: StartService, photo: bytes) -> None:
+    running = start_service(rate_per_minute=1, rate_burst=1)
+    answers = [httpx.post(f"{running.url}/predict", files={"file": photo}).status_code for _ in range(2)]
+    assert answers == [200, 429]
+
+
+def test_a_rate_fills_again_with_time() -> None:
+    from vestiary.web.limits import Rates
+
+    now = 1000.0
+    rates = Rates(per_minute=60, burst=3, clock=lambda: now)
+    assert [rates.take("a") for _ in range(4)] == [0, 0, 0, 1]
+    now += 1
+    assert [rates.take("a") for _ in range(2)] == [0, 1]
+    now += 100
+    assert [rates.take("a") for _ in range(4)] == [0, 0, 0, 1]
+    assert rates.take("b") == 0
+
+
+def test_pages_of_other_origins_are_let_in_only_when_set(start_service: StartService, photo: bytes) -> None:
+    running = start_service(cors_origins=("https://shop.example",), max_pixels=100)
+    shut = start_service()
+    for origin, allowed in (("https://shop.example", True), ("https://evil.example", False)):
+        asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        before = httpx.options(f"{running.url}/predict", headers=asked)
+        assert ("access-control-allow-origin" in before.headers) == allowed
+        problem = httpx.post(f"{running.url}/predict", files={"file": photo}, headers={"Origin": origin})
+        assert ("access-control-allow-origin" in problem.headers) == allowed
+    assert "access-control-allow-origin" not in httpx.get(shut.url, headers={"Origin": "https://shop.example"}).headers
+
+
+def test_a_forwarded_address_is_believed_only_from_a_trusted_proxy(start_service: StartService, photo: bytes) -> None:
+    for trusted, expected in (((), [200, 429]), (("127.0.0.1",), [200, 200])):
+        running = start_service(rate_per_minute=1, rate_burst=1, trusted_proxies=trusted)
+        answers = [
+            httpx.post(f"{running.url}/predict", files={"file": photo}, headers={"X-Forwarded-For": f"203.0.113.{n}"})
+            for n in range(2)
+        ]
+        assert [answer.status_code for answer in answers] == expected
+
+
+def test_logs_tell_what_happened_and_nothing_of_what_was_sent(
+    start_service: StartService, photo: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    running = start_service(log_requests=True)
+    secret = encode_picture(Image.new("RGB", (20, 20)))
+    httpx.post(f"{running.url}/predict?q=secret", files={"file": ("secret.jpg", photo)}, headers={"X-Request-ID": "r1"})
+    httpx.post(f"{running.url}/secret", files={"file": ("secret.jpg", secret)})
+    predictor = running.service.predictor
+    predictor.answer = lambda *args, **options: 1 / 0  # type: ignore[method-assign]
+    failed = httpx.post(f"{running.url}/predict", files={"file": ("secret.jpg", photo)})
+    assert failed.status_code == 500
+    assert "division" not in failed.text
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    first = next(line for line in lines if line.get("request_id") == "r1")
+    assert (first["route"], first["status"], first["method"]) == ("/predict", 200, "POST")
+    assert first["bytes_in"] > len(photo)
+    [fault] = [line for line in lines if line["event"] == "fault"]
+    assert fault["kind"] == "ZeroDivisionError"
+    assert any(place.startswith("web/batching.py:") for place in fault["through"])
+    assert "secret" not in json.dumps(lines)
+    assert "division" not in json.dumps(lines)
+
+
+def test_answers_are_sent_without_waiting_for_more_to_send(service: Running) -> None:
+    with httpx.Client(base_url=service.url) as api:
+        api.get("/livez")
+        [*connections] = service.server.server_state.connections
+        assert connections
+        for connection in connections:
+            own = connection.transport.get_extra_info("socket")
+            assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_by_default_only_this_machine_is_served() -> None:
+    from vestiary.web.settings import Settings
+
+    assert Settings().host == "127.0.0.1"
