@@ -73,7 +73,8 @@ class Scores:
 
     def to_brief(self) -> dict[str, Any]:
         """The figures alone, without name, values and confusions: JSON-ready."""
-        return {key: value for key, value in asdict(self).items() if key not in ("attribute", "values", "confusions")}
+        brief = {key: value for key, value in asdict(self).items() if key not in ("attribute", "values", "confusions")}
+        return brief | {"intervals": {figure: list(ends) for figure, ends in self.intervals.items()}}
 
 
 def score(outcome: Outcome, *, resamples: Resamples | None = None, n_confusions: int = 20) -> Scores:

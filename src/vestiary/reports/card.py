@@ -269,7 +269,7 @@ def _describe_making(bundle: Bundle) -> str:
         "Recipe": f"`{recipe['name']}`" if "name" in recipe else NOT_RECORDED,
         "Seed": recipe.get("seed", NOT_RECORDED),
         "Epochs": sum(phase["epochs"] for phase in phases) or NOT_RECORDED,
-        "Network": recipe.get("backbone", NOT_RECORDED),
+        "Network": training.get("backbone", recipe.get("backbone", NOT_RECORDED)),
         "Parameters": f"{training['parameters']:,}" if "parameters" in training else NOT_RECORDED,
         "Input": f"{preprocess.width}×{preprocess.height} px, aspect kept, white around it",
         "Machine": training.get("machine", NOT_RECORDED),
