@@ -312,7 +312,7 @@ def test_a_changed_byte_and_a_newer_format_are_refused_in_words(
     (bundle / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
     done = vestiary("tag", photos, "--bundle", bundle)
     assert done.code == 2
-    assert "has bundle format 99, but this version of Vestiary reads format 1; upgrade Vestiary" in done.err
+    assert "has bundle format 99, but this version of Vestiary reads formats 1 and 2; upgrade Vestiary" in done.err
     assert one_sentence(done.err)
 
 
@@ -461,7 +461,7 @@ def test_inspect_tells_what_a_bundle_is(vestiary: Callable[..., Done], trained_b
     for words in ("articleType", "40", "tiny", "fingerprint"):
         assert words in brief.out
     told = json.loads(vestiary("inspect", trained_bundle, "--json").out)
-    assert told["format"] == 1
+    assert told["format"] == 2 and told["calibration"]["joint"] is True
     assert set(told["files"]) == {"model.onnx", "card.md"}
 
 

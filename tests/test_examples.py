@@ -28,6 +28,7 @@ def test_the_journey_in_one_script_runs_to_its_end(tmp_path: Path) -> None:
     assert "test split" in done.stdout
     assert "navy-blue-tshirt.jpg" in done.stdout
     assert (tmp_path / "bundle" / "manifest.json").is_file()
+    assert (tmp_path / "calibrated" / "manifest.json").is_file()
 
 
 def test_python_in_the_readme_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

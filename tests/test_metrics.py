@@ -35,8 +35,16 @@ def _answering(answers: Sequence[int], confidence: float | Sequence[float] = 0.8
     return table
 
 
-def _score(answers: Sequence[int], labels: Sequence[int], threshold: float | None = 0.5) -> Scores:
-    return score("colour", VALUES, _answering(answers), _indices(*labels), threshold=threshold)
+def _score_from(
+    threshold: float, probabilities: NDArray[np.float64], labels: NDArray[np.int64], **options: int
+) -> Scores:
+    """Scores where every answer from a confidence of ``threshold`` on is accepted."""
+    accepted = probabilities.max(axis=1) >= threshold
+    return score("colour", VALUES, probabilities, labels, accepted=accepted, **options)
+
+
+def _score(answers: Sequence[int], labels: Sequence[int], threshold: float = 0.5) -> Scores:
+    return _score_from(threshold, _answering(answers), _indices(*labels))
 
 
 def test_accuracy_is_the_share_of_right_answers() -> None:
@@ -77,14 +85,14 @@ def test_confusions_come_commonest_first_and_without_right_answers() -> None:
 
 def test_confusions_keep_only_as_many_as_asked_for() -> None:
     probabilities, labels = _answering([0, 0, 0, 1]), _indices(1, 1, 2, 2)
-    scores = score("colour", VALUES, probabilities, labels, threshold=None, n_confusions=1)
+    scores = _score_from(1.1, probabilities, labels, n_confusions=1)
     assert scores.confusions == (Confusion("b", "a", 2),)
 
 
 def test_top5_holds_the_label_among_the_five_best_answers() -> None:
     values = tuple("abcdefg")
     falling = np.array([[0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.05]] * 7)
-    scores = score("letter", values, falling, np.arange(7), threshold=None)
+    scores = score("letter", values, falling, np.arange(7), accepted=np.zeros(7, dtype=bool))
     assert (scores.top5, scores.accuracy) == (pytest.approx(5 / 7), pytest.approx(1 / 7))
 
 
@@ -118,19 +126,13 @@ def test_scores_hold_the_calibration_error_of_the_answers() -> None:
 
 def test_coverage_and_accepted_accuracy_at_a_threshold() -> None:
     probabilities = _answering([0, 1, 2, 0], [0.95, 0.9, 0.7, 0.6])
-    scores = score("colour", VALUES, probabilities, _indices(0, 2, 2, 1), threshold=0.7)
+    scores = _score_from(0.7, probabilities, _indices(0, 2, 2, 1))
     assert scores.coverage == 0.75
     assert scores.accepted_accuracy == pytest.approx(2 / 3)
 
 
-def test_a_confidence_that_just_reaches_the_threshold_is_accepted() -> None:
-    probabilities = np.array([[0.75, 0.25, 0.0], [0.5, 0.25, 0.25]])
-    assert score("colour", VALUES, probabilities, _indices(0, 0), threshold=0.75).coverage == 0.5
-
-
-@pytest.mark.parametrize("threshold", [None, 0.99])
-def test_nothing_accepted_has_no_accepted_accuracy(threshold: float | None) -> None:
-    scores = _score([0, 1], [0, 1], threshold)
+def test_nothing_accepted_has_no_accepted_accuracy() -> None:
+    scores = _score([0, 1], [0, 1], 0.99)
     assert (scores.coverage, scores.accepted_accuracy, scores.accuracy) == (0.0, None, 1.0)
 
 
@@ -138,8 +140,8 @@ def test_products_without_a_label_are_left_out_of_every_figure() -> None:
     probabilities = _answering([0, 1, 2, 0, 1], [0.9, 0.9, 0.9, 0.6, 0.6])
     labels = _indices(0, MISSING, 1, MISSING, 1)
     kept = np.array([0, 2, 4])
-    with_gaps = score("colour", VALUES, probabilities, labels, threshold=0.8)
-    assert with_gaps == score("colour", VALUES, probabilities[kept], labels[kept], threshold=0.8)
+    with_gaps = _score_from(0.8, probabilities, labels)
+    assert with_gaps == _score_from(0.8, probabilities[kept], labels[kept])
     assert with_gaps.n == 3
 
 
@@ -175,7 +177,7 @@ def test_labels_that_are_all_unknown_give_zeros() -> None:
 @pytest.mark.parametrize("labels", [(), (MISSING, MISSING)])
 def test_nothing_to_score_gives_none_for_every_figure(labels: tuple[int, ...]) -> None:
     probabilities = _answering([0] * len(labels))
-    scores = score("colour", VALUES, probabilities, _indices(*labels), threshold=0.5)
+    scores = _score_from(0.5, probabilities, _indices(*labels))
     assert scores == Scores("colour", 0, None, None, None, None, None, None, (), ())
 
 

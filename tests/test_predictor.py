@@ -21,7 +21,7 @@ from vestiary.calibration import Calibration, softmax
 from vestiary.catalogue import Catalogue, ingest
 from vestiary.errors import BundleError, CatalogueError, PictureError, UsageError, VestiaryError
 from vestiary.images import Limits, Preprocess
-from vestiary.predictor import BATCH, Evaluation, Predictor, collect_logits, evaluate
+from vestiary.predictor import BATCH, Evaluation, Predictor, collect_outputs, evaluate
 from vestiary.product import Product, Split
 from vestiary.tags import Prediction
 from vestiary.taxonomy import Attribute, Taxonomy
@@ -260,11 +260,11 @@ def test_a_tag_is_accepted_from_its_threshold_on(make_bundle: Callable[..., Path
 def test_the_wire_form_of_an_answer(predictor: Predictor) -> None:
     (prediction,) = predictor.predict([_encode(RED)], ids=["a1"])
     plain = json.loads(json.dumps(prediction.to_dict()))
-    assert list(plain) == ["id", "status", "tags", "decision", "note", "image_sha256", "bundle"]
+    assert list(plain) == ["id", "status", "tags", "decision", "unfamiliar", "note", "image_sha256", "bundle"]
     assert (plain["id"], plain["status"], plain["decision"], plain["note"]) == ("a1", "success", "auto", None)
     assert list(plain["tags"]) == ["baseColour", "season"]
     colour = plain["tags"]["baseColour"]
-    assert list(colour) == ["value", "confidence", "accepted", "runners_up"]
+    assert list(colour) == ["value", "confidence", "accepted", "runners_up", "candidates"]
     assert (colour["value"], colour["accepted"]) == ("Red", True)
     assert colour["confidence"] == pytest.approx(prediction.tags[0].confidence, abs=1e-6)
     assert [sorted(runner) for runner in colour["runners_up"]] == [["confidence", "value"]] * 2
@@ -308,6 +308,60 @@ def test_embedding_raises_for_an_unusable_picture(
 ) -> None:
     with pytest.raises(kind):
         predictor.embed([_array(RED), picture])
+
+
+def test_a_class_map_shows_where_the_colour_is(predictor: Predictor) -> None:
+    halves = np.zeros((32, 24, 3), dtype=np.uint8)
+    halves[:16, :, 0], halves[16:, :, 2] = 255, 200
+    red = predictor.explain([halves], "baseColour", "Red")
+    assert red.shape == (1, 16, 12) and red.dtype == np.float32
+    assert red[0, :7] == pytest.approx(np.full((7, 12), 8), abs=0.1)
+    assert red[0, 9:] == pytest.approx(np.zeros((7, 12)), abs=0.1)
+    navy = predictor.explain([halves], "baseColour", "Navy")  # an alias of Blue
+    assert navy[0, 9:] == pytest.approx(np.full((7, 12), 8 * 200 / 255), abs=0.1)
+
+
+def test_without_a_value_the_map_is_that_of_each_answer(predictor: Predictor) -> None:
+    pictures = [_array(RED), _encode(BLUE), *[_array(GREEN)] * BATCH]
+    answered = predictor.explain(pictures, "baseColour")
+    assert answered.shape == (BATCH + 2, 16, 12)
+    for row, value in ((0, "Red"), (1, "Blue"), (BATCH + 1, "Green")):
+        assert answered[row] == pytest.approx(predictor.explain([pictures[row]], "baseColour", value)[0])
+    assert answered.mean(axis=(1, 2)) == pytest.approx(np.full(BATCH + 2, 8), abs=1e-3)
+    assert predictor.explain([], "season").shape == (0, 16, 12)
+
+
+def test_only_the_map_that_is_asked_for_is_computed(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    run = predictor._run
+
+    def watched(names: Sequence[str], pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        asked.append(list(names))
+        return run(names, pixels)
+
+    monkeypatch.setattr(predictor, "_run", watched)
+    predictor.explain([_array(RED)], "season", "Winter")
+    predictor.explain([_array(RED)], "season")
+    predictor.predict([_array(RED)])
+    assert asked[0] == ["season.map"]
+    assert [[name for name in names if name.endswith(".map")] for names in asked[1:]] == [["season.map"], []]
+
+
+def test_what_cannot_be_explained_is_refused_in_words(
+    predictor: Predictor, make_bundle: Callable[..., Path], make_model: Callable[..., bytes]
+) -> None:
+    with pytest.raises(UsageError, match=r"answers no 'fit'; choose one of: baseColour, season\."):
+        predictor.explain([_array(RED)], "fit")
+    with pytest.raises(UsageError, match="season has no value 'Monsoon'; vestiary inspect --json"):
+        predictor.explain([_array(RED)], "season", "Monsoon")
+    with pytest.raises(UsageError, match="put it into a list"):
+        predictor.explain(_encode(RED), "season")  # type: ignore[arg-type]
+    with pytest.raises(PictureError):
+        predictor.explain([_array(RED), b"no picture"], "season")
+    unmapped = make_model().replace(b"season.map", b"season.mop")
+    blind = Predictor(open_bundle(make_bundle(model=unmapped, overwrite=True)), threads=1)
+    with pytest.raises(UsageError, match="bundle tiny has no class maps for season"):
+        blind.explain([_array(RED)], "season")
 
 
 def test_logits_are_those_of_the_rule(predictor: Predictor) -> None:
@@ -490,7 +544,7 @@ def _views(catalogue: Catalogue, *products: tuple[str, ...]) -> Catalogue:
 def test_the_answer_for_a_product_is_the_mean_over_its_views(predictor: Predictor, tmp_path: Path) -> None:
     catalogue = _catalogue(tmp_path / "shop", [("1", RED, "Red", "Summer"), ("2", BLUE, "Blue", "Winter")])
     viewed = _views(catalogue, ("1", "2"), ("2",), ("1", "1", "2"))
-    logits = collect_logits(predictor, viewed, viewed.products)["baseColour"]
+    logits = collect_outputs(predictor, viewed, viewed.products)["baseColour"]
     assert logits == pytest.approx(np.array([[4, 0, 4], [0, 0, 8], [16 / 3, 0, 8 / 3]]), abs=0.1)
     evaluation = evaluate(predictor, viewed)
     assert evaluation.n == 3
@@ -503,7 +557,7 @@ def test_rows_stay_with_their_products_over_several_batches_of_views(predictor: 
     catalogue = _catalogue(tmp_path / "shop", [("1", RED, "Red", "Summer"), ("2", BLUE, "Blue", "Winter")])
     views = [("1",) * (1 + number % 3) if number % 2 else ("2",) * (1 + number % 2) for number in range(BATCH + 10)]
     viewed = _views(catalogue, *views)
-    logits = collect_logits(predictor, viewed, viewed.products)["baseColour"]
+    logits = collect_outputs(predictor, viewed, viewed.products)["baseColour"]
     assert logits.argmax(axis=1).tolist() == [0 if names[0] == "1" else 2 for names in views]
     assert logits.max(axis=1) == pytest.approx(np.full(BATCH + 10, 8), abs=0.2)
 

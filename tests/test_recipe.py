@@ -11,7 +11,7 @@ import pytest
 
 from vestiary.errors import RecipeError, UsageError, VestiaryError
 from vestiary.images import Preprocess
-from vestiary.training.recipe import Phase, Recipe, load_recipe, parse_recipe, recipe_names
+from vestiary.training.recipe import Phase, Recipe, check_catalogue, load_recipe, parse_recipe, recipe_names
 
 SOUND: dict[str, Any] = {"name": "small", "phases": [{"epochs": 2, "height": 80, "width": 60}]}
 
@@ -184,6 +184,93 @@ def test_no_phase_may_be_larger_than_the_pictures() -> None:
 def test_phases_are_not_held_against_a_size_that_is_itself_wrong() -> None:
     phases = [{"epochs": 1, "height": 5, "width": 60}]
     assert _refuse(height=5, phases=phases) == ["height is 5, but must lie between 8 and 4096"]
+
+
+def test_a_choice_almost_right_is_answered_with_the_right_one() -> None:
+    wanted = "optimiser is 'AdamW', but must be one of: adamw, adam, sgd, write 'adamw'"
+    assert _refuse(optimiser="AdamW", schedule="onecycle") == [
+        wanted,
+        "schedule is 'onecycle', but must be one of: one-cycle, cosine, constant, write 'one-cycle'",
+    ]
+
+
+def test_every_wrong_entry_of_a_table_is_named() -> None:
+    assert _refuse(head_widths={"season": 0, "gender": "wide", "usage": 8}, attribute_weights=[1]) == [
+        "head_widths.season is 0, but must lie between 1e-06 and 1000000",
+        "head_widths.gender is 'wide', but must be a whole number",
+        "attribute_weights is [1], but must be a table of name = value",
+    ]
+
+
+def test_settings_reach_into_tables() -> None:
+    recipe = load_recipe("r1-convnext", ["head_widths.season=8", "architecture.depths=[1, 1, 1, 1]"])
+    assert recipe.head_widths == {"baseColour": 256, "articleType": 128, "season": 8, "gender": 64}
+    assert recipe.architecture["depths"] == [1, 1, 1, 1]
+    assert recipe.architecture["model_type"] == "convnext"
+    assert load_recipe("small", ["attribute_weights.season=0.5"]).attribute_weights == {"season": 0.5}
+    with pytest.raises(RecipeError, match=r"unknown key 'backbone\.kind', write 'backbone'"):
+        load_recipe("small", ["backbone.kind=1"])
+
+
+def test_another_backbone_replaces_the_recipes_own(tmp_path: Path) -> None:
+    recipe = load_recipe("r1-convnext", backbone="facebook/dinov2-base")
+    assert (recipe.backbone, recipe.pretrained, recipe.architecture) == ("facebook/dinov2-base", True, {})
+    recipe = load_recipe("r1-convnext", backbone="residual")
+    assert (recipe.backbone, recipe.pretrained, recipe.architecture) == ("residual", False, {})
+    (tmp_path / "config.json").write_text("{}")
+    assert load_recipe("small", backbone=str(tmp_path)).backbone == str(tmp_path)
+    file = tmp_path / "weights.pt"
+    file.touch()
+    recipe = load_recipe("r1-convnext", backbone=str(file))
+    assert (recipe.backbone, recipe.backbone_weights) == ("facebook/convnext-tiny-224", str(file))
+    assert recipe.architecture["model_type"] == "convnext"
+    assert not load_recipe("r1-convnext", ["pretrained=false"], backbone=str(file)).pretrained
+
+
+def test_what_cannot_be_a_backbone_is_refused(tmp_path: Path) -> None:
+    for name in ("./gone.safetensors", "a/b/c", "", "two words", "../x"):
+        with pytest.raises(UsageError, match="is no file, no folder and no model's id") as caught:
+            load_recipe("small", backbone=name)
+        _check_sentence(caught.value)
+    with pytest.raises(UsageError, match=r"holds no model \(no config\.json\)") as caught:
+        load_recipe("small", backbone=str(tmp_path))
+    assert _refuse(pretrained=True) == [
+        "pretrained is true, but nobody publishes weights for the residual backbone, give --backbone FILE"
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("r")])
+def test_recipes_of_references_need_no_hub_for_random_weights(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.pretrained and "/" in recipe.backbone and recipe.architecture["model_type"]
+    assert recipe.preparation == name[:2]
+    if "baseColour" in name or name in ("r1-convnext", "r2-efficientnet", "r4-resnet-multihead"):
+        assert recipe.lighting == 0, "colour is asked, so nothing may alter it"
+
+
+def test_what_does_not_fit_the_catalogue_is_named_at_once(drawn_folder: Path) -> None:
+    from vestiary.catalogue import ingest, load_preparation, prepare
+
+    catalogue = ingest(drawn_folder)
+    recipe = parse_recipe(
+        SOUND | {"head_widths": {"articletype": 8}, "attribute_weights": {"price": 2.0}, "preparation": "r4"}
+    )
+    with pytest.raises(RecipeError) as caught:
+        check_catalogue(recipe, catalogue)
+    _check_sentence(caught.value)
+    assert caught.value.problems[0] == "unknown attribute 'head_widths.articletype', write 'articleType'"
+    assert caught.value.problems[1].startswith("unknown attribute 'attribute_weights.price', name one of: gender,")
+    assert "vestiary ingest SOURCE --preparation r4" in caught.value.problems[2]
+    assert "went through none" in caught.value.problems[2]
+    check_catalogue(parse_recipe(SOUND | {"preparation": "r4"}), prepare(catalogue, load_preparation("r4")))
+    with pytest.raises(RecipeError, match="preparation is 'r2', but the catalogue went through r4"):
+        check_catalogue(parse_recipe(SOUND | {"preparation": "r2"}), prepare(catalogue, load_preparation("r4")))
+
+
+def test_every_recipe_is_in_the_guide() -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "guides" / "train.md").read_text(encoding="utf-8")
+    for name in recipe_names():
+        assert f"| `{name}` |" in guide
 
 
 def test_settings_are_laid_over_the_recipe() -> None:

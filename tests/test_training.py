@@ -22,7 +22,7 @@ from vestiary.product import Split  # noqa: E402
 from vestiary.taxonomy import MISSING, Attribute, Taxonomy  # noqa: E402
 from vestiary.training import export as export_module  # noqa: E402
 from vestiary.training import fit as fit_module  # noqa: E402
-from vestiary.training.augment import augment  # noqa: E402
+from vestiary.training.augment import augment, cut_and_mix  # noqa: E402
 from vestiary.training.dataset import Samples, open_samples  # noqa: E402
 from vestiary.training.fit import fit, one_cycle  # noqa: E402
 from vestiary.training.losses import multi_attribute_loss  # noqa: E402
@@ -116,7 +116,7 @@ def test_a_run_stopped_anywhere_and_resumed_ends_as_an_unbroken_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    recipe = quick(tiny_recipe, dropout=0.3, erase=0.5)
+    recipe = quick(tiny_recipe, dropout=0.3, erase=0.5, ema=0.8, cutmix=0.5, squeezed=1)
     whole, _ = fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path / "whole")
 
     class Stopped(Exception):
@@ -387,3 +387,47 @@ def test_the_model_sees_pixels_in_their_own_order() -> None:
     pixels = to_pixels(images)
     assert pixels.shape == (2, 3, 5, 4)
     assert (pixels[1, 2, 4, 3] == images[1, 4, 3, 2]).all()
+
+
+def test_the_moving_average_is_what_is_shipped(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, samples: Samples, tmp_path: Path
+) -> None:
+    recipe = quick(tiny_recipe, ema=0.999999)
+    moved, _ = fit(quick(tiny_recipe), tiny_catalogue.taxonomy, samples, tmp_path / "plain")
+    averaged, _ = fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path / "averaged")
+
+    def travelled(model: Classifier) -> float:
+        """How far the running variances of the norms are from the 1 they start with."""
+        return max(float((own - 1).abs().max()) for name, own in weights(model).items() if name.endswith("running_var"))
+
+    # an average that hardly moves stays where the first step left it
+    assert travelled(averaged) < 0.5 * travelled(moved)
+
+
+def test_pictures_exchange_a_rectangle_of_the_area_told() -> None:
+    images = torch.arange(8.0)[:, None, None, None].expand(8, 3, 40, 30)
+    generator = torch.Generator().manual_seed(3)
+    exchanged = 0
+    for _ in range(50):
+        mixed, mix = cut_and_mix(images, 0.5, generator)
+        if mix is None:
+            assert mixed is images
+            continue
+        exchanged += 1
+        other, own = mix
+        foreign = (mixed != images).any(dim=1)
+        for number in range(8):
+            if other[number] != number:
+                assert float(foreign[number].float().mean()) == pytest.approx(1 - own, abs=1e-6)
+                assert set(mixed[number].unique().tolist()) <= {float(number), float(other[number])}
+    assert 15 <= exchanged <= 35
+
+
+def test_squeezed_stages_are_those_at_the_end(tiny_catalogue: Catalogue, tiny_recipe: Recipe) -> None:
+    plain = weights(Classifier(tiny_recipe, tiny_catalogue.taxonomy))
+    squeezed = weights(Classifier(replace(tiny_recipe, squeezed=1), tiny_catalogue.taxonomy))
+    added = set(squeezed) - set(plain)
+    assert set(plain) <= set(squeezed)
+    last = max(int(name.split(".")[1]) for name in plain if name.startswith("backbone."))
+    first_of_last = last + 1 - tiny_recipe.stages[-1][1]
+    assert {int(name.split(".")[1]) for name in added} == set(range(first_of_last, last + 1))

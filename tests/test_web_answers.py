@@ -33,6 +33,12 @@ def test_an_answer_is_that_of_the_predictor_with_every_documented_key(api: httpx
     for tag in expected.tags:
         assert answer["confidences"][tag.attribute] == pytest.approx(tag.confidence, abs=1e-4)
         assert answer["attributes"][tag.attribute]["accepted"] == tag.accepted
+        assert answer["attributes"][tag.attribute]["candidates"] == list(tag.candidates)
+    if expected.unfamiliar is None:
+        assert answer["unfamiliar"] is None
+    else:
+        assert answer["unfamiliar"]["score"] == pytest.approx(expected.unfamiliar.score, abs=1e-4)
+        assert answer["unfamiliar"]["flag"] == expected.unfamiliar.flag
     assert answer["decision"] == ("auto" if expected.accepted else "review")
     assert answer["status"] == "success"
     assert (answer["id"], answer["request_id"]) == ("dress.jpg", "mine-1")

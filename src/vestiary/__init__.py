@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from vestiary.catalogue import Catalogue, ingest, load_catalogue
     from vestiary.errors import VestiaryError
     from vestiary.images import Limits, Preprocess
-    from vestiary.predictor import Evaluation, Predictor, evaluate
+    from vestiary.predictor import Evaluation, Predictor, calibrate_bundle, evaluate
     from vestiary.product import Split
-    from vestiary.tags import Failure, Prediction, Tag
+    from vestiary.tags import Failure, Prediction, Tag, Unfamiliar
     from vestiary.taxonomy import Attribute, Taxonomy
 
 __version__ = "0.1.0"
@@ -39,7 +39,9 @@ _HOMES = {
     "Split": "product",
     "Tag": "tags",
     "Taxonomy": "taxonomy",
+    "Unfamiliar": "tags",
     "VestiaryError": "errors",
+    "calibrate_bundle": "predictor",
     "evaluate": "predictor",
     "ingest": "catalogue",
     "load_catalogue": "catalogue",
@@ -59,8 +61,10 @@ __all__ = [
     "Split",
     "Tag",
     "Taxonomy",
+    "Unfamiliar",
     "VestiaryError",
     "__version__",
+    "calibrate_bundle",
     "evaluate",
     "ingest",
     "load_catalogue",

@@ -3,8 +3,12 @@
     manifest.json   what the bundle is: taxonomy, preprocess, calibration, figures, and the SHA-256 of every other file
     model.onnx      images: uint8 [n, height, width, 3]
                     → <attribute>: float32 [n, values] logits
-                    → <attribute>.map: float32 [n, values, h, w] their shares per location
+                    → <attribute>.map: float32 [n, values, h, w] what each location says for each value: the gradient of
+                      the logit by the embedding, applied to the location's share of the embedding; for a linear head
+                      the mean of the map plus a constant is the logit
                     → embedding: float32 [n, channels]
+    model.int8.onnx the same with an 8-bit backbone, where one was asked for; its hash stands under ``int8`` in the
+                    manifest, so that readers from before pass it over
     card.md         the model card
 
 Opening reads the manifest, checks the format number and its own fingerprint, then checks every file's hash, and only
@@ -12,7 +16,11 @@ then builds anything.
 
 When to raise FORMAT: a reader of the old number would misread a bundle of the new one (a key's meaning, unit or place
 has changed, a file or model output that it needs was renamed or removed). Not for keys, files or outputs that it may
-ignore. A raised number keeps the old reader: every older format stays loadable, and a test opens one of each.
+ignore. A raised number keeps the old reader: every older format stays loadable, and a test opens one of each. A bundle
+is written with the lowest number whose readers understand it.
+
+    1   each attribute is answered on its own
+    2   temperatures and thresholds are meant for attributes answered together (calibration.joint)
 """
 
 from __future__ import annotations
@@ -24,21 +32,46 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from vestiary.calibration import Calibration
+import numpy as np
+from numpy.typing import NDArray
+
+from vestiary.calibration import Answers, Calibration, Familiarity, Hierarchy, answer
 from vestiary.catalogue import Source, open_source
 from vestiary.errors import BundleDamagedError, BundleError, BundleFormatError, UsageError, VestiaryError
 from vestiary.images import Preprocess
 from vestiary.taxonomy import Taxonomy
 
-FORMAT: Final = 1
+FORMATS: Final = (1, 2)
+"""The format numbers that this version reads."""
 MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
+INT8: Final = "model.int8.onnx"
 CARD: Final = "card.md"
 MAX_FILE_BYTES: Final = 4_000_000_000
+PRECISIONS: Final = ("fp32", "int8")
+
+
+@dataclass(frozen=True)
+class Int8:
+    """The 8-bit model of a bundle: same inputs, outputs and calibration as the fp32 one.
+
+    ``scores`` holds its figures by split, as those of the bundle; ``training`` how it was made (catalogue fingerprint,
+    number of pictures, size in bytes).
+    """
+
+    model: bytes
+    scores: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+    def manifest(self) -> dict[str, Any]:
+        """What the manifest says of it: JSON-ready."""
+        digest = hashlib.sha256(self.model).hexdigest()
+        return {"sha256": digest, "scores": self.scores, "training": self.training}
 
 
 @dataclass(frozen=True)
@@ -46,7 +79,8 @@ class Bundle:
     """An opened, verified bundle.
 
     ``scores`` holds figures by split ({"validation": {attribute: {...}}}), ``training`` how it was made (recipe,
-    catalogue fingerprint, parity with the trained network, seconds of training). ``fingerprint`` is the SHA-256 (hex)
+    backbone, catalogue fingerprint, parity with the trained network, seconds of training). ``familiarity`` tells
+    pictures unlike the training split; a bundle without it calls none unfamiliar. ``fingerprint`` is the SHA-256 (hex)
     of the whole manifest and, through it, of every file; it is empty before the bundle is written.
     """
 
@@ -61,12 +95,46 @@ class Bundle:
     scores: Mapping[str, Any]
     training: Mapping[str, Any]
     created_at: str
+    familiarity: Familiarity | None = None
     fingerprint: str = ""
+    int8: Int8 | None = None
+
+    def choose_model(self, precision: str) -> bytes:
+        """ONNX bytes of the model in a precision of PRECISIONS. UsageError for another, or when there is none in it."""
+        if precision not in PRECISIONS:
+            raise UsageError(f"Precision {precision!r} is not known; choose one of: {', '.join(PRECISIONS)}.")
+        if precision == "fp32":
+            return self.model
+        if self.int8 is None:
+            raise UsageError(
+                f"Bundle {self.name} has no int8 model; make one with vestiary quantise, or choose precision fp32."
+            )
+        return self.int8.model
+
+    @property
+    def format(self) -> int:
+        """The lowest format number whose readers understand this bundle."""
+        return 2 if self.calibration.joint else 1
+
+    @cached_property
+    def hierarchy(self) -> Hierarchy:
+        """The attributes that are answered together: none in a bundle that was not calibrated so."""
+        return Hierarchy.of(self.taxonomy) if self.calibration.joint else Hierarchy(())
+
+    def answer(self, outputs: Mapping[str, NDArray[np.float32]]) -> dict[str, Answers]:
+        """What a user gets, per attribute, of the model's outputs for ``n`` pictures: the one way there is.
+
+        ``outputs`` holds the logits ``float32 [n, values]`` of every attribute and, in a bundle with a familiarity,
+        the ``embedding`` ``float32 [n, channels]``: nothing is accepted of an unfamiliar picture.
+        """
+        unfamiliar = self.familiarity.is_unfamiliar(outputs["embedding"]) if self.familiarity else None
+        logits = {name: outputs[name] for name in self.taxonomy.names}
+        return answer(logits, self.calibration, self.hierarchy, unfamiliar=unfamiliar)
 
     def manifest(self) -> dict[str, Any]:
         """The manifest without its fingerprint: JSON-ready."""
-        return {
-            "format": FORMAT,
+        plain: dict[str, Any] = {
+            "format": self.format,
             "name": self.name,
             "version": self.version,
             "created_at": self.created_at,
@@ -81,6 +149,8 @@ class Bundle:
                 CARD: hashlib.sha256(self.card.encode()).hexdigest(),
             },
         }
+        plain |= {"familiarity": self.familiarity.to_dict()} if self.familiarity else {}
+        return plain | ({"int8": self.int8.manifest()} if self.int8 else {})
 
     def write(self, folder: Path, *, overwrite: bool = False) -> Bundle:
         """Write the bundle, whole or not at all, and return it with its fingerprint.
@@ -94,7 +164,7 @@ class Bundle:
             MANIFEST: _canonical(body | {"fingerprint": fingerprint}),
             MODEL: self.model,
             CARD: self.card.encode(),
-        }
+        } | ({} if self.int8 is None else {INT8: self.int8.model})
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
@@ -138,7 +208,7 @@ def _is_bundle(folder: Path) -> bool:
         names = {file.name for file in folder.iterdir()}
     except (OSError, ValueError, RecursionError):
         return False
-    return names <= {MANIFEST, MODEL, CARD} and isinstance(manifest, dict) and "fingerprint" in manifest
+    return names <= {MANIFEST, MODEL, INT8, CARD} and isinstance(manifest, dict) and "fingerprint" in manifest
 
 
 def open_bundle(path: Path | str | None = None) -> Bundle:
@@ -158,8 +228,10 @@ def open_bundle(path: Path | str | None = None) -> Bundle:
     for name, expected in _listed_files(where, plain).items():
         if name not in files or hashlib.sha256(files[name]).hexdigest() != expected:
             raise BundleDamagedError(f"{where}: {name} is not as it was written; fetch or make the bundle again.")
+    int8 = _read_int8(where, source, prefix, plain["int8"]) if "int8" in plain else None
     try:
         taxonomy = Taxonomy.from_dict(plain["taxonomy"])
+        familiarity = plain.get("familiarity")
         return Bundle(
             name=str(plain["name"]),
             version=str(plain["version"]),
@@ -172,11 +244,22 @@ def open_bundle(path: Path | str | None = None) -> Bundle:
             scores=plain["scores"],
             training=plain["training"],
             created_at=str(plain["created_at"]),
+            familiarity=Familiarity.from_dict(familiarity) if familiarity else None,
             fingerprint=str(plain["fingerprint"]),
+            int8=int8,
         )
     except (KeyError, TypeError, ValueError, AttributeError, VestiaryError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise BundleError(f"{where}: the manifest cannot be used ({reason}); make the bundle again.") from error
+
+
+def _read_int8(where: Path, source: Source, prefix: str, plain: Any) -> Int8:
+    if not isinstance(plain, dict) or not {"sha256", "scores", "training"} <= plain.keys():
+        raise BundleError(f"{where}: the manifest does not describe {INT8}; make the bundle again.")
+    model = _read_file(where, source, prefix + INT8)
+    if hashlib.sha256(model).hexdigest() != plain["sha256"]:
+        raise BundleDamagedError(f"{where}: {INT8} is not as it was written; fetch or make the bundle again.")
+    return Int8(model, plain["scores"], plain["training"])
 
 
 def _read_calibration(plain: Mapping[str, Any], taxonomy: Taxonomy) -> Calibration:
@@ -186,6 +269,10 @@ def _read_calibration(plain: Mapping[str, Any], taxonomy: Taxonomy) -> Calibrati
             raise ValueError(f"its calibration leaves out {name}")
         if not calibration.temperatures[name] > 0:
             raise ValueError(f"the temperature of {name} is not above 0")
+        if calibration.limits is not None and name not in calibration.limits:
+            raise ValueError(f"its sets leave out {name}")
+    if calibration.joint:
+        Hierarchy.of(taxonomy)
     return calibration
 
 
@@ -221,9 +308,9 @@ def _read_manifest(where: Path, source: Source, prefix: str) -> dict[str, Any]:
         number = plain["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged from error
-    if number != FORMAT:
+    if number not in FORMATS:
         raise BundleFormatError(
-            f"{where} has bundle format {number}, but this version of Vestiary reads format {FORMAT}; "
+            f"{where} has bundle format {number}, but this version of Vestiary reads {_list_formats()}; "
             "upgrade Vestiary, or make the bundle again with this version."
         )
     body = {key: value for key, value in plain.items() if key != "fingerprint"}
@@ -234,6 +321,10 @@ def _read_manifest(where: Path, source: Source, prefix: str) -> dict[str, Any]:
     if not intact:
         raise damaged
     return dict(plain)
+
+
+def _list_formats() -> str:
+    return f"formats {', '.join(map(str, FORMATS[:-1]))} and {FORMATS[-1]}"
 
 
 def _listed_files(where: Path, plain: Mapping[str, Any]) -> dict[str, str]:

@@ -14,6 +14,7 @@
     │   └── BundleFormatError       a format number this version does not read
     ├── RecipeError             a training recipe with wrong keys or values, all named at once
     ├── TrainingError           a training run that cannot start, go on or be shipped
+    ├── PrecisionError          an int8 model that answers worse than is let through: the answer is no
     ├── ServiceError            a running service that gave no answer, or a refusal
     └── MissingExtraError       a feature whose optional packages are not installed
 
@@ -98,6 +99,12 @@ class TrainingError(VestiaryError):
     """A training run that cannot start, go on or be shipped."""
 
 
+class PrecisionError(VestiaryError):
+    """An int8 model that answers worse than is let through."""
+
+    exit_code = 1
+
+
 class ServiceError(VestiaryError):
     """A running service that gave no answer (``status`` None), or a refusal with its HTTP status and request id."""
 
@@ -108,6 +115,12 @@ class ServiceError(VestiaryError):
 
 class MissingExtraError(VestiaryError):
     """A feature whose optional packages are not installed."""
+
+
+def first_sentence(error: BaseException) -> str:
+    """What a foreign error says first, without its full stop, to be put into a sentence of ours."""
+    text = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".: ")
+    return text or type(error).__name__
 
 
 def require(module: str, *, extra: str, feature: str) -> ModuleType:

@@ -69,22 +69,21 @@ def score(
     probabilities: NDArray[np.float64],
     labels: NDArray[np.int64],
     *,
-    threshold: float | None,
+    accepted: NDArray[np.bool_],
     n_confusions: int = 20,
 ) -> Scores:
     """Figures of one attribute.
 
     ``probabilities`` is ``float64 [n, values]``, ``labels`` ``int64 [n]``: MISSING ones are left out, UNKNOWN ones
-    count as answered wrongly. An answer is accepted when its confidence reaches ``threshold``; None accepts nothing.
+    count as answered wrongly. ``accepted`` ``bool [n]`` tells which answers need no person's eye.
     """
     known = labels != MISSING
-    probabilities, labels = probabilities[known], labels[known]
+    probabilities, labels, accepted = probabilities[known], labels[known], accepted[known]
     n = len(labels)
     if n == 0:
         return Scores(attribute, 0, None, None, None, None, None, None, (), ())
     answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = answers == labels
-    accepted = confidence >= threshold if threshold is not None else np.zeros(n, dtype=bool)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
     per_value = _score_values(values, answers, labels)
     return Scores(

@@ -17,6 +17,9 @@ class Tag:
     accepted: bool
     runners_up: tuple[tuple[str, float], ...] = ()
     """The next best (value, confidence) pairs, best first."""
+    candidates: tuple[str, ...] = ()
+    """The conformal set, best first: the true value is among them as often as the bundle promises for photos like those
+    it was calibrated on. Empty for a bundle that promises nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,23 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfamiliar:
+    """How unlike the training pictures a picture is: ``score`` is 0..1, ``flag`` says that it is too unlike (over 0.5).
+
+    Nothing is accepted of a flagged picture.
+    """
+
+    score: float
+    flag: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """The answer for one picture: exactly one of ``tags`` and ``failure`` is there.
 
     ``image_sha256`` is that of the picture's encoded bytes (None for pixels given directly, and for a failure),
-    ``bundle`` the fingerprint of the bundle that answered, ``note`` something a person may want to know.
+    ``bundle`` the fingerprint of the bundle that answered, ``note`` something a person may want to know,
+    ``unfamiliar`` how unlike the training pictures it is (None for a failure, and for a bundle that cannot tell).
     """
 
     id: str
@@ -41,6 +56,7 @@ class Prediction:
     tags: tuple[Tag, ...] = ()
     failure: Failure | None = None
     note: str | None = None
+    unfamiliar: Unfamiliar | None = None
 
     @property
     def accepted(self) -> bool:
@@ -55,6 +71,7 @@ class Prediction:
         else:
             head["tags"] = {tag.attribute: _tag_to_dict(tag) for tag in self.tags}
             head["decision"] = "auto" if self.accepted else "review"
+            head["unfamiliar"] = _unfamiliar_to_dict(self.unfamiliar)
         return head | {"note": self.note, "image_sha256": self.image_sha256, "bundle": self.bundle}
 
 
@@ -64,4 +81,9 @@ def _tag_to_dict(tag: Tag) -> Mapping[str, Any]:
         "confidence": round(tag.confidence, 6),
         "accepted": tag.accepted,
         "runners_up": [{"value": value, "confidence": round(score, 6)} for value, score in tag.runners_up],
+        "candidates": list(tag.candidates),
     }
+
+
+def _unfamiliar_to_dict(unfamiliar: Unfamiliar | None) -> Mapping[str, Any] | None:
+    return {"score": round(unfamiliar.score, 4), "flag": unfamiliar.flag} if unfamiliar is not None else None

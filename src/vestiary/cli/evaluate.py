@@ -18,6 +18,7 @@ def run(
     catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
     bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
     split: str = typer.Option("test", help=f"Which products: {', '.join(SPLITS)}."),
+    precision: str = typer.Option("fp32", help="fp32, or int8 where the bundle has such a model."),
     as_json: bool = typer.Option(False, "--json", help="Print the figures as JSON."),
 ) -> None:
     """Answer every product of a split and compare with its labels."""
@@ -31,7 +32,7 @@ def run(
 
     if split not in SPLITS:
         raise UsageError(f"--split {split} is not known; choose one of: {', '.join(SPLITS)}.")
-    loaded, predictor = load_catalogue(catalogue), Predictor(open_bundle(bundle))
+    loaded, predictor = load_catalogue(catalogue), Predictor(open_bundle(bundle), precision=precision)
     with progress_bar("Answering") as progress:
         evaluation = evaluate(predictor, loaded, split=None if split == "all" else Split(split), progress=progress)
     if as_json:

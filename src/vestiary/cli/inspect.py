@@ -99,24 +99,57 @@ def _print_bundle(bundle: Bundle) -> None:
         console.print(
             f"parity       {parity['max_difference']:.1e} between the trained and the exported model, "
             f"on {parity['pictures']} pictures"
+            + (f"; {parity['rounding']:.1e} by weights stored as fp16" if "rounding" in parity else "")
         )
+    if bundle.int8:
+        console.print(f"int8         model of {len(bundle.int8.model) / 1e6:.1f} MB beside it (--precision int8)")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("attribute", no_wrap=True)
-    for column in ("values", "accuracy", "accepted", "temperature", "threshold"):
+    for column in (
+        "values",
+        "accuracy",
+        *(["in int8"] if bundle.int8 else []),
+        "accepted",
+        "right among accepted",
+        "temperature",
+        "threshold",
+    ):
         table.add_column(column, justify="right")
     for attribute in bundle.taxonomy.attributes:
         own = bundle.scores.get("validation", {}).get(attribute.name, {})
+        int8 = bundle.int8.scores.get("validation", {}).get(attribute.name, {}) if bundle.int8 else None
         threshold = bundle.calibration.thresholds[attribute.name]
         table.add_row(
             attribute.name,
             str(len(attribute.values)),
             format_percent(own.get("accuracy")),
+            *([] if int8 is None else [format_percent(int8.get("accuracy"))]),
             format_percent(own.get("coverage")),
+            format_percent(own.get("accepted_accuracy")),
             f"{bundle.calibration.temperatures[attribute.name]:.2f}",
             "always review" if threshold is None else f"{threshold:.2f}",
         )
     console.print(table)
-    console.print(
-        f"Accuracy and share accepted on validation, where {100 * bundle.calibration.target_precision:.0f} % of "
-        "accepted tags are right."
+    for line in _describe_confidence(bundle):
+        console.print(line)
+
+
+def _describe_confidence(bundle: Bundle) -> Iterator[str]:
+    """What the confidences promise."""
+    calibration = bundle.calibration
+    yield (
+        "Accuracy and shares on validation; thresholds are chosen there so that "
+        f"{100 * calibration.target_precision:.0f} % of accepted tags are right."
     )
+    for group in bundle.hierarchy.groups:
+        told = f"{len(group.rows):,} combinations that the parent rules allow"
+        yield f"{' and '.join([', '.join(group.names[:-1]), group.names[-1]])} are answered together: {told}."
+    if not calibration.joint and bundle.taxonomy.parents:
+        yield "Its parent rules are not applied to answers; vestiary calibrate makes a bundle where they are."
+    if calibration.limits is not None:
+        yield f"The candidates of a tag hold the true value in {100 * calibration.set_coverage:.0f} % of the cases."
+    if bundle.familiarity is not None:
+        yield (
+            f"A picture is called unfamiliar when it is far from all {len(bundle.familiarity.means)} crowds of "
+            f"training pictures; {100 * bundle.familiarity.false_alarms:g} % of the validation pictures are."
+        )

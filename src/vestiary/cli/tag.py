@@ -32,6 +32,7 @@ def run(
     paths: list[str] = typer.Argument(help="Pictures, folders, zips or globs; - reads one picture from stdin."),
     bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
     out_format: str = typer.Option("table", "--format", help="table, json, jsonl or csv."),
+    precision: str = typer.Option("fp32", help="fp32, or int8 where the bundle has such a model."),
     top_k: int = typer.Option(3, min=1, help="How many answers per attribute, in json and jsonl."),
 ) -> None:
     """Tag pictures; one that cannot be read is named on stderr (exit code 2), and all others are answered."""
@@ -40,7 +41,7 @@ def run(
     from vestiary.bundle import open_bundle
     from vestiary.predictor import Predictor
 
-    predictor = Predictor(open_bundle(bundle))
+    predictor = Predictor(open_bundle(bundle), precision=precision)
     failed = 0
 
     def watched() -> Iterator[Prediction]:
@@ -133,7 +134,8 @@ def _write_jsonl(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> None:
 
 def _write_csv(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> None:
     columns = [f"{name}{part}" for name in taxonomy.names for part in ("", "_confidence", "_accepted")]
-    writer = csv.DictWriter(sys.stdout, ["id", "status", "decision", *columns, "error", "note"], lineterminator="\n")
+    fields = ["id", "status", "decision", "unfamiliar", *columns, "error", "note"]
+    writer = csv.DictWriter(sys.stdout, fields, lineterminator="\n")
     writer.writeheader()
     for prediction in predictions:
         row: dict[str, object] = {"id": prediction.id, "status": "success", "note": prediction.note}
@@ -141,6 +143,8 @@ def _write_csv(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> None:
             row |= {"status": "error", "error": prediction.failure.message}
         else:
             row["decision"] = "auto" if prediction.accepted else "review"
+        if prediction.unfamiliar is not None:
+            row["unfamiliar"] = "yes" if prediction.unfamiliar.flag else "no"
         for tag in prediction.tags:
             accepted = "yes" if tag.accepted else "no"
             row |= {
@@ -170,6 +174,8 @@ def _write_table(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> None:
     n_accepted = sum(tag.accepted for prediction in answered for tag in prediction.tags)
     pictures = "1 picture" if len(answered) == 1 else f"{len(answered):,} pictures"
     summary = f"{pictures}, {n_tags:,} tags: {n_accepted:,} accepted ✓, {n_tags - n_accepted:,} for review ?"
+    n_unfamiliar = sum(_is_unfamiliar(prediction) for prediction in answered)
+    summary += f"; {n_unfamiliar:,} unfamiliar" if n_unfamiliar else ""
     console.print(summary + (f"; {failed:,} could not be read, see above." if failed else "."))
 
 
@@ -215,9 +221,15 @@ def _picture_name(prediction: Prediction) -> Text:
     from rich.text import Text
 
     name = Text(Path(prediction.id).name or prediction.id)
+    if _is_unfamiliar(prediction):
+        name.append("\nunlike the training pictures", style="yellow")
     if prediction.note:
         name.append(f"\n{prediction.note}", style="dim")
     return name
+
+
+def _is_unfamiliar(prediction: Prediction) -> bool:
+    return prediction.unfamiliar is not None and prediction.unfamiliar.flag
 
 
 def _confidence(tag: Tag) -> Text:

@@ -14,24 +14,31 @@ if TYPE_CHECKING:
 def run(
     catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
     recipe: str = typer.Option("default", help="Name of a shipped recipe, or a TOML file."),
+    backbone: str | None = typer.Option(
+        None, metavar="ID|PATH", help="Another backbone: a vision model of the hub, its folder, or a file of weights."
+    ),
     out: Path = typer.Option(help="Folder to write the bundle to."),
-    settings: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Change one key of the recipe."),
+    settings: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="Change a key of the recipe, or TABLE.KEY."
+    ),
     resume: bool = typer.Option(False, "--resume", help="Go on with the run that was stopped."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Discard an earlier run and bundle in OUT."),
     licence: str = typer.Option("unspecified", help="Licence of the pictures and labels, for the model card."),
     threads: int = typer.Option(0, min=0, help="Cores to use; 0 for all. Results repeat for the same number."),
+    int8: bool = typer.Option(False, "--int8", help="Add an int8 model, unless it loses more than half a point."),
     as_json: bool = typer.Option(False, "--json", help="Print the validation figures as JSON."),
 ) -> None:
     """Train a network on a catalogue, calibrate it and write a bundle."""
     from vestiary.catalogue import load_catalogue
     from vestiary.cli.evaluate import print_scores
     from vestiary.cli.output import print_json, progress_bar, say
-    from vestiary.errors import UsageError, require
+    from vestiary.cli.quantise import print_int8
+    from vestiary.errors import PrecisionError, UsageError, require
     from vestiary.training.recipe import load_recipe
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other; give one of them.")
-    chosen = load_recipe(recipe, settings)
+    chosen = load_recipe(recipe, settings, backbone=backbone)
     loaded = load_catalogue(catalogue)
     for module in ("torch", "onnx", "onnxscript", "filelock"):
         require(module, extra="train", feature="Training")
@@ -58,11 +65,23 @@ def run(
             on_calibrate=show,
             on_stage=say,
         )
+        refused = None
+        if int8:
+            from vestiary.training.quantise import quantise
+
+            try:
+                bundle = quantise(bundle, loaded, progress=show).write(out, overwrite=True)
+            except PrecisionError as error:  # told last: the bundle is there without it
+                refused = error
     if as_json:
         print_json({name: own.to_brief() for name, own in scores.items()})
-        return
-    print_scores(scores, "validation")
-    typer.echo(f"Bundle {bundle.name} ({len(bundle.model) / 1e6:.1f} MB, {bundle.fingerprint[:12]}) written to {out}.")
+    else:
+        print_scores(scores, "validation")
+        size = f"{len(bundle.model) / 1e6:.1f} MB"
+        typer.echo(f"Bundle {bundle.name} ({size}, {bundle.fingerprint[:12]}) written to {out}.")
+        print_int8(bundle)
+    if refused:
+        raise refused
 
 
 def _epoch_line(progress: FitProgress) -> str:

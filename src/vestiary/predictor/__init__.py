@@ -3,11 +3,12 @@
 from vestiary.predictor.evaluation import (
     Evaluation,
     collect_embeddings,
-    collect_logits,
+    collect_outputs,
     encode_labels,
     evaluate,
-    score_logits,
+    score_answers,
 )
+from vestiary.predictor.recalibration import calibrate_bundle
 from vestiary.predictor.session import BATCH, ImageInput, Predictor, Prepared
 
 __all__ = [
@@ -16,9 +17,10 @@ __all__ = [
     "ImageInput",
     "Predictor",
     "Prepared",
+    "calibrate_bundle",
     "collect_embeddings",
-    "collect_logits",
+    "collect_outputs",
     "encode_labels",
     "evaluate",
-    "score_logits",
+    "score_answers",
 ]

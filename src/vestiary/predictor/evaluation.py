@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vestiary.bundle import Bundle
+from vestiary.calibration import Answers
 from vestiary.catalogue import Catalogue, Progress
 from vestiary.errors import CatalogueError, VestiaryError
 from vestiary.metrics import Scores, exact_match, score
@@ -64,47 +64,40 @@ def evaluate(
             f"The catalogue has {', '.join(catalogue.taxonomy.names)}, but the bundle answers only "
             f"{', '.join(taxonomy.names)}; evaluate it on a catalogue with one of these."
         )
-    logits = collect_logits(predictor, catalogue, products, progress=progress)
+    answers = predictor.bundle.answer(collect_outputs(predictor, catalogue, products, progress=progress))
     labels = encode_labels(taxonomy, products)
     return Evaluation(
         bundle=predictor.bundle.fingerprint,
         split=name,
         n=len(products),
-        attributes=score_logits(predictor.bundle, logits, labels, [attribute.name for attribute in shared]),
+        attributes=score_answers(taxonomy, answers, labels, [attribute.name for attribute in shared]),
         exact_match=exact_match(
-            {attribute.name: logits[attribute.name].argmax(axis=1) for attribute in shared},
+            {attribute.name: answers[attribute.name].indices for attribute in shared},
             {attribute.name: labels[attribute.name] for attribute in shared},
         ),
     )
 
 
-def score_logits(
-    bundle: Bundle,
-    logits: Mapping[str, NDArray[np.float32]],
-    labels: Mapping[str, NDArray[np.int64]],
-    names: Sequence[str],
+def score_answers(
+    taxonomy: Taxonomy, answers: Mapping[str, Answers], labels: Mapping[str, NDArray[np.int64]], names: Sequence[str]
 ) -> dict[str, Scores]:
-    """Scores of the named attributes, from logits ``float32 [n, values]`` and labels ``int64 [n]``."""
+    """Scores of the named attributes, from the answers for ``n`` products and their labels ``int64 [n]``."""
     return {
         name: score(
-            name,
-            bundle.taxonomy[name].values,
-            bundle.calibration.probabilities(name, logits[name]),
-            labels[name],
-            threshold=bundle.calibration.thresholds[name],
+            name, taxonomy[name].values, answers[name].probabilities, labels[name], accepted=answers[name].accepted
         )
         for name in names
     }
 
 
-def collect_logits(
+def collect_outputs(
     predictor: Predictor, catalogue: Catalogue, products: Sequence[Product], *, progress: Progress | None = None
 ) -> dict[str, NDArray[np.float32]]:
-    """Logits ``float32 [n, values]`` per attribute, one row per product: the mean over its views.
+    """All that ``Bundle.answer`` wants, one row per product: logits and ``embedding``, each the mean over its views.
 
     Raises CatalogueError when a picture cannot be read any more.
     """
-    return _collect(predictor, catalogue, products, predictor.logits, progress)
+    return _collect(predictor, catalogue, products, predictor.outputs, progress)
 
 
 def collect_embeddings(

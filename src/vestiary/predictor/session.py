@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vestiary.bundle import Bundle, open_bundle
-from vestiary.calibration import decide
+from vestiary.calibration import Answers
 from vestiary.errors import (
     BundleError,
     DamagedPictureError,
@@ -23,7 +23,7 @@ from vestiary.errors import (
     VestiaryError,
 )
 from vestiary.images import DEFAULT_LIMITS, Limits, Picture, read_file, to_upright_rgb
-from vestiary.tags import Failure, Prediction, Tag
+from vestiary.tags import Failure, Prediction, Tag, Unfamiliar
 from vestiary.taxonomy import Attribute
 
 ImageInput = str | Path | bytes | Callable[[], bytes] | Image.Image | NDArray[np.uint8]
@@ -36,23 +36,35 @@ BATCH = 64
 class Predictor:
     """An ONNX Runtime session over a bundle. Safe to share between threads.
 
-    ``threads`` is the number of cores one call may use; 0 takes them all.
+    ``threads`` is the number of cores one call may use; 0 takes them all. ``precision`` is "fp32", or "int8" for the
+    faster model of a bundle that has one.
     """
 
-    def __init__(self, bundle: Bundle | None = None, *, threads: int = 0, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Load the model of ``bundle`` (None: the default one). BundleError when it does not fit its manifest."""
+    def __init__(
+        self,
+        bundle: Bundle | None = None,
+        *,
+        precision: str = "fp32",
+        threads: int = 0,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        """Load a model of ``bundle`` (None: the default one).
+
+        Raises UsageError when it has none in that precision, BundleError when it does not fit its manifest.
+        """
         self.bundle = bundle if bundle is not None else open_bundle()
         self.limits = limits
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or os.cpu_count() or 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
+        model = self.bundle.choose_model(precision)
         self._run_options = onnxruntime.RunOptions()
         # Outputs that nobody asked for (class maps) are not computed.
         self._run_options.only_execute_path_to_fetches = True
         try:
             self._session = onnxruntime.InferenceSession(
-                self.bundle.model, sess_options=options, providers=["CPUExecutionProvider"]
+                model, sess_options=options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime raises its own kinds, none of them exported
             raise BundleError(
@@ -84,22 +96,71 @@ class Predictor:
                     f"{len(attribute.values)} values, as its manifest says; make the bundle again."
                 )
 
+        familiarity = self.bundle.familiarity
+        channels = shapes.get("embedding", [0])[-1]
+        if familiarity is not None and isinstance(channels, int) and channels != familiarity.channels:
+            raise BundleError(
+                f"The model of bundle {self.bundle.name} gives embeddings of {channels} numbers, but its manifest "
+                f"compares {familiarity.channels}; make the bundle again."
+            )
+
+    def _run(self, names: Sequence[str], pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """The named outputs of the model; only what these need is computed."""
+        outputs = self._session.run(list(names), {"images": pixels}, self._run_options)
+        return dict(zip(names, outputs, strict=True))
+
+    def outputs(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """All that ``Bundle.answer`` wants of preprocessed ``uint8 [n, height, width, 3]`` pictures.
+
+        The logits ``float32 [n, values]`` per attribute, and the ``embedding`` ``float32 [n, channels]``.
+        """
+        return self._run([*self.bundle.taxonomy.names, "embedding"], pixels)
+
     def logits(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Raw scores ``float32 [n, values]`` per attribute of preprocessed ``uint8 [n, height, width, 3]`` pictures."""
-        names = list(self.bundle.taxonomy.names)
-        outputs = self._session.run(names, {"images": pixels}, self._run_options)
-        return dict(zip(names, outputs, strict=True))
+        return self._run(self.bundle.taxonomy.names, pixels)
 
     def embeddings(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embeddings ``float32 [n, channels]`` of preprocessed ``uint8 [n, height, width, 3]`` pictures."""
-        embeddings: NDArray[np.float32] = self._session.run(["embedding"], {"images": pixels}, self._run_options)[0]
-        return embeddings
+        return self._run(["embedding"], pixels)["embedding"]
 
     def embed(self, images: Iterable[ImageInput]) -> NDArray[np.float32]:
         """Embeddings ``float32 [n, channels]``, one per picture. Raises a VestiaryError for the first unusable one."""
+        return self.embeddings(self._stack(_list_pictures(images)))
+
+    def explain(self, images: Iterable[ImageInput], attribute: str, value: str | None = None) -> NDArray[np.float32]:
+        """Class maps ``float32 [n, h, w]``, one per picture: how much each place speaks for a value of an attribute.
+
+        ``value`` None means the answer for each picture. The maps are logits, comparable within a picture; ``h`` and
+        ``w`` are those of the model's last features and cover the whole preprocessed picture. UsageError for an
+        attribute or value that the bundle does not have, and for an attribute without maps in its model; a
+        VestiaryError for the first unusable picture.
+        """
         images = _list_pictures(images)
+        own = self._find_attribute(attribute)
+        wanted = f"{attribute}.map"
+        if wanted not in {output.name for output in self._session.get_outputs()}:
+            raise UsageError(f"The model of bundle {self.bundle.name} has no class maps for {attribute}.")
+        if value is not None and own.index_of(value) < 0:
+            raise UsageError(f"{attribute} has no value {value!r}; vestiary inspect --json lists those it has.")
+        names = [wanted] if value is not None else [*self.bundle.taxonomy.names, "embedding", wanted]
+        maps = []
+        for start in range(0, max(len(images), 1), BATCH):
+            outputs = self._run(names, self._stack(images[start : start + BATCH]))
+            found = outputs[wanted]
+            asked = own.index_of(value) if value is not None else self.bundle.answer(outputs)[attribute].indices
+            maps.append(found[np.arange(len(found)), asked])
+        return np.concatenate(maps)
+
+    def _find_attribute(self, name: str) -> Attribute:
+        if name not in self.bundle.taxonomy.names:
+            raise UsageError(f"The bundle answers no {name!r}; choose one of: {', '.join(self.bundle.taxonomy.names)}.")
+        return self.bundle.taxonomy[name]
+
+    def _stack(self, images: Sequence[ImageInput]) -> NDArray[np.uint8]:
+        """Preprocessed pixels ``uint8 [n, height, width, 3]``."""
         size = (len(images), self.bundle.preprocess.height, self.bundle.preprocess.width, 3)
-        return self.embeddings(np.array([self._preprocess(image)[0] for image in images], dtype=np.uint8).reshape(size))
+        return np.array([self._preprocess(image)[0] for image in images], dtype=np.uint8).reshape(size)
 
     def predict(
         self, images: Iterable[ImageInput], *, ids: Sequence[str] | None = None, top_k: int = 3
@@ -160,42 +221,56 @@ class Predictor:
         ``top_k`` may differ from attribute to attribute.
         """
         good = [entry.pixels for entry in prepared if entry.pixels is not None]
-        tags = iter(self._tag(np.stack(good), top_k) if good else [])
-        return [
-            Prediction(
-                id=entry.id,
-                bundle=self.bundle.fingerprint,
-                image_sha256=entry.sha256,
-                tags=() if entry.failure else next(tags),
-                failure=entry.failure,
-                note=entry.note,
+        answered = iter(self._tag(np.stack(good), top_k) if good else [])
+        predictions = []
+        for entry in prepared:
+            tags, unfamiliar = ((), None) if entry.failure else next(answered)
+            predictions.append(
+                Prediction(
+                    id=entry.id,
+                    bundle=self.bundle.fingerprint,
+                    image_sha256=entry.sha256,
+                    tags=tags,
+                    failure=entry.failure,
+                    note=entry.note,
+                    unfamiliar=unfamiliar,
+                )
             )
-            for entry in prepared
-        ]
+        return predictions
 
-    def _tag(self, pixels: NDArray[np.uint8], top_k: int | Mapping[str, int]) -> list[tuple[Tag, ...]]:
-        calibration = self.bundle.calibration
-        logits = self.logits(pixels)
+    def _tag(
+        self, pixels: NDArray[np.uint8], top_k: int | Mapping[str, int]
+    ) -> list[tuple[tuple[Tag, ...], Unfamiliar | None]]:
+        """Tags and unfamiliarity of each picture."""
+        outputs = self.outputs(pixels)
+        answers = self.bundle.answer(outputs)
         columns = [
-            self._tag_attribute(
-                attribute,
-                calibration.probabilities(attribute.name, logits[attribute.name]),
-                top_k if isinstance(top_k, int) else top_k[attribute.name],
-            )
-            for attribute in self.bundle.taxonomy.attributes
+            _build_tags(own, answers[own.name], top_k if isinstance(top_k, int) else top_k[own.name])
+            for own in self.bundle.taxonomy.attributes
         ]
-        return list(zip(*columns, strict=True))
+        return list(zip(zip(*columns, strict=True), self._find_unfamiliar(outputs["embedding"]), strict=True))
 
-    def _tag_attribute(self, attribute: Attribute, probabilities: NDArray[np.float64], top_k: int) -> list[Tag]:
-        threshold = self.bundle.calibration.thresholds[attribute.name]
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-        tags = []
-        for row, best in zip(probabilities, order, strict=True):
-            ranked = [(attribute.values[index], float(row[index])) for index in best]
-            value, confidence = ranked[0]
-            accepted = decide(confidence=confidence, threshold=threshold)
-            tags.append(Tag(attribute.name, value, confidence, accepted, tuple(ranked[1:])))
-        return tags
+    def _find_unfamiliar(self, embeddings: NDArray[np.float32]) -> list[Unfamiliar | None]:
+        familiarity = self.bundle.familiarity
+        if familiarity is None:
+            return [None] * len(embeddings)
+        scores, flags = familiarity.scores(embeddings), familiarity.is_unfamiliar(embeddings)
+        return [Unfamiliar(float(score), bool(flag)) for score, flag in zip(scores, flags, strict=True)]
+
+
+def _build_tags(attribute: Attribute, answers: Answers, top_k: int) -> list[Tag]:
+    """One tag per picture."""
+    values = attribute.values
+    shares = answers.probabilities
+    order = np.argsort(-shares, axis=1, kind="stable")
+    sizes = answers.candidates.sum(axis=1).tolist() if answers.candidates is not None else [0] * len(shares)
+    best = np.take_along_axis(shares, order[:, :top_k], axis=1).tolist()
+    tags = []
+    for row, ranked, accepted, size in zip(order.tolist(), best, answers.accepted.tolist(), sizes, strict=True):
+        told = [(values[index], share) for index, share in zip(row, ranked, strict=False)]
+        candidates = tuple(values[index] for index in row[:size])
+        tags.append(Tag(attribute.name, *told[0], accepted, tuple(told[1:]), candidates))
+    return tags
 
 
 def _convert(image: Image.Image, limits: Limits) -> Image.Image:

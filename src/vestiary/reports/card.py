@@ -21,7 +21,7 @@ def write_card(bundle: Bundle, scores: Mapping[str, Scores]) -> str:
         f"{counts['splits']['train']:,} for training, {counts['splits']['validation']:,} for validation, "
         f"{counts['splits']['test']:,} for test; fingerprint `{bundle.training['catalogue']['fingerprint'][:16]}`.\n"
         f"- Recipe: `{recipe['name']}`, seed {recipe['seed']}, {epochs} epochs, "
-        f"{bundle.training['parameters']:,} parameters from random weights.\n"
+        f"{bundle.training['parameters']:,} parameters; {bundle.training['backbone']}.\n"
         f"- Input: {bundle.preprocess.width}×{bundle.preprocess.height} px, aspect kept, white around it.\n"
         f"- Made at {bundle.created_at}; licence of the labels and pictures it learnt from: {bundle.licence}.",
         "## Figures on the validation split\n\n"

@@ -1,4 +1,4 @@
-"""Augmentation of a whole batch at once: mirror, move, scale, turn, blank out. Colour is left alone."""
+"""Augmentation of a whole batch at once: mirror, move, scale, turn, blank out, mix. Colour is left alone."""
 
 from __future__ import annotations
 
@@ -52,3 +52,24 @@ def _erase(images: Tensor, chance: float, generator: torch.Generator) -> Tensor:
     inside_x = (x >= corner[:, 1:]) & (x < corner[:, 1:] + size[:, 1:])
     hole = (inside_y[:, None, :, None] & inside_x[:, None, None, :]).to(images.device)
     return torch.where(hole, images.mean((2, 3), keepdim=True), images)
+
+
+def cut_and_mix(
+    images: Tensor, chance: float, generator: torch.Generator
+) -> tuple[Tensor, tuple[Tensor, float] | None]:
+    """Give every picture of a batch a rectangle of another one, in a share ``chance`` of batches (Yun et al. 2019).
+
+    The pictures, and with them the number in the batch of the picture that each got a piece of (``int64 [n]``) and the
+    share of its own area that is left, 0..1; None where nothing was exchanged. The share is drawn evenly.
+    """
+    n, _, height, width = images.shape
+    if not chance or float(torch.rand(1, generator=generator)) >= chance:
+        return images, None
+    side = math.sqrt(float(torch.rand(1, generator=generator)))
+    y, x = (torch.rand(2, generator=generator) * torch.tensor([height, width])).tolist()
+    top, bottom = (round(min(max(y + sign * side * height / 2, 0), height)) for sign in (-1, 1))
+    left, right = (round(min(max(x + sign * side * width / 2, 0), width)) for sign in (-1, 1))
+    other = torch.randperm(n, generator=generator).to(images.device)
+    mixed = images.clone()
+    mixed[:, :, top:bottom, left:right] = images[other][:, :, top:bottom, left:right]
+    return mixed, (other, 1 - (bottom - top) * (right - left) / (height * width))

@@ -9,15 +9,16 @@ import warnings
 import numpy as np
 import onnx
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vestiary.errors import TrainingError
 from vestiary.predictor import Predictor
 from vestiary.taxonomy import Taxonomy
-from vestiary.training.model import Classifier, to_pixels
+from vestiary.training.model import Classifier, map_classes, to_pixels
 
+MAX_ROUNDING = 0.25
+"""The largest change of a logit by weights stored as fp16 that is let through."""
 MAX_PARITY = 1e-4
 """The largest difference between a logit of the network and of its export that is let through."""
 
@@ -30,15 +31,10 @@ class _Exported(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """``uint8 [n, height, width, 3]`` → logits and maps in turn, then the embedding.
-
-        A map is the head applied at each location, without its bias, so that ``mean(map) + bias = logit``.
-        """
+        """``uint8 [n, height, width, 3]`` → logits and maps in turn, then the embedding."""
         features = self.model.features(to_pixels(images))
-        embedding = features.mean((2, 3))
-        scores: Tensor = self.model.heads(embedding)
-        logits = torch.split(scores, self.model.sizes, dim=1)
-        maps = torch.split(F.conv2d(features, self.model.heads.weight[:, :, None, None]), self.model.sizes, dim=1)
+        embedding = self.model.embed(features)
+        logits, maps = self.model.answer(embedding), map_classes(self.model, features, embedding)
         return *(output for pair in zip(logits, maps, strict=True) for output in pair), embedding
 
 
@@ -87,5 +83,20 @@ def prove_parity(model: Classifier, predictor: Predictor, images: NDArray[np.uin
         raise TrainingError(
             f"The exported model differs from the trained one by {worst:.2g} (at most {MAX_PARITY:g} is let through), "
             "so no bundle was written; report this with the recipe."
+        )
+    return worst
+
+
+def measure_rounding(exact: Predictor, rounded: Predictor, images: NDArray[np.uint8]) -> float:
+    """The largest change of any logit when weights are stored as fp16, over pictures as for ``prove_parity``.
+
+    Raises TrainingError above MAX_ROUNDING.
+    """
+    ours, theirs = exact.logits(np.ascontiguousarray(images)), rounded.logits(np.ascontiguousarray(images))
+    worst = max(float(np.abs(own - theirs[name]).max()) for name, own in ours.items())
+    if not worst <= MAX_ROUNDING:
+        raise TrainingError(
+            f"Weights stored as fp16 change the answers by {worst:.2g} (at most {MAX_ROUNDING:g} is let through), so "
+            "no bundle was written; add --resume --set weights=fp32 to store them as they are."
         )
     return worst

@@ -12,21 +12,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vestiary.errors import TrainingError
 from vestiary.product import Split
 from vestiary.taxonomy import MISSING, Taxonomy
-from vestiary.training.augment import augment
+from vestiary.training.augment import augment, cut_and_mix
 from vestiary.training.dataset import Samples
+from vestiary.training.freezing import RATE, parameter_groups, set_trainable
 from vestiary.training.losses import multi_attribute_loss
 from vestiary.training.model import Classifier, to_pixels
-from vestiary.training.recipe import Phase, Recipe
+from vestiary.training.recipe import AFTER_TRAINING, Phase, Recipe
 
 CHECKPOINT_EVERY_S = 120.0
 
@@ -71,7 +73,7 @@ def fit(
             on_progress(run.progress(run.end_epoch() if run.epoch_is_over() else None))
         elif run.epoch_is_over():
             run.end_epoch()
-    return run.model.eval(), run.seconds_so_far
+    return run.best_model.eval(), run.seconds_so_far
 
 
 class _Run:
@@ -87,6 +89,7 @@ class _Run:
         self.model = Classifier(recipe, taxonomy).to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = _make_optimiser(self.model, recipe)
+        self.average = _average(self.model, recipe.ema) if recipe.ema else None
         self.train_rows = samples.rows[Split.TRAIN]
         self.batches = math.ceil(len(self.train_rows) / recipe.batch_size)
         self.steps = self.batches * recipe.epochs
@@ -96,6 +99,11 @@ class _Run:
         self.order: np.ndarray[Any, np.dtype[np.int64]] = np.empty(0, dtype=np.int64)
         self.started, self.started_step, self.saved_at = time.monotonic(), 0, time.monotonic()
         self.seconds = 0.0
+
+    @property
+    def best_model(self) -> Classifier:
+        """What is measured and shipped: the moving average where there is one."""
+        return cast(Classifier, self.average.module) if self.average is not None else self.model
 
     @property
     def checkpoint(self) -> Path:
@@ -132,6 +140,8 @@ class _Run:
             if identity == self._identity():
                 self.model.load_state_dict(state["model"])
                 self.optimiser.load_state_dict(state["optimiser"])
+                if self.average is not None:
+                    self.average.load_state_dict(state["ema"])
                 self.step = self.started_step = int(state["step"])
                 self.losses, self.log, self.seconds = state["losses"], json.loads(state["log"]), state["seconds"]
         except Exception as error:  # torch raises many kinds for a broken file
@@ -146,7 +156,8 @@ class _Run:
 
     def _identity(self) -> str:
         """What must be equal for a resumed run to make sense."""
-        digest = hashlib.sha256(json.dumps(self.recipe.choices, sort_keys=True).encode())
+        choices = {key: value for key, value in self.recipe.choices.items() if key not in AFTER_TRAINING}
+        digest = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
         digest.update(self.taxonomy.fingerprint.encode())
         digest.update(np.ascontiguousarray(self.samples.labels).tobytes())
         digest.update(self.train_rows.tobytes())
@@ -159,6 +170,7 @@ class _Run:
             "identity": self._identity(),
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "ema": self.average.state_dict() if self.average is not None else None,
             "step": self.step,
             "losses": self.losses,
             "log": json.dumps(self.log),
@@ -185,15 +197,21 @@ class _Run:
         chosen = np.sort(self.order[number * self.recipe.batch_size : (number + 1) * self.recipe.batch_size])
         generator = _seed_everything(self.recipe.seed, self.step)
         pixels = _resize(to_pixels(self._to_device(self.samples.pixels[chosen])), self._phase(self.step))
-        pixels = augment(pixels, self.recipe, generator).contiguous(memory_format=torch.channels_last)
+        pixels, mix = cut_and_mix(augment(pixels, self.recipe, generator), self.recipe.cutmix, generator)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         for group in self.optimiser.param_groups:
-            group["lr"] = one_cycle(self.step, self.steps, self.recipe)
+            # a checkpoint of a version without rates has none
+            group["lr"] = one_cycle(self.step, self.steps, self.recipe) * group.get(RATE, 1.0)
+        set_trainable(self.model, self.recipe, self.epoch)
         self.model.train()
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             logits = self.model(pixels)
-        loss = multi_attribute_loss(
-            logits, self._to_device(self.samples.labels[chosen]), label_smoothing=self.recipe.label_smoothing
-        )
+        labels = self._to_device(self.samples.labels[chosen])
+        loss = multi_attribute_loss(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        if mix is not None:
+            other, own = mix
+            strange = multi_attribute_loss(logits, labels[other], label_smoothing=self.recipe.label_smoothing)
+            loss = own * loss + (1 - own) * strange
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
@@ -203,6 +221,8 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         self.losses.append(value)
         self.step += 1
         if time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S and not self.epoch_is_over():
@@ -248,14 +268,14 @@ class _Run:
         The figures that count come from the bundle.
         """
         phase = self._phase(self.step - 1)
-        self.model.eval()
+        model = self.best_model.eval()
         rows = self.samples.rows[Split.VALIDATION]
-        right, counted, loss = np.zeros(len(self.model.sizes)), np.zeros(len(self.model.sizes)), 0.0
+        right, counted, loss = np.zeros(len(model.sizes)), np.zeros(len(model.sizes)), 0.0
         for start in range(0, len(rows), 256):
             chosen = rows[start : start + 256]
             labels = self._to_device(self.samples.labels[chosen])
             pixels = _resize(to_pixels(self._to_device(self.samples.pixels[chosen])), phase)
-            logits = self.model(pixels.contiguous(memory_format=torch.channels_last))
+            logits = model(pixels.contiguous(memory_format=torch.channels_last))
             loss += float(multi_attribute_loss(logits, labels, label_smoothing=0.0)) * len(chosen)
             for column, scores in enumerate(logits):
                 known = labels[:, column] != MISSING
@@ -295,12 +315,13 @@ def one_cycle(step: int, steps: int, recipe: Recipe) -> float:
     return low / 1e4 + (high - low / 1e4) * (1 + math.cos(math.pi * (step - rising) / max(steps - rising, 1))) / 2
 
 
+def _average(model: Classifier, decay: float) -> AveragedModel:
+    """The moving average of weights and of the norms' statistics."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
+
+
 def _make_optimiser(model: Classifier, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; norms and biases do not decay."""
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    return torch.optim.AdamW(parameter_groups(model, recipe), lr=recipe.learning_rate, fused=True)
 
 
 def _seed_everything(seed: int, step: int) -> torch.Generator:

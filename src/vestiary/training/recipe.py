@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Literal, get_type_hints
 
 from vestiary.errors import RecipeError, UsageError
 from vestiary.images import Preprocess
+from vestiary.training.settings import Phase as Phase
+from vestiary.training.settings import check_setting, suggest
+
+if TYPE_CHECKING:
+    from vestiary.catalogue import Catalogue
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """Some epochs at one resolution (pixels); pictures are averaged down from the preprocess's size."""
+RESIDUAL: Final = "residual"
+"""The backbone that is our own; any other name is a vision model of the transformers library."""
 
-    epochs: int
-    height: int
-    width: int
+ANY_PREPARATION: Final = "any"
 
 
 def _number(low: float, high: float, default: Any) -> Any:
@@ -29,7 +31,11 @@ def _number(low: float, high: float, default: Any) -> Any:
 
 def _table(kind: Any) -> Any:
     """A table of settings by name; numbers in it lie above 0."""
-    return field(default_factory=dict, metadata={"kind": kind, "low": 1e-6, "high": 1e6})
+    return field(default_factory=dict, metadata={"kind": kind, "each": {"low": 1e-6, "high": 1e6}})
+
+
+AFTER_TRAINING: Final = frozenset({"weights", "target_precision"})
+"""Keys that a finished run may be resumed with another value of, to export and calibrate it anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +49,34 @@ class Recipe:
     phases: tuple[Phase, ...] = ()
     """Resolutions in turn; the last one must be the full ``height`` and ``width``."""
 
-    backbone: str = "residual"
+    preparation: str = ANY_PREPARATION
+    """The preparation that the catalogue must have gone through (``ingest --preparation``); "any" asks for none."""
+    rare_below: int = _number(0, 1000000, 10)
+    """A value with fewer training pictures than this is rare; how many there are is told when training starts."""
+    rare: Literal["keep", "mask"] = "keep"
+    """What is done about rare values: they are learnt as any other, or their labels are masked in training."""
+
+    backbone: str = RESIDUAL
     """"residual" (stem and stages below), or the id or folder of a transformers vision model."""
     pretrained: bool = False
-    """Start from the weights published under the backbone's id; without them weights are drawn from the seed."""
+    """Start from the weights published under the backbone's name; without them weights are drawn from the seed."""
+    backbone_weights: str = field(default="", metadata={"may_be_empty": True})
+    """File with the weights to start from (safetensors, or torch tensors alone), instead of the published ones."""
     architecture: Mapping[str, Any] = _table(Any)
-    """Configuration of the backbone for random weights: ``model_type`` and what differs from that type's defaults."""
+    """What differs from the backbone's own configuration; with ``model_type`` nothing is asked of the hub for it."""
     stem: int = _number(1, 4096, 16)
     """Channels of the first convolution of the residual backbone."""
     stages: tuple[tuple[int, int], ...] = ((32, 1), (64, 2), (128, 2), (320, 2))
     """Channels and number of blocks of each residual stage; each stage halves the resolution."""
+    squeezed: int = _number(0, 100, 0)
+    """How many residual stages, counted from the last, weigh their channels (squeeze-and-excitation)."""
     train_backbone: Literal["all", "frozen", "staged"] = "all"
     """``frozen``: heads and neck alone are trained; ``staged``: they are for ``frozen_epochs``, then all."""
     frozen_epochs: int = _number(1, 10000, 1)
+    backbone_rate: float = _number(1e-6, 1, 1.0)
+    """Factor on the learning rate of the last part of the backbone; heads, neck and attention have 1."""
     layer_decay: float = _number(0.01, 1, 1.0)
-    """Factor on the learning rate from each part of the backbone to the one before it (Clark et al. 2020)."""
+    """Further factor from each part of the backbone to the one before it (Clark et al. 2020)."""
     attention: Literal["none", "se", "cbam"] = "none"
     """Attention on the features before they are pooled: squeeze-and-excitation (Hu et al. 2018) or CBAM (2018)."""
     neck: tuple[int, ...] = ()
@@ -86,7 +105,7 @@ class Recipe:
     keep: Literal["last", "best"] = "last"
     """Which epoch's weights are shipped; best means of the lowest validation loss."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the forward and backward pass; weights and the exported model are always fp32."""
+    """Arithmetic of the forward and backward pass; weights and the exported model's are fp32."""
 
     loss: Literal["cross-entropy", "focal"] = "cross-entropy"
     focal_gamma: float = _number(0, 10, 2.0)
@@ -124,6 +143,8 @@ class Recipe:
     cutmix: float = _number(0, 1, 0.0)
     """Chance that a batch has rectangles exchanged between its pictures (Yun et al. 2019)."""
 
+    weights: Literal["fp32", "fp16"] = "fp32"
+    """How the exported model stores them: fp16 halves the file and rounds each to 11 bits; arithmetic stays fp32."""
     target_precision: float = _number(0.5, 1, 0.95)
     """Accuracy that accepted tags shall have; the thresholds are chosen for it on validation."""
 
@@ -152,6 +173,7 @@ class Recipe:
         return asdict(self) | {
             "phases": [asdict(phase) for phase in self.phases],
             "stages": [list(stage) for stage in self.stages],
+            "neck": list(self.neck),
         }
 
 
@@ -161,10 +183,12 @@ def recipe_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def load_recipe(name_or_file: str, settings: Sequence[str] = ()) -> Recipe:
-    """A recipe by shipped name or TOML file, with ``key=value`` settings laid over it.
+def load_recipe(name_or_file: str, settings: Sequence[str] = (), *, backbone: str | None = None) -> Recipe:
+    """A recipe by shipped name or TOML file, with another backbone and ``key=value`` settings laid over it.
 
-    Raises UsageError when there is no such recipe, RecipeError naming every wrong key and value.
+    ``backbone`` is "residual", the id or folder of a transformers vision model, or a file with weights; a setting's key
+    may reach into a table (``architecture.depths``). Raises UsageError when there is no such recipe or backbone,
+    RecipeError naming every wrong key and value.
     """
     path = Path(name_or_file)
     if name_or_file in recipe_names():
@@ -179,15 +203,40 @@ def load_recipe(name_or_file: str, settings: Sequence[str] = ()) -> Recipe:
         plain = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"Recipe {name_or_file}", [f"not valid TOML: {error}; correct it there"]) from error
+    if backbone is not None:
+        plain |= _choose_backbone(backbone)
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise UsageError(f"--set {setting} has no '='; write --set key=value.")
-        plain[key.strip()] = _parse_value(value.strip())
+        table, dot, name = key.strip().partition(".")
+        if dot and isinstance(plain.setdefault(table, {}), dict):
+            plain[table][name] = parse_value(value.strip())
+        else:
+            plain[key.strip()] = parse_value(value.strip())
     return parse_recipe({"name": path.stem, **plain}, where=f"Recipe {name_or_file}")
 
 
-def _parse_value(text: str) -> Any:
+def _choose_backbone(name: str) -> dict[str, Any]:
+    """The keys that another backbone changes. UsageError when it cannot be one."""
+    path = Path(name)
+    if path.is_file():
+        return {"pretrained": True, "backbone_weights": name}
+    is_folder = bool(name) and path.is_dir()
+    if is_folder and not (path / "config.json").is_file():
+        raise UsageError(
+            f"The folder {name} holds no model (no config.json); give one that save_pretrained or hf download wrote, "
+            "or the file with the weights."
+        )
+    if not is_folder and not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name, re.ASCII):
+        raise UsageError(
+            f"The backbone {name!r} is no file, no folder and no model's id; write {RESIDUAL}, a path, or an id like "
+            "facebook/convnext-tiny-224."
+        )
+    return {"backbone": name, "pretrained": name != RESIDUAL, "backbone_weights": "", "architecture": {}}
+
+
+def parse_value(text: str) -> Any:
     """A setting's value as TOML reads it; bare words are strings."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -198,87 +247,47 @@ def _parse_value(text: str) -> Any:
 def parse_recipe(plain: Mapping[str, Any], *, where: str = "The recipe") -> Recipe:
     """Check plain values and build the Recipe. Raises RecipeError naming every problem with the nearest right key."""
     hints = get_type_hints(Recipe)
-    problems = []
+    problems = [
+        f"unknown key '{key}', {suggest(key, hints, otherwise='remove it')}" for key in plain if key not in hints
+    ]
     values: dict[str, Any] = {}
-    for key in plain:
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1)
-            problems.append(f"unknown key '{key}', " + (f"write '{near[0]}'" if near else "remove it"))
     for spec in fields(Recipe):
         if spec.name in plain:
-            try:
-                values[spec.name] = _check(plain[spec.name], hints[spec.name], spec.metadata)
-            except (ValueError, TypeError, KeyError) as error:
-                problems.append(f"{spec.name} {error}")
+            value, wrong = check_setting(spec.name, plain[spec.name], hints[spec.name], spec.metadata)
+            problems += wrong
+            if not wrong:
+                values[spec.name] = value
         elif spec.default is MISSING and spec.default_factory is MISSING:
             problems.append(f"{spec.name} is missing, but must be given")
     problems += _check_phases(plain, values)
+    if values.get("pretrained") and values.get("backbone", RESIDUAL) == RESIDUAL and not values.get("backbone_weights"):
+        problems.append(
+            "pretrained is true, but nobody publishes weights for the residual backbone, give --backbone FILE"
+        )
     if problems:
         raise RecipeError(where, problems)
     return Recipe(**values)
 
 
-def _check(value: Any, hint: Any, bounds: Mapping[str, Any]) -> Any:
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise ValueError(f"is {value!r}, but must be one of: {', '.join(get_args(hint))}")
-        return value
-    if "kind" in bounds:
-        return _check_table(value, bounds)
-    if hint is bool:
-        if not isinstance(value, bool):
-            raise ValueError(f"is {value!r}, but must be true or false")
-        return value
-    if hint is str:
-        if not isinstance(value, str) or not value:
-            raise ValueError(f"is {value!r}, but must be a word or text")
-        return value
-    if hint in (int, float):
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not (whole or (hint is float and isinstance(value, float))):
-            raise ValueError(f"is {value!r}, but must be a {'whole number' if hint is int else 'number'}")
-        if not bounds["low"] <= value <= bounds["high"]:
-            raise ValueError(f"is {value}, but must lie between {bounds['low']:.10g} and {bounds['high']:.10g}")
-        return hint(value)
-    if hint == tuple[Phase, ...]:
-        return _check_list(value, "{epochs, height, width}", lambda entry: Phase(**_whole_numbers(entry)))
-    if hint == tuple[int, ...]:
-        return _check_list(value, "widths", lambda entry: _whole_numbers({"width": entry})["width"], least=0)
-    return _check_list(value, "[channels, blocks]", lambda entry: _pair(entry))
-
-
-def _check_table(value: Any, bounds: Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"is {value!r}, but must be a table of name = value")
-    if bounds["kind"] is Any:
-        return dict(value)
-    return {
-        name: _check(entry, bounds["kind"], {"low": bounds["low"], "high": bounds["high"]})
-        for name, entry in value.items()
-    }
-
-
-def _check_list(value: Any, form: str, read: Any, *, least: int = 1) -> tuple[Any, ...]:
-    try:
-        entries: tuple[Any, ...] | None = tuple(read(entry) for entry in value)
-    except (ValueError, TypeError, AttributeError):
-        entries = None
-    if entries is None or len(entries) < least:
-        raise ValueError(f"is {value!r}, but must be a list of {form} with whole numbers from 1")
-    return entries
-
-
-def _pair(entry: Any) -> tuple[int, int]:
-    channels, blocks = entry
-    numbers = _whole_numbers({"channels": channels, "blocks": blocks})
-    return numbers["channels"], numbers["blocks"]
-
-
-def _whole_numbers(entry: Mapping[str, Any]) -> dict[str, int]:
-    for value in entry.values():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(value)
-    return dict(entry)
+def check_catalogue(recipe: Recipe, catalogue: Catalogue) -> None:
+    """Raise RecipeError naming everything in which the recipe does not fit the catalogue it shall be trained on."""
+    names = catalogue.taxonomy.names
+    problems = [
+        f"unknown attribute '{key}.{name}', {suggest(name, names, otherwise='name one of: ' + ', '.join(names))}"
+        for key in ("head_widths", "attribute_weights")
+        for name in getattr(recipe, key)
+        if name not in names
+    ]
+    applied = list(dict.fromkeys(step.preparation for step in catalogue.applied))
+    if recipe.preparation not in (ANY_PREPARATION, *applied):
+        found = f"went through {', '.join(applied)}" if applied else "went through none"
+        problems.append(
+            f"preparation is {recipe.preparation!r}, but the catalogue {found}, so make one with vestiary ingest "
+            f"SOURCE --preparation {recipe.preparation}, or take this one as it is with --set "
+            f"preparation={ANY_PREPARATION}"
+        )
+    if problems:
+        raise RecipeError(f"Recipe {recipe.name}", problems)
 
 
 def _check_phases(plain: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:

@@ -13,18 +13,21 @@ from filelock import FileLock, Timeout
 
 from vestiary import __version__
 from vestiary.bundle import Bundle, check_writable
-from vestiary.calibration import Calibration, calibrate
+from vestiary.calibration import Calibration, Hierarchy
 from vestiary.catalogue import Catalogue, Progress
 from vestiary.errors import TrainingError
 from vestiary.metrics import Scores
-from vestiary.predictor import Predictor, collect_logits, encode_labels, score_logits
+from vestiary.predictor import Predictor, calibrate_bundle
 from vestiary.product import Split
 from vestiary.reports.card import write_card
 from vestiary.training.dataset import Samples, open_samples
-from vestiary.training.export import export_onnx, prove_parity
+from vestiary.training.export import export_onnx, measure_rounding, prove_parity
 from vestiary.training.fit import OnProgress, fit
 from vestiary.training.model import Classifier
-from vestiary.training.recipe import Recipe
+from vestiary.training.rare import settle_rare_values
+from vestiary.training.recipe import Recipe, check_catalogue
+from vestiary.training.rehearsal import rehearse
+from vestiary.training.storage import narrow_weights
 
 PARITY_PICTURES = 256
 
@@ -51,17 +54,23 @@ def train(
 
     ``cache`` is a folder for decoded pictures; checkpoints and the log go to ``<out>.training`` beside the bundle, and
     stay. ``threads`` is the number of cores to use, 0 for all. The test split is not touched. Raises UsageError when
-    ``out`` may not be written, TrainingError as ``fit`` does, when another run is writing to ``out``, and when the
-    export does not say what the network says.
+    ``out`` may not be written, RecipeError when the recipe does not fit the catalogue, TrainingError as ``rehearse``
+    and ``fit`` do, when another run is writing to ``out``, and when the export does not say what the network says.
     """
     out = out.resolve()
     work = out.with_name(f"{out.name}.training")
     check_writable(out, overwrite=overwrite or resume)
+    check_catalogue(recipe, catalogue)
     _refuse_single_answers(catalogue)
+    Hierarchy.of(catalogue.taxonomy)  # refuses rules that cannot be answered by, before the hours of training
     if threads:
         torch.set_num_threads(threads)
+    rehearse(recipe, catalogue.taxonomy, on_stage)
     samples = open_samples(catalogue, recipe.preprocess, cache, progress=on_decode)
+    samples, rare = settle_rare_values(samples, catalogue.taxonomy, recipe)
     on_stage(f"{len(samples.pixels):,} pictures at {recipe.width}×{recipe.height} px are ready in {cache}")
+    for line in rare:
+        on_stage(line)
     work.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(work / "lock", timeout=0):
@@ -74,20 +83,26 @@ def train(
                 overwrite=overwrite,
                 on_progress=on_progress,
             )
-            bundle, parity, pictures = _export(model, catalogue, recipe, samples, licence)
-            on_stage(f"export and network agree to {parity:.1e} on {pictures} validation pictures")
-            bundle, scores = _calibrate(bundle, catalogue, recipe, on_calibrate)
+            bundle, parity = _export(model, catalogue, recipe, samples, licence)
+            worst, pictures = parity["max_difference"], parity["pictures"]
+            on_stage(f"export and network agree to {worst:.1e} on {pictures} validation pictures")
+            if "rounding" in parity:
+                on_stage(f"weights stored as fp16 change no logit there by more than {parity['rounding']:.1e}")
+            bundle, scores = calibrate_bundle(
+                bundle, catalogue, target_precision=recipe.target_precision, progress=on_calibrate
+            )
             n = len(catalogue.select(Split.VALIDATION))
             on_stage(f"calibrated on {n:,} validation products through the exported model")
             training: dict[str, Any] = {
+                **bundle.training,
                 "recipe": recipe.to_dict(),
                 "catalogue": {"fingerprint": catalogue.fingerprint, "counts": catalogue.counts},
-                "parity": {"max_difference": parity, "pictures": pictures},
+                "parity": parity,
+                "backbone": model.describe(),
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
                 "seconds": round(seconds),
             }
-            told = {"validation": {name: own.to_dict() for name, own in scores.items()}}
-            bundle = replace(bundle, scores=told, training=training)
+            bundle = replace(bundle, training=training)
             return replace(bundle, card=write_card(bundle, scores)).write(out, overwrite=True), scores
     except Timeout as error:
         raise TrainingError(f"Another run is writing to {out}; wait for it or choose another place.") from error
@@ -95,8 +110,11 @@ def train(
 
 def _export(
     model: Classifier, catalogue: Catalogue, recipe: Recipe, samples: Samples, licence: str
-) -> tuple[Bundle, float, int]:
-    """The uncalibrated bundle, its largest difference from the network, and on how many pictures that was measured."""
+) -> tuple[Bundle, dict[str, Any]]:
+    """The uncalibrated bundle, and its largest difference from the network on some validation pictures.
+
+    Parity is proved with weights as trained; what storing them as fp16 changes is measured beside it.
+    """
     bundle = Bundle(
         name=recipe.name,
         version=__version__,
@@ -110,19 +128,13 @@ def _export(
         training={},
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    rows = samples.rows[Split.VALIDATION][:PARITY_PICTURES]
-    return bundle, prove_parity(model, Predictor(bundle), samples.pixels[rows]), len(rows)
-
-
-def _calibrate(
-    bundle: Bundle, catalogue: Catalogue, recipe: Recipe, progress: Progress | None
-) -> tuple[Bundle, dict[str, Scores]]:
-    """The bundle with temperatures and thresholds fitted on validation, and its figures there."""
-    products = catalogue.select(Split.VALIDATION)
-    logits = collect_logits(Predictor(bundle), catalogue, products, progress=progress)
-    labels = encode_labels(catalogue.taxonomy, products)
-    bundle = replace(bundle, calibration=calibrate(logits, labels, target_precision=recipe.target_precision))
-    return bundle, score_logits(bundle, logits, labels, catalogue.taxonomy.names)
+    pixels = samples.pixels[samples.rows[Split.VALIDATION][:PARITY_PICTURES]]
+    exact = Predictor(bundle)
+    parity = {"max_difference": prove_parity(model, exact, pixels), "pictures": len(pixels)}
+    if recipe.weights == "fp16":
+        bundle = replace(bundle, model=narrow_weights(bundle.model))
+        parity["rounding"] = measure_rounding(exact, Predictor(bundle), pixels)
+    return bundle, parity
 
 
 def _refuse_single_answers(catalogue: Catalogue) -> None:

@@ -1,0 +1,153 @@
+"""Everything that is fitted on validation products, and how it is applied: the one way from logits to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestiary.calibration.candidates import SET_COVERAGE, find_candidates, fit_limit
+from vestiary.calibration.hierarchy import Hierarchy
+from vestiary.calibration.temperatures import Floats, Labels, fit_joint_temperatures, fit_temperature, softmax
+from vestiary.calibration.thresholds import TARGET_PRECISION, fit_threshold
+from vestiary.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Per attribute name: a temperature that logits are divided by, and the least confidence that is accepted.
+
+    A threshold of None means that no threshold reached the target precision, so a person always looks. ``limits`` are
+    the least probabilities of a candidate, for sets that hold the true value in ``set_coverage`` of the cases; a
+    calibration without them tells no candidates. ``joint`` says that temperatures and thresholds are meant for
+    attributes answered together (see Hierarchy); without it each is answered on its own.
+    """
+
+    temperatures: Mapping[str, float]
+    thresholds: Mapping[str, float | None]
+    target_precision: float = TARGET_PRECISION
+    joint: bool = False
+    limits: Mapping[str, float] | None = None
+    set_coverage: float = SET_COVERAGE
+
+    @classmethod
+    def neutral(cls, names: tuple[str, ...]) -> Calibration:
+        """Temperature 1, nothing accepted: what a model has before it is calibrated."""
+        return cls(dict.fromkeys(names, 1.0), dict.fromkeys(names))
+
+    def probabilities(self, logits: Mapping[str, Floats], hierarchy: Hierarchy) -> dict[str, NDArray[np.float64]]:
+        """Calibrated probabilities ``float64 [n, values]`` of logits ``float [n, values]``, decoded by the hierarchy.
+
+        All attributes that the hierarchy ties together must be there.
+        """
+        return hierarchy.decode({name: softmax(own, self.temperatures[name]) for name, own in logits.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``from_dict`` reads them back."""
+        plain: dict[str, Any] = {
+            "temperatures": dict(self.temperatures),
+            "thresholds": dict(self.thresholds),
+            "target_precision": self.target_precision,
+        }
+        if self.joint:
+            plain["joint"] = True
+        if self.limits is not None:
+            plain["sets"] = {"coverage": self.set_coverage, "limits": dict(self.limits)}
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Calibration:
+        """Read what ``to_dict`` wrote."""
+        sets = plain.get("sets")
+        return cls(
+            temperatures={name: float(value) for name, value in plain["temperatures"].items()},
+            thresholds={name: None if value is None else float(value) for name, value in plain["thresholds"].items()},
+            target_precision=float(plain["target_precision"]),
+            joint=bool(plain.get("joint", False)),
+            limits={name: float(value) for name, value in sets["limits"].items()} if sets else None,
+            set_coverage=float(sets["coverage"]) if sets else SET_COVERAGE,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What is said of ``n`` pictures for one attribute.
+
+    ``probabilities`` ``float64 [n, values]`` are calibrated and decoded: the best of a row is the answer, its
+    probability the confidence. ``accepted`` ``bool [n]`` tells which answers need no person's eye, ``candidates``
+    ``bool [n, values]`` the conformal sets (None for a calibration without them).
+    """
+
+    probabilities: NDArray[np.float64]
+    accepted: NDArray[np.bool_]
+    candidates: NDArray[np.bool_] | None
+
+    @property
+    def indices(self) -> NDArray[np.int64]:
+        """The answers as output indices, ``int64 [n]``."""
+        indices: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return indices
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """The confidence of the answers, ``float64 [n]``, 0..1."""
+        confidence: NDArray[np.float64] = self.probabilities.max(axis=1)
+        return confidence
+
+
+def answer(
+    logits: Mapping[str, Floats],
+    calibration: Calibration,
+    hierarchy: Hierarchy,
+    *,
+    unfamiliar: NDArray[np.bool_] | None = None,
+) -> dict[str, Answers]:
+    """What a user gets, per attribute, from logits ``float [n, values]`` of every attribute of the taxonomy.
+
+    An answer is accepted when its confidence reaches the threshold of its attribute, and never where ``unfamiliar``
+    (``bool [n]``) says so or without a threshold.
+    """
+    found = {}
+    for name, own in calibration.probabilities(logits, hierarchy).items():
+        threshold = calibration.thresholds[name]
+        accepted = own.max(axis=1) >= threshold if threshold is not None else np.zeros(len(own), dtype=bool)
+        if unfamiliar is not None:
+            accepted &= ~unfamiliar
+        limits = calibration.limits
+        found[name] = Answers(own, accepted, None if limits is None else find_candidates(own, limits[name]))
+    return found
+
+
+def calibrate(
+    logits: Mapping[str, Floats],
+    labels: Labels,
+    taxonomy: Taxonomy,
+    *,
+    target_precision: float = TARGET_PRECISION,
+    set_coverage: float = SET_COVERAGE,
+    groups: NDArray[np.int64] | None = None,
+) -> Calibration:
+    """Temperatures, thresholds and set limits of every attribute, from validation logits and labels (shapes as above).
+
+    ``groups`` (``int64 [n]``, from 0 on) tells products that are no independent evidence of each other.
+    An attribute without any label gets the temperature 1, no threshold, and every value as a candidate.
+    """
+    hierarchy = Hierarchy.of(taxonomy)
+    temperatures = {name: fit_temperature(logits[name], labels[name]) for name in taxonomy.names}
+    for group in hierarchy.groups:
+        temperatures |= fit_joint_temperatures(group, logits, labels)
+    found = Calibration(temperatures, dict.fromkeys(temperatures)).probabilities(logits, hierarchy)
+    return Calibration(
+        temperatures=temperatures,
+        thresholds={
+            name: fit_threshold(own, labels[name], target_precision=target_precision, groups=groups)
+            for name, own in found.items()
+        },
+        target_precision=target_precision,
+        joint=bool(hierarchy.groups),
+        limits={name: fit_limit(own, labels[name], coverage=set_coverage) for name, own in found.items()},
+        set_coverage=set_coverage,
+    )

@@ -1,0 +1,90 @@
+"""A bundle's confidences, fitted on the validation split of a catalogue through the path that every answer takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from vestiary.bundle import Bundle
+from vestiary.calibration import (
+    FALSE_ALARMS,
+    SET_COVERAGE,
+    TARGET_PRECISION,
+    Familiarity,
+    calibrate,
+    fit_familiarity,
+)
+from vestiary.catalogue import Catalogue, Progress
+from vestiary.errors import CatalogueError
+from vestiary.metrics import Scores
+from vestiary.predictor.evaluation import collect_embeddings, collect_outputs, encode_labels, score_answers
+from vestiary.predictor.session import Predictor
+from vestiary.product import Split
+
+MAX_REFERENCE = 50_000
+"""Training products that the reference of familiar pictures is made from; of more, evenly spaced ones are taken."""
+
+
+def calibrate_bundle(
+    bundle: Bundle,
+    catalogue: Catalogue,
+    *,
+    target_precision: float = TARGET_PRECISION,
+    set_coverage: float = SET_COVERAGE,
+    false_alarms: float = FALSE_ALARMS,
+    progress: Progress | None = None,
+) -> tuple[Bundle, dict[str, Scores]]:
+    """The bundle with everything fitted anew that its confidences rest on, and its figures on the validation split.
+
+    Temperatures, thresholds, set limits and the limit of what is unfamiliar come from the validation split, the
+    reference of what is familiar from the training split (without one, the bundle's own reference stays). An attribute
+    without labels there is left for review. The model is the same, and so are card and file: nothing is written.
+    CatalogueError when the validation split is empty, has no label that the bundle answers, or has unreadable pictures.
+    """
+    taxonomy = bundle.taxonomy
+    products = catalogue.select(Split.VALIDATION)
+    if not products:
+        raise CatalogueError("The validation split of this catalogue has no products; ingest it with more of them.")
+    labels = encode_labels(taxonomy, products)
+    shared = [name for name in taxonomy.names if (labels[name] >= 0).any()]
+    if not shared:
+        raise CatalogueError(
+            f"The validation split has no label for {', '.join(taxonomy.names)}, which the bundle answers; "
+            "calibrate on a catalogue with one of these."
+        )
+    predictor = Predictor(bundle)
+    outputs = collect_outputs(predictor, catalogue, products, progress=progress)
+    calibration = calibrate(
+        {name: outputs[name] for name in taxonomy.names},
+        labels,
+        taxonomy,
+        target_precision=target_precision,
+        set_coverage=set_coverage,
+        groups=np.unique([product.group for product in products], return_inverse=True)[1],
+    )
+    reference = _refer(predictor, catalogue, progress)
+    if reference is not None:
+        reference = reference.limited(outputs["embedding"], false_alarms=false_alarms)
+    told = {"catalogue": catalogue.fingerprint, "products": len(products)}
+    bundle = replace(
+        bundle,
+        calibration=calibration,
+        familiarity=reference,
+        training={**bundle.training, "calibration": told},
+        fingerprint="",
+    )
+    scores = score_answers(taxonomy, bundle.answer(outputs), labels, shared)
+    return replace(bundle, scores={"validation": {name: own.to_dict() for name, own in scores.items()}}), scores
+
+
+def _refer(predictor: Predictor, catalogue: Catalogue, progress: Progress | None) -> Familiarity | None:
+    """The reference of what is familiar, from the training split."""
+    products = catalogue.select(Split.TRAIN)
+    if len(products) > MAX_REFERENCE:
+        spaced = np.linspace(0, len(products) - 1, MAX_REFERENCE).astype(int)
+        products = tuple(products[index] for index in spaced)
+    if not products:
+        return predictor.bundle.familiarity
+    embeddings = collect_embeddings(predictor, catalogue, products, progress=progress)
+    return fit_familiarity(embeddings, encode_labels(predictor.bundle.taxonomy, products))

@@ -1,0 +1,389 @@
+"""The search for a better recipe: one training run per trial, in a study that survives being killed."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+import os
+import re
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, get_type_hints
+
+import numpy as np
+import optuna
+import torch
+from filelock import FileLock, Timeout
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import URL
+
+from vestiary import __version__
+from vestiary.catalogue import Catalogue, Progress
+from vestiary.errors import TrainingError, UsageError, VestiaryError
+from vestiary.product import Split
+from vestiary.taxonomy import Taxonomy
+from vestiary.training.dataset import Samples, open_samples
+from vestiary.training.fit import FitProgress, fit
+from vestiary.training.recipe import Phase, Recipe, parse_recipe
+from vestiary.training.space import Choices, Range, Space
+
+STUDY: Final = "study.db"
+BEST: Final = "best.toml"
+LOCK: Final = "lock"
+WATCHED_TRIALS: Final = 4
+"""Trials that run to their end before the median of earlier ones stops any."""
+
+STATES: Final = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+"""How a trial ends, best first."""
+
+PRUNERS: Final[Mapping[str, Callable[[int], optuna.pruners.BasePruner]]] = {
+    "median": lambda epochs: optuna.pruners.MedianPruner(WATCHED_TRIALS, n_warmup_steps=epochs // 4),
+    "halving": lambda epochs: optuna.pruners.SuccessiveHalvingPruner(min_resource=max(epochs // 8, 1)),
+    "none": lambda epochs: optuna.pruners.NopPruner(),
+}
+"""What stops trials that fall behind others at the same epoch: their median, or successive halving (Li et al. 2018)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """One trial: its place in the study (from 1), how it ended, its figure, and the recipe keys it tried.
+
+    ``value`` is the objective at the end, or when it was pruned (0..1 for accuracies), None for a failed one, whose
+    ``reason`` says why.
+    """
+
+    number: int
+    state: str
+    value: float | None
+    epochs: int
+    seconds: float
+    parameters: dict[str, Any]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Everything that decides what a study's trials are; a study is resumed with the same.
+
+    ``objective`` is "accuracy" (the mean over attributes), an attribute's name, or "validation_loss"; ``share`` the
+    part of the training pictures that trials learn from, ``epochs`` how many they do, None for the recipe's.
+    """
+
+    recipe: Recipe
+    space: Space
+    objective: str = "accuracy"
+    share: float = 1.0
+    epochs: int | None = None
+    pruner: str = "median"
+
+    @property
+    def direction(self) -> Literal["minimize", "maximize"]:
+        """Which values of the objective are better."""
+        return "minimize" if self.objective == "validation_loss" else "maximize"
+
+    @property
+    def trial_recipe(self) -> Recipe:
+        """The recipe that trials start from: with as many epochs as they do."""
+        if self.epochs is None:
+            return self.recipe
+        return replace(self.recipe, phases=shorten_phases(self.recipe.phases, self.epochs))
+
+
+OnTrial = Callable[[TrialResult, TrialResult | None], None]
+"""Called when a trial has ended, with the best one so far, if any came to its end."""
+
+
+def tune(
+    catalogue: Catalogue,
+    search: Search,
+    out: Path,
+    *,
+    cache: Path,
+    trials: int,
+    resume: bool = False,
+    threads: int = 0,
+    on_decode: Progress | None = None,
+    on_progress: Callable[[int, FitProgress], None] | None = None,
+    on_trial: OnTrial = lambda result, best: None,
+) -> list[TrialResult]:
+    """Run trials until the study in ``out`` has ``trials`` of them, and write the best recipe there; all, best first.
+
+    Parameters are drawn by Optuna's TPE (Bergstra et al. 2011) from the recipe's seed, the place of the trial and the
+    figures of those before it. A trial that was running when the study was killed counts as failed; its parameters
+    are tried again, from its last checkpoint. A trial that cannot be trained (its loss is no longer a number) is
+    failed, and the search goes on. The test split is not touched. Raises UsageError for an unknown objective or
+    pruner, when ``out`` holds a study and ``resume`` is not set, another study or none to resume; TrainingError when
+    every trial failed.
+    """
+    _check_words(search, catalogue.taxonomy)
+    _check_place(out, resume=resume)
+    if threads:
+        torch.set_num_threads(threads)
+    samples = _take_share(open_samples(catalogue, search.recipe.preprocess, cache, progress=on_decode), search)
+    out.mkdir(parents=True, exist_ok=True)
+    with _alone_in(out):
+        study = _open_study(search, catalogue, out)
+        _retry_stopped(study)
+        runner = _Runner(search, catalogue.taxonomy, samples, out, study, on_progress)
+        results = _rank_results(study, search)
+        while len(results) < trials:
+            result = runner.run(len(results) + 1)
+            results = _rank_results(study, search)
+            on_trial(result, _write_best(results, search, out))
+        if _write_best(results, search, out) is None:
+            raise TrainingError(
+                f"None of the {len(results)} trials could be trained, change the recipe or the search; "
+                f"the first of them: {results[0].reason}"
+            )
+    return results
+
+
+class _Runner:
+    """Trains one trial after another on the same decoded pictures."""
+
+    def __init__(
+        self,
+        search: Search,
+        taxonomy: Taxonomy,
+        samples: Samples,
+        out: Path,
+        study: optuna.Study,
+        on_progress: Callable[[int, FitProgress], None] | None,
+    ) -> None:
+        self.search, self.taxonomy, self.samples, self.out = search, taxonomy, samples, out
+        self.study, self.on_progress = study, on_progress
+        self.distributions = {key: _to_distribution(key, entry) for key, entry in search.space.items()}
+
+    def run(self, number: int) -> TrialResult:
+        """Draw the parameters of trial ``number`` and train with them; how it ended, as the study now has it."""
+        seed = zlib.crc32(f"{self.search.recipe.seed}:{number}".encode())
+        self.study.sampler = optuna.samplers.TPESampler(seed=seed)
+        trial = self.study.ask(self.distributions)
+        trial.set_user_attr("number", number)
+        try:
+            value = self._train(trial, self.out / f"trial-{number:03}")
+        except optuna.TrialPruned:
+            self.study.tell(trial, state=TrialState.PRUNED)
+        except (VestiaryError, torch.OutOfMemoryError) as error:
+            short = "The device has too little memory for it."
+            trial.set_user_attr("reason", str(error) if isinstance(error, VestiaryError) else short)
+            self.study.tell(trial, state=TrialState.FAIL)
+        else:
+            self.study.tell(trial, value)
+        for weights in (self.out / f"trial-{number:03}").glob("*.pt"):
+            weights.unlink()
+        return _to_result(self.study.trials[trial.number])
+
+    def _train(self, trial: Trial, work: Path) -> float:
+        """Fit the trial's recipe, watched by the pruner; the objective at the weights that its recipe would ship."""
+        recipe = parse_recipe(self.search.trial_recipe.to_dict() | decode_parameters(trial.params))
+        resume = "stopped" in trial.user_attrs and (work / "checkpoint.pt").exists()
+        if not resume:
+            shutil.rmtree(work, ignore_errors=True)
+        for line in _read_log(work):
+            trial.report(self._measure(line), int(line["epoch"]))
+
+        def watch(progress: FitProgress) -> None:
+            line = progress.finished_epoch
+            if line is not None:
+                trial.report(self._measure(line), line["epoch"])
+                if line["epoch"] < progress.epochs and trial.should_prune():
+                    raise optuna.TrialPruned
+            if self.on_progress is not None:
+                self.on_progress(trial.user_attrs["number"], progress)
+
+        fit(recipe, self.taxonomy, self.samples, work, resume=resume, on_progress=watch)
+        log = _read_log(work)
+        trial.set_user_attr("seconds", float(log[-1]["seconds"]))
+        shipped = min(log, key=lambda line: float(line["validation_loss"])) if recipe.keep == "best" else log[-1]
+        return self._measure(shipped)
+
+    def _measure(self, line: Mapping[str, Any]) -> float:
+        """The objective of a line of the log."""
+        if self.search.objective == "validation_loss":
+            return float(line["validation_loss"])
+        names = self.taxonomy.names if self.search.objective == "accuracy" else (self.search.objective,)
+        return sum(float(line[f"accuracy.{name}"]) for name in names) / len(names)
+
+
+def shorten_phases(phases: tuple[Phase, ...], epochs: int) -> tuple[Phase, ...]:
+    """The phases with ``epochs`` in all, each with about its share of them; the last one, at full size, has one."""
+    shares = np.cumsum([phase.epochs for phase in phases]) / sum(phase.epochs for phase in phases)
+    latest = epochs - np.arange(len(phases))[::-1]
+    ends = np.maximum(np.minimum(np.rint(shares * epochs).astype(int), latest), 0)
+    counts = np.diff(ends, prepend=0)
+    return tuple(replace(phase, epochs=int(n)) for phase, n in zip(phases, counts, strict=True) if n > 0)
+
+
+def decode_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Recipe values of a trial's parameters: choices are kept as JSON, since the study stores plain words alone."""
+    return {key: json.loads(value) if isinstance(value, str) else value for key, value in parameters.items()}
+
+
+def _to_distribution(key: str, entry: Range | Choices) -> optuna.distributions.BaseDistribution:
+    if isinstance(entry, Choices):
+        return optuna.distributions.CategoricalDistribution([json.dumps(value) for value in entry.values])
+    if get_type_hints(Recipe)[key] is int:
+        return optuna.distributions.IntDistribution(int(entry.low), int(entry.high), log=entry.log)
+    return optuna.distributions.FloatDistribution(entry.low, entry.high, log=entry.log)
+
+
+def _check_words(search: Search, taxonomy: Taxonomy) -> None:
+    objectives = ("accuracy", "validation_loss", *taxonomy.names)
+    if search.pruner not in PRUNERS:
+        raise UsageError(f"--pruner {search.pruner} is not known; choose one of: {', '.join(PRUNERS)}.")
+    if search.objective not in objectives:
+        near = difflib.get_close_matches(search.objective, objectives, n=1)
+        remedy = f"write {near[0]}." if near else f"choose one of: {', '.join(objectives)}."
+        raise UsageError(f"--objective {search.objective} is not known; {remedy}")
+
+
+def _check_place(out: Path, *, resume: bool) -> None:
+    if resume and not (out / STUDY).exists():
+        raise UsageError(f"{out} holds no study to go on with; leave --resume out to start one.")
+    if (out / STUDY).exists() and not resume:
+        raise UsageError(f"{out} already holds a study; add --resume to go on with it, or choose another place.")
+    if not resume and out.exists() and (not out.is_dir() or any(entry.name != LOCK for entry in out.iterdir())):
+        raise UsageError(f"{out} exists and holds no study; choose another place.")
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    try:
+        with FileLock(out / LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise TrainingError(f"Another search is writing to {out}; wait for it or choose another place.") from error
+
+
+def _take_share(samples: Samples, search: Search) -> Samples:
+    """The training and validation pictures that trials see: of the former a share, drawn from the recipe's seed."""
+    for split in (Split.TRAIN, Split.VALIDATION):
+        if not len(samples.rows[split]):
+            raise TrainingError(f"The {split} split has no pictures to try recipes on; ingest a larger catalogue.")
+    rows = samples.rows[Split.TRAIN]
+    n = max(round(search.share * len(rows)), 1)
+    chosen = np.sort(np.random.default_rng(search.recipe.seed).permutation(rows)[:n])
+    return replace(samples, rows={Split.TRAIN: chosen, Split.VALIDATION: samples.rows[Split.VALIDATION]})
+
+
+def _open_study(search: Search, catalogue: Catalogue, out: Path) -> optuna.Study:
+    """The study in ``out``, new or as it was left; UsageError when that had other settings."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = optuna.create_study(
+            storage=URL.create("sqlite", database=str(out / STUDY)).render_as_string(),
+            study_name="study",
+            direction=search.direction,
+            pruner=PRUNERS[search.pruner](search.trial_recipe.epochs),
+            load_if_exists=True,
+        )
+    except Exception as error:  # SQLAlchemy and Alembic raise many kinds for a broken file
+        raise UsageError(f"{out / STUDY} is damaged and cannot be gone on with; start another study.") from error
+    settings = {
+        "recipe": search.recipe.choices,
+        "search": {key: asdict(entry) for key, entry in search.space.items()},
+        "objective": search.objective,
+        "share": search.share,
+        "epochs": search.epochs,
+        "pruner": search.pruner,
+        "catalogue": catalogue.fingerprint,
+    }
+    settings = json.loads(json.dumps(settings))
+    stored = study.user_attrs.get("settings")
+    if stored is None:
+        study.set_user_attr("settings", settings)
+    elif stored != settings:
+        other = [name for name, value in settings.items() if stored.get(name) != value]
+        raise UsageError(
+            f"The study in {out} was started with another {', '.join(other)}; "
+            "resume it with what it was started with, or choose another place."
+        )
+    return study
+
+
+def _retry_stopped(study: optuna.Study) -> None:
+    """Mark trials that were running when the study was killed as failed, and put their parameters up again."""
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        if trial.params:
+            study.enqueue_trial(trial.params, user_attrs={"stopped": trial.number})
+
+
+def _rank_results(study: optuna.Study, search: Search) -> list[TrialResult]:
+    """Trials that came to an end of their own: complete ones first, the best of them before others."""
+
+    def rank(result: TrialResult) -> tuple[int, float]:
+        value = result.value if result.value is not None else 0.0
+        return tuple(STATES.values()).index(result.state), value if search.direction == "minimize" else -value
+
+    ended = [trial for trial in study.trials if trial.state in STATES and not _was_killed(trial)]
+    return sorted(map(_to_result, ended), key=rank)
+
+
+def _was_killed(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.FAIL and "reason" not in trial.user_attrs
+
+
+def _to_result(trial: FrozenTrial) -> TrialResult:
+    began, ended = trial.datetime_start, trial.datetime_complete
+    wall = (ended - began).total_seconds() if began is not None and ended is not None else 0.0
+    return TrialResult(
+        number=int(trial.user_attrs["number"]),
+        state=STATES[trial.state],
+        value=trial.value,
+        epochs=max(trial.intermediate_values, default=0),
+        seconds=round(trial.user_attrs.get("seconds", wall), 1),
+        parameters=decode_parameters(trial.params),
+        reason=trial.user_attrs.get("reason"),
+    )
+
+
+def _write_best(results: list[TrialResult], search: Search, out: Path) -> TrialResult | None:
+    """Put the best recipe so far into ``out``, with the recipe's own phases: what ``vestiary train`` takes.
+
+    The trial it is of, None when none is complete.
+    """
+    complete = [result for result in results if result.state == "complete"]
+    if not complete:
+        return None
+    best = complete[0]
+    name = f"{search.recipe.name}-tuned"
+    recipe = parse_recipe(search.recipe.to_dict() | best.parameters | {"name": name})
+    lines = [
+        f"# The best of {len(complete)} complete trials of vestiary tune {__version__} (trial {best.number}): "
+        f"{search.objective} {best.value:.4f} on validation.",
+        *(f"{key} = {_to_toml(value)}" for key, value in recipe.choices.items()),
+    ]
+    part = out / f"{BEST}.part"
+    part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    os.replace(part, out / BEST)
+    return best
+
+
+def _to_toml(value: Any) -> str:
+    """A recipe's value as TOML writes it."""
+    if isinstance(value, Mapping):
+        names = [key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key) for key in value]
+        return (
+            "{ "
+            + ", ".join(f"{name} = {_to_toml(own)}" for name, own in zip(names, value.values(), strict=True))
+            + " }"
+        )
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_to_toml, value)) + "]"
+    return json.dumps(value)
+
+
+def _read_log(work: Path) -> list[dict[str, str]]:
+    """The lines of a run's log so far."""
+    path = work / "log.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as table:
+        return list(csv.DictReader(table))
