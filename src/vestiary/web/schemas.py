@@ -282,6 +282,7 @@ class Info(BaseModel):
     model: ModelFacts
     made_at: str
     licence: str
+    precision: Literal["fp32", "int8"]
     input: dict[str, int]
     category: str
     attributes: dict[str, AttributeFacts]
