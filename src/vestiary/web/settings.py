@@ -82,7 +82,10 @@ class Settings(BaseSettings):
         if isinstance(given, Mapping):
             for name, digest in given.items():
                 if not _KEY_NAME.fullmatch(str(name)) or not _HASH.fullmatch(str(digest)):
-                    raise ValueError("each key needs a name and the SHA-256 that vestiary serve --new-key NAME prints")
+                    raise ValueError(
+                        "each key needs a name (letters, digits, . _ -) and the SHA-256 that "
+                        "vestiary serve --new-key NAME prints"
+                    )
         return given
 
     @field_validator("cors_origins", "trusted_proxies", mode="before")
