@@ -13,7 +13,7 @@ import time
 import torch
 
 from vestiary.taxonomy import Attribute, Taxonomy
-from vestiary.training.losses import multi_attribute_loss
+from vestiary.training.losses import AttributeLoss, Targets
 from vestiary.training.model import Classifier
 from vestiary.training.recipe import load_recipe
 
@@ -29,6 +29,7 @@ def main() -> None:
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(model.parameters(), fused=True)
     labels = torch.stack([torch.randint(0, n, (recipe.batch_size,)) for n in VALUES.values()], 1)
+    targets, loss = Targets(labels), AttributeLoss(recipe, taxonomy, labels.numpy())
     for phase in recipe.phases:
         pixels = torch.rand(recipe.batch_size, 3, phase.height, phase.width) * 255
         pixels = pixels.contiguous(memory_format=torch.channels_last)
@@ -39,7 +40,7 @@ def main() -> None:
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
                 logits = model(pixels)
             optimiser.zero_grad()
-            multi_attribute_loss(logits, labels, label_smoothing=0.05).backward()  # type: ignore[no-untyped-call]
+            loss(logits, targets, targets.count()).backward()
             optimiser.step()
             seconds[low].append(time.perf_counter() - started)
         fp32, bf16 = (statistics.median(seconds[low][2:]) for low in (False, True))

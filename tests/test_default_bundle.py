@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from vestiary.bundle import open_bundle
 from vestiary.catalogue import ingest
-from vestiary.predictor import Predictor, evaluate
+from vestiary.predictor import Predictor, evaluate, take_all_views
 from vestiary.product import Split
+from vestiary.reports.card import write_card
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,7 +74,16 @@ def test_it_reads_most_of_the_drawn_photos_rightly() -> None:
 
 def test_the_model_card_in_the_documentation_is_about_this_bundle() -> None:
     page = (ROOT / "docs" / "model-card.md").read_text(encoding="utf-8")
-    assert open_bundle().fingerprint in page
+    assert page.endswith(f"Fingerprint `{open_bundle().fingerprint}`.\n")
+    assert "## Figures on the test split" in page
+
+
+@pytest.mark.slow
+def test_the_model_card_in_the_documentation_is_the_generated_one(real_small: Path) -> None:
+    bundle, catalogue = open_bundle(), ingest(real_small)
+    evaluation = evaluate(Predictor(bundle), catalogue, split=Split.TEST)
+    card = write_card(bundle, catalogue, evaluation, views=take_all_views(bundle, catalogue, evaluation))
+    assert (ROOT / "docs" / "model-card.md").read_text(encoding="utf-8") == card
 
 
 def test_it_reaches_the_promised_accuracy_on_products_it_never_saw(real_small: Path) -> None:

@@ -19,8 +19,16 @@ phases = [{ epochs = 6, height = 20, width = 15 }, { epochs = 6, height = 40, wi
 stem = 8
 stages = [[16, 1], [32, 1], [64, 1]]
 batch_size = 32
+accumulate = 2
 dropout = 0.2
 erase = 0.3
+mixup = 0.3
+cutmix = 0.3
+ema = 0.9
+background = 0.3
+learn_attribute_weights = true
+learning_rate = 0
+keep = "best"
 """
 
 

@@ -43,7 +43,7 @@ def test_calibrating_gives_an_old_bundle_what_training_gives_a_new_one(
     trained: Bundle, tiny_catalogue: Catalogue
 ) -> None:
     told: list[tuple[int, int]] = []
-    made, scores = calibrate_bundle(
+    made, evaluation = calibrate_bundle(
         _strip(trained), tiny_catalogue, progress=lambda done, total: told.append((done, total))
     )
     assert made.calibration == trained.calibration
@@ -52,13 +52,13 @@ def test_calibrating_gives_an_old_bundle_what_training_gives_a_new_one(
     assert made.model == trained.model
     splits = [len(tiny_catalogue.select(split)) for split in (Split.VALIDATION, Split.TRAIN)]
     assert [done for done, total in told if done == total] == splits
-    assert set(scores) == set(made.taxonomy.names)
+    assert set(evaluation.attributes) == set(made.taxonomy.names)
 
 
 def test_the_figures_told_are_those_that_evaluation_finds(trained: Bundle, tiny_catalogue: Catalogue) -> None:
-    made, scores = calibrate_bundle(_strip(trained), tiny_catalogue, target_precision=0.8)
+    made, evaluation = calibrate_bundle(_strip(trained), tiny_catalogue, target_precision=0.8)
     again = evaluate(Predictor(made, threads=1), tiny_catalogue, split=Split.VALIDATION)
-    for name, own in scores.items():
+    for name, own in evaluation.attributes.items():
         assert again.attributes[name] == own
         assert own.accepted_accuracy is None or own.accepted_accuracy >= 0.8
 
@@ -97,8 +97,9 @@ def test_an_attribute_without_labels_is_left_for_review(trained: Bundle, tiny_ca
             for one in tiny_catalogue.products
         ),
     )
-    made, scores = calibrate_bundle(trained, bare)
-    assert set(scores) == set(made.scores["validation"]) == set(made.taxonomy.names) - {"season"}
+    made, evaluation = calibrate_bundle(trained, bare)
+    scores = {name for name, own in evaluation.attributes.items() if own.n}
+    assert scores == set(made.scores["validation"]) == set(made.taxonomy.names) - {"season"}
     assert made.calibration.thresholds["season"] is None
 
 

@@ -19,13 +19,11 @@ from vestiary.catalogue import Catalogue, ingest  # noqa: E402
 from vestiary.errors import CatalogueError, TrainingError, UsageError  # noqa: E402
 from vestiary.predictor import Predictor, evaluate  # noqa: E402
 from vestiary.product import Split  # noqa: E402
-from vestiary.taxonomy import MISSING, Attribute, Taxonomy  # noqa: E402
+from vestiary.taxonomy import Attribute, Taxonomy  # noqa: E402
 from vestiary.training import export as export_module  # noqa: E402
 from vestiary.training import fit as fit_module  # noqa: E402
-from vestiary.training.augment import augment, cut_and_mix  # noqa: E402
 from vestiary.training.dataset import Samples, open_samples  # noqa: E402
-from vestiary.training.fit import fit, one_cycle  # noqa: E402
-from vestiary.training.losses import multi_attribute_loss  # noqa: E402
+from vestiary.training.fit import fit  # noqa: E402
 from vestiary.training.model import Classifier, to_pixels  # noqa: E402
 from vestiary.training.recipe import Phase, Recipe  # noqa: E402
 from vestiary.training.train import train  # noqa: E402
@@ -253,65 +251,6 @@ def test_train_refuses_a_place_that_is_taken_before_it_starts(
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
-    tiny_catalogue: Catalogue, tiny_recipe: Recipe, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = multi_attribute_loss
-    calls = []
-
-    def breaking(logits: list[torch.Tensor], labels: torch.Tensor, *, label_smoothing: float) -> torch.Tensor:
-        calls.append(1)
-        return real(logits, labels, label_smoothing=label_smoothing) * (float("nan") if len(calls) > 10 else 1)
-
-    monkeypatch.setattr(fit_module, "multi_attribute_loss", breaking)
-    with pytest.raises(TrainingError, match=r"no longer a number.*lower learning_rate"):
-        fit(quick(tiny_recipe), tiny_catalogue.taxonomy, samples, tmp_path)
-    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert all(torch.isfinite(tensor).all() for tensor in kept["model"].values())
-
-
-def test_missing_labels_change_neither_loss_nor_gradient() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(6, 4, generator=generator, requires_grad=True)
-    labels = torch.tensor([[0], [1], [MISSING], [3], [MISSING], [2]])
-    known = labels[:, 0] != MISSING
-    masked = multi_attribute_loss([logits], labels, label_smoothing=0.1)
-    masked.backward()
-    assert torch.isclose(masked, multi_attribute_loss([logits[known]], labels[known], label_smoothing=0.1))
-    assert (logits.grad[~known] == 0).all()
-    assert (logits.grad[known] != 0).any()
-
-
-def test_an_attribute_without_any_label_in_the_batch_adds_nothing() -> None:
-    logits = [torch.randn(3, 4), torch.randn(3, 2)]
-    labels = torch.tensor([[0, MISSING], [1, MISSING], [2, MISSING]])
-    both = multi_attribute_loss(logits, labels, label_smoothing=0.0)
-    assert torch.isclose(both, multi_attribute_loss(logits[:1], labels[:, :1], label_smoothing=0.0))
-
-
-def test_augmentation_moves_pixels_and_leaves_colours(tiny_recipe: Recipe) -> None:
-    recipe = replace(tiny_recipe, flip=0.5, shift=0.1, zoom=0.2, rotate=10, erase=0.5)
-    colour = torch.tensor([30.0, 120.0, 210.0])
-    images = colour[None, :, None, None].expand(32, 3, 40, 30).clone()
-    changed = augment(images, recipe, torch.Generator().manual_seed(3))
-    assert torch.equal(changed, augment(images, recipe, torch.Generator().manual_seed(3)))
-    # every pixel lies on the line from the picture's colour to the white around it
-    share = (changed - 255) / (colour[None, :, None, None] - 255)
-    assert (share.max(dim=1).values - share.min(dim=1).values).max() < 0.01
-    assert share.min() > -0.01
-    assert share.max() < 1.01
-
-
-def test_augmentation_mirrors_half_of_the_pictures(tiny_recipe: Recipe) -> None:
-    still = replace(tiny_recipe, flip=0.5, shift=0, zoom=0, rotate=0, erase=0)
-    picture = torch.arange(3 * 8 * 6, dtype=torch.float32).reshape(1, 3, 8, 6)
-    changed = augment(picture.expand(200, 3, 8, 6), still, torch.Generator().manual_seed(0))
-    mirrored = sum(torch.allclose(one, picture[0].flip(-1), atol=1e-3) for one in changed)
-    straight = sum(torch.allclose(one, picture[0], atol=1e-3) for one in changed)
-    assert mirrored + straight == 200
-    assert 70 < mirrored < 130
-
-
 def test_pictures_are_decoded_once_and_again_only_for_another_preprocess(
     tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
@@ -364,17 +303,6 @@ def test_an_attribute_with_one_value_or_an_empty_split_is_refused(
         train(only_train, tiny_recipe, tmp_path / "two", cache=tmp_path)
 
 
-def test_the_learning_rate_rises_to_its_peak_and_falls_to_almost_nothing(tiny_recipe: Recipe) -> None:
-    recipe = replace(tiny_recipe, learning_rate=1e-2, warmup=0.25)
-    rates = [one_cycle(step, 1000, recipe) for step in range(1000)]
-    assert rates[0] == pytest.approx(1e-2 / 25)
-    assert max(rates) == pytest.approx(1e-2)
-    assert rates.index(max(rates)) == 250
-    assert rates[-1] < 1e-6
-    assert rates[:251] == sorted(rates[:251])
-    assert rates[250:] == sorted(rates[250:], reverse=True)
-
-
 def test_bf16_trains_and_exports_in_fp32(tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path) -> None:
     recipe = quick(tiny_recipe, precision="bf16")
     bundle, _ = train(tiny_catalogue, recipe, tmp_path / "bundle", cache=tmp_path / "cache")
@@ -387,40 +315,6 @@ def test_the_model_sees_pixels_in_their_own_order() -> None:
     pixels = to_pixels(images)
     assert pixels.shape == (2, 3, 5, 4)
     assert (pixels[1, 2, 4, 3] == images[1, 4, 3, 2]).all()
-
-
-def test_the_moving_average_is_what_is_shipped(
-    tiny_catalogue: Catalogue, tiny_recipe: Recipe, samples: Samples, tmp_path: Path
-) -> None:
-    recipe = quick(tiny_recipe, ema=0.999999)
-    moved, _ = fit(quick(tiny_recipe), tiny_catalogue.taxonomy, samples, tmp_path / "plain")
-    averaged, _ = fit(recipe, tiny_catalogue.taxonomy, samples, tmp_path / "averaged")
-
-    def travelled(model: Classifier) -> float:
-        """How far the running variances of the norms are from the 1 they start with."""
-        return max(float((own - 1).abs().max()) for name, own in weights(model).items() if name.endswith("running_var"))
-
-    # an average that hardly moves stays where the first step left it
-    assert travelled(averaged) < 0.5 * travelled(moved)
-
-
-def test_pictures_exchange_a_rectangle_of_the_area_told() -> None:
-    images = torch.arange(8.0)[:, None, None, None].expand(8, 3, 40, 30)
-    generator = torch.Generator().manual_seed(3)
-    exchanged = 0
-    for _ in range(50):
-        mixed, mix = cut_and_mix(images, 0.5, generator)
-        if mix is None:
-            assert mixed is images
-            continue
-        exchanged += 1
-        other, own = mix
-        foreign = (mixed != images).any(dim=1)
-        for number in range(8):
-            if other[number] != number:
-                assert float(foreign[number].float().mean()) == pytest.approx(1 - own, abs=1e-6)
-                assert set(mixed[number].unique().tolist()) <= {float(number), float(other[number])}
-    assert 15 <= exchanged <= 35
 
 
 def test_squeezed_stages_are_those_at_the_end(tiny_catalogue: Catalogue, tiny_recipe: Recipe) -> None:

@@ -23,7 +23,7 @@ from vestiary.cli import main as cli
 from vestiary.errors import RecipeError, TrainingError, UsageError
 from vestiary.product import Split
 from vestiary.training import tune as tune_module
-from vestiary.training.fit import FitProgress
+from vestiary.training.progress import FitProgress
 from vestiary.training.recipe import Phase, Recipe, load_recipe
 from vestiary.training.space import Choices, Range, Space, default_space, load_space, parse_space
 from vestiary.training.tune import Search, TrialResult, shorten_phases, tune

@@ -3,7 +3,15 @@
 from vestiary.catalogue.catalogue import Catalogue, load_catalogue
 from vestiary.catalogue.columns import Columns
 from vestiary.catalogue.ingest import Progress, ingest
-from vestiary.catalogue.preparation import Preparation, build_preparation, load_groups, load_preparation, prepare
+from vestiary.catalogue.preparation import (
+    Preparation,
+    build_preparation,
+    freeze,
+    load_groups,
+    load_preparation,
+    prepare,
+    relabel,
+)
 from vestiary.catalogue.readers import Reading
 from vestiary.catalogue.rows import Reject, RejectReason
 from vestiary.catalogue.sources import Source, open_source
@@ -18,10 +26,12 @@ __all__ = [
     "RejectReason",
     "Source",
     "build_preparation",
+    "freeze",
     "ingest",
     "load_catalogue",
     "load_groups",
     "load_preparation",
     "open_source",
     "prepare",
+    "relabel",
 ]

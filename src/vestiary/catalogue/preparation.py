@@ -23,12 +23,14 @@ from vestiary.catalogue.steps import (
     MergeValues,
     MinCount,
     OnlyAttributes,
+    SplitEach,
     Step,
     Work,
     read_step,
     write_step,
 )
 from vestiary.errors import CatalogueError, UsageError
+from vestiary.product import Product
 from vestiary.taxonomy import Attribute, ParentRule, Taxonomy
 
 if TYPE_CHECKING:
@@ -95,6 +97,40 @@ def prepare(
         split_by=work.split_by,
         applied=(*catalogue.applied, *applied),
     )
+
+
+def freeze(preparation: Preparation, catalogue: Catalogue) -> Preparation:
+    """The preparation without what it counts: steps that go by counts keep the values they keep in ``catalogue``.
+
+    So it can be applied to any product alone. Splitting is left out. Raises UsageError as ``prepare`` does.
+    """
+    work = Work(list(catalogue.products), {own.name: own.title for own in catalogue.taxonomy.attributes})
+    steps: list[Step] = []
+    for step in preparation.steps:
+        if isinstance(step, SplitEach):
+            continue
+        step.apply(work)
+        if isinstance(step, KeepTop):
+            steps.append(KeepValues(step.attribute, tuple(sorted(work.count(step.attribute)))))
+        elif isinstance(step, MinCount):
+            names = step.attributes or tuple(work.titles)
+            steps += [KeepValues(name, tuple(sorted(work.count(name)))) for name in names]
+        else:
+            steps.append(step)
+    return Preparation(preparation.name, tuple(steps))
+
+
+def relabel(
+    preparation: Preparation, products: Sequence[Product], names: Sequence[str]
+) -> dict[str, Mapping[str, str]]:
+    """What the steps make of the labels of each product, by id; products that they leave out are not there.
+
+    ``names`` are the attributes that the products may have labels for. Raises UsageError as ``prepare`` does.
+    """
+    work = Work(list(products), {name: name for name in names})
+    for step in preparation.steps:
+        step.apply(work)
+    return {product.id: product.labels for product in work.products}
 
 
 def _rebuild_taxonomy(old: Taxonomy, work: Work) -> Taxonomy:

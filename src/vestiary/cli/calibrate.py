@@ -40,7 +40,7 @@ def run(
     opened = open_bundle(None if bundle == "default" else bundle)
     loaded = load_catalogue(catalogue)
     with progress_bar("Looking at validation, then training pictures") as progress:
-        made, scores = calibrate_bundle(
+        made, evaluation = calibrate_bundle(
             opened,
             loaded,
             target_precision=target_precision,
@@ -48,12 +48,13 @@ def run(
             false_alarms=false_alarms,
             progress=progress,
         )
+    scores = {name: own for name, own in evaluation.attributes.items() if own.n}
     for name in made.taxonomy.names:
         if name not in scores:
             say(f"{name} has no label in the validation split, so all its tags are left for review")
-    made = replace(made, card=write_card(made, scores)).write(out, overwrite=overwrite)
+    made = replace(made, card=write_card(made, loaded, evaluation)).write(out, overwrite=overwrite)
     if as_json:
         print_json({name: own.to_brief() for name, own in scores.items()})
         return
-    print_scores(scores, "validation")
+    print_scores(scores, "validation split")
     typer.echo(f"Bundle {made.name} ({made.fingerprint[:12]}) written to {out}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import typer
@@ -33,16 +34,11 @@ def run_catalogue(
     from vestiary.catalogue import load_catalogue
     from vestiary.checks import measure_pictures, run_checks, sort_findings
     from vestiary.cli.check import check_label_options, find_label_errors
-    from vestiary.cli.output import print_json, progress_bar, say
-    from vestiary.errors import UsageError
+    from vestiary.cli.output import progress_bar, say
     from vestiary.reports.catalogue import build_catalogue_report, render_catalogue_report
-    from vestiary.reports.page import check_place, load_page_setter, need_drawing, write_whole
+    from vestiary.reports.page import load_page_setter, need_drawing
 
-    if pdf is not None and pdf.resolve() == out.resolve():
-        raise UsageError(f"--out and --pdf both name {out}; give the PDF a name of its own.")
-    for place in (out, pdf):
-        if place is not None:
-            check_place(place, overwrite=overwrite)
+    check_places({"--out": out, "--pdf": pdf}, overwrite=overwrite)
     need_drawing()
     check_label_options(labels=labels, bundle=bundle)
     set_pdf = load_page_setter() if pdf is not None else None
@@ -68,6 +64,83 @@ def run_catalogue(
     if pdf is not None and set_pdf is not None:
         say("Setting the PDF.")
         content[pdf] = set_pdf(html)
+    write_all(content, as_json=as_json)
+
+
+@app.command("model")
+def run_model(
+    bundle: Path = typer.Argument(help="Bundle folder or zip."),
+    catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
+    out: Path = typer.Option(help="HTML file to write."),
+    pdf: Path | None = typer.Option(None, help="Write the same as PDF to this file (extra 'pdf')."),
+    card: Path | None = typer.Option(None, help="Write the model card with these figures to this Markdown file."),
+    split: str = typer.Option("test", help="Which products: test, validation, train, all."),
+    against: Path | None = typer.Option(None, help="Compare with this bundle, on the same products."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace files that are there."),
+    as_json: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
+) -> None:
+    """Write how good a bundle is on a catalogue, and where it fails."""
+    from vestiary.bundle import open_bundle
+    from vestiary.catalogue import load_catalogue
+    from vestiary.cli.evaluate import answer_split, check_split
+    from vestiary.cli.output import progress_bar, say
+    from vestiary.metrics import compare
+    from vestiary.predictor import take_all_views
+    from vestiary.reports.card import write_card
+    from vestiary.reports.model import build_model_report, load_log, render_model_report
+    from vestiary.reports.page import load_page_setter, need_drawing
+
+    check_split(split)
+    check_places({"--out": out, "--pdf": pdf, "--card": card}, overwrite=overwrite)
+    need_drawing()
+    set_pdf = load_page_setter() if pdf is not None else None
+    opened, loaded = open_bundle(bundle), load_catalogue(catalogue)
+    evaluation = answer_split(loaded, bundle, split)
+    comparison = compare(evaluation, answer_split(loaded, against, split)) if against is not None else None
+    views = take_all_views(opened, loaded, evaluation)
+    with progress_bar("Choosing pictures") as on_pictures:
+        report = build_model_report(
+            opened,
+            loaded,
+            evaluation,
+            views=views,
+            comparison=comparison,
+            log=load_log(bundle.with_name(f"{bundle.name}.training") / "log.csv"),
+            on_pictures=on_pictures,
+        )
+    say("Drawing the charts.")
+    html = render_model_report(report)
+    content = {out: html.encode()}
+    if card is not None:
+        content[card] = write_card(opened, loaded, evaluation, views=views).encode()
+    if pdf is not None and set_pdf is not None:
+        say("Setting the PDF.")
+        content[pdf] = set_pdf(html)
+    write_all(content, as_json=as_json)
+
+
+def check_places(places: Mapping[str, Path | None], *, overwrite: bool) -> None:
+    """Raise UsageError when two options name one file, or a file cannot be written."""
+    from vestiary.errors import UsageError
+    from vestiary.reports.page import check_place
+
+    taken: dict[Path, str] = {}
+    for option, place in places.items():
+        if place is None:
+            continue
+        if place.resolve() in taken:
+            raise UsageError(
+                f"{taken[place.resolve()]} and {option} both name {place}; give each file a name of its own."
+            )
+        taken[place.resolve()] = option
+        check_place(place, overwrite=overwrite)
+
+
+def write_all(content: Mapping[Path, bytes], *, as_json: bool) -> None:
+    """Write the files, and say so on stdout."""
+    from vestiary.cli.output import print_json
+    from vestiary.reports.page import write_whole
+
     for place, data in content.items():
         write_whole(place, data)
     if as_json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from vestiary.training.fit import FitProgress
+    from vestiary.training.progress import FitProgress
 
 
 def run(
@@ -26,6 +26,7 @@ def run(
     licence: str = typer.Option("unspecified", help="Licence of the pictures and labels, for the model card."),
     threads: int = typer.Option(0, min=0, help="Cores to use; 0 for all. Results repeat for the same number."),
     int8: bool = typer.Option(False, "--int8", help="Add an int8 model, unless it loses more than half a point."),
+    log: str = typer.Option("", metavar="NAMES", help="Further logs: tensorboard, mlflow, or both with a comma."),
     as_json: bool = typer.Option(False, "--json", help="Print the validation figures as JSON."),
 ) -> None:
     """Train a network on a catalogue, calibrate it and write a bundle."""
@@ -60,6 +61,7 @@ def run(
             overwrite=overwrite,
             licence=licence,
             threads=threads,
+            logs=[name.strip() for name in log.split(",") if name.strip()],
             on_decode=show,
             on_progress=on_progress,
             on_calibrate=show,
@@ -76,7 +78,7 @@ def run(
     if as_json:
         print_json({name: own.to_brief() for name, own in scores.items()})
     else:
-        print_scores(scores, "validation")
+        print_scores(scores, "validation split")
         size = f"{len(bundle.model) / 1e6:.1f} MB"
         typer.echo(f"Bundle {bundle.name} ({size}, {bundle.fingerprint[:12]}) written to {out}.")
         print_int8(bundle)

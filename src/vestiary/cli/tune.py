@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from vestiary.training.fit import FitProgress
+    from vestiary.training.progress import FitProgress
     from vestiary.training.tune import TrialResult
 
 SHOWN = 10

@@ -1,18 +1,21 @@
 """Pictures in, predictions out: the one path that every figure, tag and service answer takes."""
 
+from vestiary.metrics import Evaluation
 from vestiary.predictor.evaluation import (
-    Evaluation,
     collect_embeddings,
     collect_outputs,
     encode_labels,
     evaluate,
-    score_answers,
+    evaluate_outputs,
+    judge,
 )
 from vestiary.predictor.recalibration import calibrate_bundle
 from vestiary.predictor.session import BATCH, ImageInput, Predictor, Prepared
+from vestiary.predictor.views import VIEWS, take_all_views, take_view
 
 __all__ = [
     "BATCH",
+    "VIEWS",
     "Evaluation",
     "ImageInput",
     "Predictor",
@@ -22,5 +25,8 @@ __all__ = [
     "collect_outputs",
     "encode_labels",
     "evaluate",
-    "score_answers",
+    "evaluate_outputs",
+    "judge",
+    "take_all_views",
+    "take_view",
 ]

@@ -5,44 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vestiary.calibration import Answers
+from vestiary.bundle import Bundle
+from vestiary.calibration import softmax
 from vestiary.catalogue import Catalogue, Progress
 from vestiary.errors import CatalogueError, VestiaryError
-from vestiary.metrics import Scores, exact_match, score
+from vestiary.metrics import Evaluation, Outcome, Resamples, match_all, score
 from vestiary.predictor.session import BATCH, Predictor
+from vestiary.predictor.views import match_main
 from vestiary.product import Product, Split
 from vestiary.taxonomy import Taxonomy
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Figures of a bundle on ``n`` products.
-
-    ``attributes`` holds Scores in the taxonomy's order; ``exact_match`` is the share of products with every label
-    answered rightly, 0..1, None without labels.
-    """
-
-    bundle: str
-    split: str
-    n: int
-    attributes: dict[str, Scores]
-    exact_match: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, without the per-value tables."""
-        return {
-            "bundle": self.bundle,
-            "split": self.split,
-            "n": self.n,
-            "attributes": {name: scores.to_brief() for name, scores in self.attributes.items()},
-            "exact_match": self.exact_match,
-        }
 
 
 def evaluate(
@@ -64,27 +40,53 @@ def evaluate(
             f"The catalogue has {', '.join(catalogue.taxonomy.names)}, but the bundle answers only "
             f"{', '.join(taxonomy.names)}; evaluate it on a catalogue with one of these."
         )
-    answers = predictor.bundle.answer(collect_outputs(predictor, catalogue, products, progress=progress))
-    labels = encode_labels(taxonomy, products)
-    return Evaluation(
-        bundle=predictor.bundle.fingerprint,
-        split=name,
+    outputs = collect_outputs(predictor, catalogue, products, progress=progress)
+    return evaluate_outputs(predictor.bundle, catalogue, products, outputs, split=name)
+
+
+def evaluate_outputs(
+    bundle: Bundle,
+    catalogue: Catalogue,
+    products: Sequence[Product],
+    outputs: Mapping[str, NDArray[np.float32]],
+    *,
+    split: str,
+) -> Evaluation:
+    """The figures of ``products`` of a catalogue, from the model's outputs for them as ``Bundle.answer`` takes them."""
+    names = [name for name in bundle.taxonomy.names if name in catalogue.taxonomy.names]
+    outcomes = judge(bundle, outputs, encode_labels(bundle.taxonomy, products), names)
+    resamples = Resamples([product.group for product in products])
+    right, labelled = match_all(outcomes)
+    told = Evaluation(
+        bundle=bundle.fingerprint,
+        split=split,
         n=len(products),
-        attributes=score_answers(taxonomy, answers, labels, [attribute.name for attribute in shared]),
-        exact_match=exact_match(
-            {attribute.name: answers[attribute.name].indices for attribute in shared},
-            {attribute.name: labels[attribute.name] for attribute in shared},
-        ),
+        attributes={name: score(own, resamples=resamples) for name, own in outcomes.items()},
+        exact_match=float(right[labelled].mean()) if labelled.any() else None,
+        exact_match_interval=resamples.share(right & labelled, labelled),
+        outcomes=outcomes,
+        products=tuple(products),
     )
+    return replace(told, exact_match_of=match_main(bundle, catalogue, told))
 
 
-def score_answers(
-    taxonomy: Taxonomy, answers: Mapping[str, Answers], labels: Mapping[str, NDArray[np.int64]], names: Sequence[str]
-) -> dict[str, Scores]:
-    """Scores of the named attributes, from the answers for ``n`` products and their labels ``int64 [n]``."""
+def judge(
+    bundle: Bundle,
+    outputs: Mapping[str, NDArray[np.float32]],
+    labels: Mapping[str, NDArray[np.int64]],
+    names: Sequence[str],
+) -> dict[str, Outcome]:
+    """What a user is told about the named attributes, beside the labels ``int64 [n]``."""
+    answers = bundle.answer(outputs)
     return {
-        name: score(
-            name, taxonomy[name].values, answers[name].probabilities, labels[name], accepted=answers[name].accepted
+        name: Outcome(
+            attribute=name,
+            values=bundle.taxonomy[name].values,
+            labels=labels[name],
+            probabilities=answers[name].probabilities,
+            answers=answers[name].indices,
+            accepted=answers[name].accepted,
+            raw=softmax(outputs[name]),
         )
         for name in names
     }

@@ -17,8 +17,8 @@ from vestiary.calibration import (
 )
 from vestiary.catalogue import Catalogue, Progress
 from vestiary.errors import CatalogueError
-from vestiary.metrics import Scores
-from vestiary.predictor.evaluation import collect_embeddings, collect_outputs, encode_labels, score_answers
+from vestiary.metrics import Evaluation
+from vestiary.predictor.evaluation import collect_embeddings, collect_outputs, encode_labels, evaluate_outputs
 from vestiary.predictor.session import Predictor
 from vestiary.product import Split
 
@@ -34,7 +34,7 @@ def calibrate_bundle(
     set_coverage: float = SET_COVERAGE,
     false_alarms: float = FALSE_ALARMS,
     progress: Progress | None = None,
-) -> tuple[Bundle, dict[str, Scores]]:
+) -> tuple[Bundle, Evaluation]:
     """The bundle with everything fitted anew that its confidences rest on, and its figures on the validation split.
 
     Temperatures, thresholds, set limits and the limit of what is unfamiliar come from the validation split, the
@@ -47,8 +47,7 @@ def calibrate_bundle(
     if not products:
         raise CatalogueError("The validation split of this catalogue has no products; ingest it with more of them.")
     labels = encode_labels(taxonomy, products)
-    shared = [name for name in taxonomy.names if (labels[name] >= 0).any()]
-    if not shared:
+    if not any((labels[name] >= 0).any() for name in taxonomy.names):
         raise CatalogueError(
             f"The validation split has no label for {', '.join(taxonomy.names)}, which the bundle answers; "
             "calibrate on a catalogue with one of these."
@@ -74,8 +73,9 @@ def calibrate_bundle(
         training={**bundle.training, "calibration": told},
         fingerprint="",
     )
-    scores = score_answers(taxonomy, bundle.answer(outputs), labels, shared)
-    return replace(bundle, scores={"validation": {name: own.to_dict() for name, own in scores.items()}}), scores
+    evaluation = evaluate_outputs(bundle, catalogue, products, outputs, split=str(Split.VALIDATION))
+    scores = {name: own.to_dict() for name, own in evaluation.attributes.items() if own.n}
+    return replace(bundle, scores={"validation": scores}), evaluation
 
 
 def _refer(predictor: Predictor, catalogue: Catalogue, progress: Progress | None) -> Familiarity | None:

@@ -1,63 +1,287 @@
-"""The model card: what a bundle is for, what it was made from, how good it is and where it fails."""
+"""The model card: what a bundle is for, what it was made from, how good it is, where it fails, how to make it again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 from vestiary.bundle import Bundle
-from vestiary.metrics import Scores, format_percent
+from vestiary.catalogue import Catalogue
+from vestiary.metrics import RESAMPLES, SEED, Evaluation, Scores, format_percent
+from vestiary.product import Split
+from vestiary.reports.bias import compare_people, count_adult_labels, find_finest
+from vestiary.taxonomy import Taxonomy
+
+LEAST_CASES = 20
+"""A value is called weak only when at least so many products have it."""
+
+WEAKEST = 5
+NOT_RECORDED = "not recorded in this bundle"
 
 
-def write_card(bundle: Bundle, scores: Mapping[str, Scores]) -> str:
-    """The card in Markdown. ``scores`` are the figures on the validation split, by attribute."""
-    counts = bundle.training["catalogue"]["counts"]
-    recipe = bundle.training["recipe"]
-    epochs = sum(phase["epochs"] for phase in recipe["phases"])
+def write_card(
+    bundle: Bundle, catalogue: Catalogue, evaluation: Evaluation, *, views: Iterable[Evaluation] = ()
+) -> str:
+    """The card in Markdown, with the figures of an evaluation on a split of ``catalogue``."""
+    split = "all splits" if evaluation.split == "all" else f"the {evaluation.split} split"
     sections = [
         f"# {bundle.name} {bundle.version}",
-        "Tags a product photo with " + ", ".join(bundle.taxonomy.names) + ".",
-        "## Made from\n\n"
-        f"- Catalogue: {counts['products']:,} products in {counts['groups']:,} groups of one name or picture; "
-        f"{counts['splits']['train']:,} for training, {counts['splits']['validation']:,} for validation, "
-        f"{counts['splits']['test']:,} for test; fingerprint `{bundle.training['catalogue']['fingerprint'][:16]}`.\n"
-        f"- Recipe: `{recipe['name']}`, seed {recipe['seed']}, {epochs} epochs, "
-        f"{bundle.training['parameters']:,} parameters; {bundle.training['backbone']}.\n"
-        f"- Input: {bundle.preprocess.width}×{bundle.preprocess.height} px, aspect kept, white around it.\n"
-        f"- Made at {bundle.created_at}; licence of the labels and pictures it learnt from: {bundle.licence}.",
-        "## Figures on the validation split\n\n"
-        "Temperatures and thresholds were fitted on these same products, so expect slightly less on others; "
-        "`vestiary evaluate` measures the untouched test split.\n\n" + _figures(scores),
-        "## Weakest answers\n\n"
-        "Values with at least 30 validation products, by the share found (recall).\n\n" + _weakest(scores),
-        "## Limits\n\n"
-        "- It answers with the values above and no others; a product of another kind gets the nearest of them.\n"
-        "- Confidences hold for photos like those it learnt from: one product, plain background.\n"
-        "- Colour, season and usage are partly matters of opinion: the catalogue's own staff disagree on them.\n"
-        "- Below the acceptance threshold a person should look; an attribute without one is always for review.",
+        _describe_use(bundle.taxonomy),
+        f"## Data\n\n{_describe_data(bundle)}",
+        f"## Figures on {split}\n\n{_introduce(bundle, catalogue, evaluation)}\n\n{_list_figures(evaluation)}",
+        f"## Calibration\n\n{_describe_calibration(bundle, evaluation)}",
+        f"## Where it fails\n\n{_list_weakest(evaluation)}",
+        f"## Equally good for everybody?\n\n{_describe_people(evaluation)}",
+        f"## Limits\n\n{_list_limits(evaluation)}",
+        f"## How it was made\n\n{_describe_making(bundle)}",
     ]
+    told = list(views)
+    if told:
+        sections.insert(4, f"## In other systems' terms\n\n{_list_views(told)}")
+    if bundle.fingerprint:
+        sections.append(f"Fingerprint `{bundle.fingerprint}`.")
     return "\n\n".join(sections) + "\n"
 
 
-def _figures(scores: Mapping[str, Scores]) -> str:
+def describe_machine() -> str:
+    """The processor, its cores and the system this runs on, for the record."""
+    name = platform.processor() or platform.machine()
+    listing = Path("/proc/cpuinfo")
+    if listing.is_file():
+        lines = listing.read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name}, {os.cpu_count() or 1} cores, {platform.system()}"
+
+
+def _describe_use(taxonomy: Taxonomy) -> str:
+    return (
+        f"Tags a photo of one product with {', '.join(taxonomy.names)}. Meant for the product photos of a shop: one "
+        "product, seen whole, on a plain background; people look at the answers that are not accepted. Not meant for "
+        "photos of people, for saying anything about who wears a product, or for decisions that nobody can correct."
+    )
+
+
+def _describe_data(bundle: Bundle) -> str:
+    catalogue = bundle.training.get("catalogue", {})
+    counts = catalogue.get("counts")
+    lines = [f"- Licence of labels and pictures: {bundle.licence}."]
+    if counts is None:
+        return "\n".join([f"- Products and splits: {NOT_RECORDED}.", *lines])
+    splits = counts["splits"]
+    left_out = counts.get("rejected_by_reason", {})
+    reasons = ", ".join(f"{reason} {n:,}" for reason, n in left_out.items()) or "none"
+    return "\n".join(
+        [
+            f"- {counts['products']:,} products in {counts['groups']:,} groups of one name or picture, which stay "
+            f"together: {splits['train']:,} to learn from, {splits['validation']:,} for validation (temperatures and "
+            f"thresholds), {splits['test']:,} for test.",
+            f"- Rows left out: {reasons}.",
+            f"- Fingerprint of products, labels and splits: `{catalogue['fingerprint'][:16]}`.",
+            *lines,
+        ]
+    )
+
+
+def _introduce(bundle: Bundle, catalogue: Catalogue, evaluation: Evaluation) -> str:
+    same = bundle.training.get("catalogue", {}).get("fingerprint") == catalogue.fingerprint
+    words = f"{evaluation.n:,} products. "
+    if same and evaluation.split == Split.VALIDATION:
+        words += (
+            "Temperatures and thresholds were fitted on these same products, so expect slightly less on others; "
+            "`vestiary evaluate` measures the untouched test split. "
+        )
+    elif same and evaluation.split == Split.TEST:
+        words += "None of their names or pictures occur in training or validation. "
+    elif same:
+        words += "The bundle learnt from some of them, which flatters it. "
+    else:
+        words += "They come from another catalogue than the one it was trained on. "
+    return words + (
+        f"In brackets 95 % intervals: {RESAMPLES:,} resamples of whole groups, seed {SEED}; rare values fall out of "
+        "some, which lifts the interval of macro F1 a little."
+    )
+
+
+def _list_figures(evaluation: Evaluation) -> str:
     lines = [
-        "| attribute | values | products | accuracy | macro F1 | ECE | accepted | right among accepted |",
+        "| attribute | values | products | accuracy | top 5 | balanced accuracy | macro F1 | weighted F1 |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    lines += [
-        f"| {name} | {len(own.values)} | {own.n:,} | {format_percent(own.accuracy)} | {format_percent(own.macro_f1)} | "
-        f"{format_percent(own.ece)} | {format_percent(own.coverage)} | {format_percent(own.accepted_accuracy)} |"
-        for name, own in scores.items()
+    for name, own in evaluation.attributes.items():
+        cells = (
+            _with_interval(own, key) for key in ("accuracy", "top5", "balanced_accuracy", "macro_f1", "weighted_f1")
+        )
+        n_values = len(evaluation.outcomes[name].values)
+        lines.append(f"| {name} | {n_values} | {own.n:,} | {' | '.join(cells)} |")
+    low, high = evaluation.exact_match_interval or (None, None)
+    every = f"All labels of a product right: {format_percent(evaluation.exact_match)}"
+    if low is not None and high is not None:
+        every += f" ({100 * low:.1f}–{100 * high:.1f})"
+    some = [f"{names} right: {format_percent(share)}." for names, share in evaluation.exact_match_of.items()]
+    return "\n".join(lines) + "\n\n" + " ".join([f"{every}.", *some])
+
+
+def _with_interval(own: Scores, key: str) -> str:
+    share = format_percent(getattr(own, key))
+    return (
+        f"{share} ({100 * own.intervals[key][0]:.1f}–{100 * own.intervals[key][1]:.1f})"
+        if key in own.intervals
+        else share
+    )
+
+
+def _list_views(views: Iterable[Evaluation]) -> str:
+    lines = [
+        "The same answers read in the categories of systems with fewer or merged classes, without training again.",
+        "",
+        "| view | values | products | accuracy | macro F1 |",
+        "|---|---:|---:|---:|---:|",
     ]
+    for view in views:
+        own = next(iter(view.attributes.values()))
+        lines.append(
+            f"| {view.view} | {len(own.values)} | {view.n:,} | {_with_interval(own, 'accuracy')} | "
+            f"{_with_interval(own, 'macro_f1')} |"
+        )
     return "\n".join(lines)
 
 
-def _weakest(scores: Mapping[str, Scores]) -> str:
-    lines = ["| attribute | value | products | found | right when said |", "|---|---|---:|---:|---:|"]
-    for name, own in scores.items():
-        common = [value for value in own.values if value.n >= 30]
+def _describe_calibration(bundle: Bundle, evaluation: Evaluation) -> str:
+    calibration = bundle.calibration
+    lines = [
+        "Answers at least as sure as the threshold are accepted without a look; thresholds aim at "
+        f"{format_percent(calibration.target_precision)} right among them. ECE is the mean gap between confidence and "
+        "accuracy.",
+        "",
+        "| attribute | temperature | ECE before | ECE after | threshold | accepted | right among accepted |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, own in evaluation.attributes.items():
+        threshold = calibration.thresholds[name]
+        lines.append(
+            f"| {name} | {calibration.temperatures[name]:.2f} | {format_percent(own.ece_before)} | "
+            f"{format_percent(own.ece)} | {'none' if threshold is None else format_percent(threshold)} | "
+            f"{_with_interval(own, 'coverage')} | {_with_interval(own, 'accepted_accuracy')} |"
+        )
+    return "\n".join(lines)
+
+
+def _list_weakest(evaluation: Evaluation) -> str:
+    rare = {name: sum(0 < value.n < LEAST_CASES for value in own.values) for name, own in evaluation.attributes.items()}
+    lines = [
+        f"Values with at least {LEAST_CASES} products, the {WEAKEST} with the least F1 of each attribute.",
+        "",
+        "| attribute | value | products | found | right when said | F1 | taken most often for |",
+        "|---|---|---:|---:|---:|---:|---|",
+    ]
+    for name, own in evaluation.attributes.items():
+        common = [value for value in own.values if value.n >= LEAST_CASES]
+        for value in sorted(common, key=lambda one: one.f1 or 0.0)[:WEAKEST]:
+            lines.append(
+                f"| {name} | {value.value} | {value.n:,} | {format_percent(value.recall)} | "
+                f"{format_percent(value.precision)} | {format_percent(value.f1)} | "
+                f"{_taken_for(evaluation, name, value.value)} |"
+            )
+    if len(lines) == 4:
+        lines = [f"No value has {LEAST_CASES} products here, too few to call one weak."]
+    few = ", ".join(f"{name} {n}" for name, n in rare.items() if n)
+    if few:
+        lines += ["", f"Values with fewer products, whose own figures mean little: {few}."]
+    return "\n".join(lines)
+
+
+def _taken_for(evaluation: Evaluation, name: str, value: str) -> str:
+    """The wrong answer that a value gets most often, and how often; a dash for none."""
+    outcome = evaluation.outcomes[name]
+    answers = outcome.answers[(outcome.labels == outcome.values.index(value)) & ~outcome.right].tolist()
+    if not answers:
+        return "–"
+    worst = max(sorted(set(answers)), key=answers.count)
+    return f"{outcome.values[worst]} {answers.count(worst)}"
+
+
+def _describe_people(evaluation: Evaluation) -> str:
+    told = compare_people(evaluation)
+    if told is None:
+        return "None of the attributes is about people, so no groups of them can be compared."
+    name, groups = told
+    finest = find_finest(evaluation, without=name) or "no other attribute"
+    lines = [
+        f"Right answers by the label of {name}.",
+        "",
+        f"| {name} | products | {name} right | {finest} right | all right | wrongly called |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for own in groups:
+        others = ", ".join(f"{value} {n}" for value, n in own.others) or "–"
+        lines.append(
+            f"| {own.value} | {own.n:,} | {format_percent(own.own)} | {format_percent(own.finest)} | "
+            f"{format_percent(own.everything)} | {others} |"
+        )
+    adults = count_adult_labels(evaluation)
+    if adults is not None:
         lines += [
-            f"| {name} | {value.value} | {value.n:,} | {format_percent(value.recall)} | "
-            f"{format_percent(value.precision)} |"
-            for value in sorted(common, key=lambda value: value.recall or 0.0)[:3]
+            "",
+            f"{adults.n:,} products have a name that speaks of children (kids, boys, girls and the like) but a label "
+            f"of adults; {adults.answered:,} of them are answered as adults' too. The bundle learnt from such labels "
+            "and repeats them.",
         ]
     return "\n".join(lines)
+
+
+def _list_limits(evaluation: Evaluation) -> str:
+    lines = [
+        "- It answers with the values it was trained on and no others; a product of another kind gets the nearest.",
+        "- Confidences hold for photos like those it learnt from: one product, plain background.",
+        "- Labels are what staff typed. Where they disagree with each other, no answer can please all of them.",
+        "- Below the acceptance threshold a person should look; an attribute without a threshold is always for review.",
+    ]
+    hard = [name for name, own in evaluation.attributes.items() if own.accuracy is not None and own.accuracy < 0.8]
+    if hard:
+        lines.append(f"- Right in fewer than four of five cases, to be taken as a suggestion: {', '.join(hard)}.")
+    return "\n".join(lines)
+
+
+def _describe_making(bundle: Bundle) -> str:
+    training: Mapping[str, Any] = bundle.training
+    recipe: Mapping[str, Any] = training.get("recipe", {})
+    preprocess = bundle.preprocess
+    phases = recipe.get("phases", ())
+    seconds = training.get("seconds")
+    parity = training.get("parity")
+    facts = {
+        "Recipe": f"`{recipe['name']}`" if "name" in recipe else NOT_RECORDED,
+        "Seed": recipe.get("seed", NOT_RECORDED),
+        "Epochs": sum(phase["epochs"] for phase in phases) or NOT_RECORDED,
+        "Network": recipe.get("backbone", NOT_RECORDED),
+        "Parameters": f"{training['parameters']:,}" if "parameters" in training else NOT_RECORDED,
+        "Input": f"{preprocess.width}×{preprocess.height} px, aspect kept, white around it",
+        "Machine": training.get("machine", NOT_RECORDED),
+        "Training took": NOT_RECORDED if seconds is None else _tell_time(float(seconds)),
+        "Export": NOT_RECORDED
+        if parity is None
+        else f"differs from the network by at most {parity['max_difference']:.1e} on {parity['pictures']} pictures",
+        "Made at": bundle.created_at,
+    }
+    told = "\n".join(f"- {name}: {fact}." for name, fact in facts.items())
+    options = "".join(f" --set {key}={value}" for key, value in recipe.items() if key == "seed")
+    again = (
+        f"vestiary train CATALOGUE --recipe {recipe.get('name', 'RECIPE')}{options} --licence {bundle.licence} "
+        "--out BUNDLE\n"
+        "vestiary evaluate CATALOGUE --bundle BUNDLE\n"
+        "vestiary report model BUNDLE CATALOGUE --out report.html --card card.md"
+    )
+    every = ", ".join(
+        f"{key} = {json.dumps(value, sort_keys=True)}" for key, value in sorted(recipe.items()) if key != "name"
+    )
+    return f"{told}\n\nTo make and measure it again, from the same catalogue:\n\n```sh\n{again}\n```" + (
+        f"\n\nEvery choice of the recipe: {every}." if every else ""
+    )
+
+
+def _tell_time(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"

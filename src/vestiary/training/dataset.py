@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vestiary.catalogue import Catalogue, Progress, Source
 from vestiary.errors import TrainingError, VestiaryError
 from vestiary.images import Preprocess
 from vestiary.product import Product, Split
+
+COPIED_AT_ONCE = 4096
+"""Pictures."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,42 @@ class Samples:
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     rows: dict[Split, NDArray[np.int64]]
+
+
+class Pictures:
+    """Samples by number, on a device.
+
+    ``resident`` copies the pixels of training and validation there once, as they are; otherwise they are fetched from
+    the memory-mapped file batch by batch.
+    """
+
+    def __init__(self, samples: Samples, device: torch.device, *, resident: bool) -> None:
+        self.samples, self.device = samples, device
+        self._labels = torch.from_numpy(samples.labels).to(device)
+        self._resident: Tensor | None = None
+        if resident:
+            rows = np.concatenate([samples.rows[Split.TRAIN], samples.rows[Split.VALIDATION]])
+            self._resident = torch.empty((len(rows), *samples.pixels.shape[1:]), dtype=torch.uint8, device=device)
+            for start in range(0, len(rows), COPIED_AT_ONCE):
+                chosen = rows[start : start + COPIED_AT_ONCE]
+                self._resident[start : start + len(chosen)] = torch.from_numpy(samples.pixels[chosen])
+            self._place = np.full(len(samples.pixels), -1, dtype=np.int64)
+            self._place[rows] = np.arange(len(rows))
+
+    def pixels(self, rows: NDArray[np.int64]) -> Tensor:
+        """``uint8 [n, height, width, 3]`` of samples of the training and validation split."""
+        if self._resident is None:
+            return torch.from_numpy(self.samples.pixels[rows]).to(self.device, non_blocking=True)
+        return self._resident[torch.from_numpy(self._place[rows]).to(self.device, non_blocking=True)]
+
+    def labels(self, rows: NDArray[np.int64]) -> Tensor:
+        """``int64 [n, attributes]``, −1 for a missing label."""
+        return self._labels[torch.from_numpy(rows).to(self.device, non_blocking=True)]
+
+
+def fits_on(device: torch.device, samples: Samples) -> bool:
+    """Whether the pixels take less than half of a GPU's free memory; the processor's memory has them as a file."""
+    return device.type == "cuda" and samples.pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2
 
 
 def open_samples(

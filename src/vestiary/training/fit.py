@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-import csv
+import copy
 import hashlib
 import json
 import math
-import os
-import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
 
 from vestiary.errors import TrainingError
 from vestiary.product import Split
 from vestiary.taxonomy import MISSING, Taxonomy
-from vestiary.training.augment import augment, cut_and_mix
-from vestiary.training.dataset import Samples
-from vestiary.training.freezing import RATE, parameter_groups, set_trainable
-from vestiary.training.losses import multi_attribute_loss
-from vestiary.training.model import Classifier, to_pixels
-from vestiary.training.recipe import AFTER_TRAINING, Phase, Recipe
+from vestiary.training.batches import Batches, seed_everything
+from vestiary.training.checkpoint import describe_damage, read_state, write_log, write_state
+from vestiary.training.dataset import Pictures, Samples, fits_on
+from vestiary.training.freezing import RATE, set_trainable
+from vestiary.training.interruption import catch_interrupt
+from vestiary.training.losses import AttributeLoss, Targets
+from vestiary.training.model import Classifier
+from vestiary.training.processes import Processes, join_processes
+from vestiary.training.progress import FitProgress, OnProgress, OnStage, RunFacts, Stopwatch
+from vestiary.training.recipe import AFTER_TRAINING, Recipe
+from vestiary.training.schedule import learning_rate, make_average, make_optimiser
+from vestiary.training.tracking import Tracker, check_logs, figures_of, open_trackers
+from vestiary.training.trials import find_batch_size, find_learning_rate, fits_into_memory
 
 CHECKPOINT_EVERY_S = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class FitProgress:
-    """Where a run stands; ``finished_epoch`` is the log line just written, if any."""
-
-    step: int
-    steps: int
-    epochs: int
-    seconds_left: float
-    finished_epoch: dict[str, Any] | None = None
-
-
-OnProgress = Callable[[FitProgress], None]
+FETCHED_AT_ONCE = 50
+"""Steps after which a GPU is asked for its losses; asking makes it wait."""
 
 
 def fit(
@@ -55,108 +46,177 @@ def fit(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    processes: Processes | None = None,
+    logs: Sequence[str] = (),
     on_progress: OnProgress | None = None,
-) -> tuple[Classifier, float]:
-    """Train a Classifier, writing ``checkpoint.pt`` and ``log.csv`` into ``work``; the network and its seconds.
+    on_stage: OnStage = lambda line: None,
+) -> tuple[Classifier, RunFacts]:
+    """Train a Classifier, writing ``checkpoint.pt``, ``best.pt`` and ``log.csv`` into ``work``.
 
     Every random choice is drawn from the seed and the step, so a run resumed from its checkpoint ends, on the same
-    processor and number of threads, with the very weights of one that was never stopped. Raises TrainingError when
-    ``work`` holds a run and neither ``resume`` nor ``overwrite`` is set, when there is none to resume or it had another
-    recipe or catalogue, when a split has no pictures, or when the loss is no longer a number (the last checkpoint
-    stays).
+    processor and number of threads, with the very weights of one that was never stopped. Ctrl-C writes a checkpoint
+    and then raises KeyboardInterrupt. ``logs`` names further logs, as ``check_logs`` knows them. Raises
+    TrainingError when ``work`` holds a run and neither ``resume`` nor ``overwrite`` is set, when there is none to
+    resume or it had another recipe or catalogue, when a split has no pictures, when a file cannot be written, or when
+    the loss is no longer a number (the last checkpoint stays).
     """
-    run = _Run(recipe, taxonomy, samples, work)
+    check_logs(logs)
+    run = _Run(recipe, taxonomy, samples, work, processes or join_processes(), on_stage)
     run.start(resume=resume, overwrite=overwrite)
-    while run.step < run.steps:
-        run.train_step()
-        if on_progress is not None:
-            on_progress(run.progress(run.end_epoch() if run.epoch_is_over() else None))
-        elif run.epoch_is_over():
-            run.end_epoch()
-    return run.best_model.eval(), run.seconds_so_far
+    run.trackers = open_trackers(logs, work, recipe, step=run.step) if run.processes.is_main else []
+    try:
+        with catch_interrupt() as is_interrupted:
+            while not run.is_over():
+                run.train_step()
+                finished = run.end_epoch() if run.epoch_is_over() else None
+                if on_progress is not None:
+                    on_progress(run.progress(finished))
+                if is_interrupted():
+                    run.save()
+                    on_stage(f"stopped at step {run.step:,} of {run.batches.steps:,}; go on with --resume")
+                    raise KeyboardInterrupt
+    finally:
+        for tracker in run.trackers:
+            tracker.close()
+    return run.finish(), run.facts()
 
 
 class _Run:
     """State of one training run: everything in ``checkpoint`` is what a resumed run needs."""
 
-    def __init__(self, recipe: Recipe, taxonomy: Taxonomy, samples: Samples, work: Path) -> None:
-        self.recipe, self.taxonomy, self.samples, self.work = recipe, taxonomy, samples, work
+    def __init__(
+        self, recipe: Recipe, taxonomy: Taxonomy, samples: Samples, work: Path, processes: Processes, say: OnStage
+    ) -> None:
+        self.asked, self.recipe, self.taxonomy, self.samples, self.work = recipe, recipe, taxonomy, samples, work
+        self.processes, self.device, self.say = processes, processes.device, say
+        self.checkpoint, self.best = work / "checkpoint.pt", work / "best.pt"
         for split in (Split.TRAIN, Split.VALIDATION):
             if not len(samples.rows[split]):
                 raise TrainingError(f"The {split} split has no pictures; ingest a larger catalogue.")
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        _seed_everything(recipe.seed, 0)
+        self.train_rows = samples.rows[Split.TRAIN]
+        self.pictures = Pictures(samples, self.device, resident=fits_on(self.device, samples))
+        seed_everything(recipe.seed, 0)
         self.model = Classifier(recipe, taxonomy).to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = _make_optimiser(self.model, recipe)
-        self.average = _average(self.model, recipe.ema) if recipe.ema else None
-        self.train_rows = samples.rows[Split.TRAIN]
-        self.batches = math.ceil(len(self.train_rows) / recipe.batch_size)
-        self.steps = self.batches * recipe.epochs
+        processes.share_norms(self.model)
+        self.loss = AttributeLoss(recipe, taxonomy, samples.labels[self.train_rows]).to(self.device)
+        self.optimiser = make_optimiser(self.model, self.loss.parameters(), recipe)
+        self.average = make_average(self.model, recipe.ema) if recipe.ema else None
         self.step = 0
         self.losses: list[float] = []
+        self.waiting: list[tuple[int, Tensor]] = []  # losses that the device has not been asked for yet
         self.log: list[dict[str, Any]] = []
-        self.order: np.ndarray[Any, np.dtype[np.int64]] = np.empty(0, dtype=np.int64)
-        self.started, self.started_step, self.saved_at = time.monotonic(), 0, time.monotonic()
-        self.seconds = 0.0
+        self.trackers: list[Tracker] = []
+        self.watch, self.saved_at = Stopwatch(), time.monotonic()
 
     @property
-    def best_model(self) -> Classifier:
+    def shipped(self) -> Classifier:
         """What is measured and shipped: the moving average where there is one."""
         return cast(Classifier, self.average.module) if self.average is not None else self.model
 
     @property
-    def checkpoint(self) -> Path:
-        return self.work / "checkpoint.pt"
+    def asks_at_once(self) -> bool:
+        """Whether a loss is at hand without making a device wait."""
+        return self.device.type == "cpu"
 
     @property
-    def seconds_so_far(self) -> float:
-        return self.seconds + time.monotonic() - self.started
-
-    @property
-    def epoch(self) -> int:
-        return self.step // self.batches
+    def parameters(self) -> list[nn.Parameter]:
+        """Everything that is trained."""
+        return [*self.model.parameters(), *self.loss.parameters()]
 
     def start(self, *, resume: bool, overwrite: bool) -> None:
         """Begin at the checkpoint when that is wanted, else at step 0."""
         if resume:
             self._load()
-        elif self.checkpoint.exists() and not overwrite:
+            return
+        if self.checkpoint.exists() and not overwrite:
             raise TrainingError(
                 f"{self.work} holds a run that was started before; add --resume to go on with it, "
                 "or --overwrite to discard it."
             )
-        else:
+        if self.processes.is_main:
             self.work.mkdir(parents=True, exist_ok=True)
-            for old in (self.checkpoint, self.work / "log.csv"):
-                old.unlink(missing_ok=True)
+            for name in ("checkpoint.pt", "best.pt", "log.csv", "range_test.csv"):
+                (self.work / name).unlink(missing_ok=True)
+        self._settle(self.recipe.batch_size or self._find_batch_size())
+        if self.asked.batch_size == 0:
+            steps = self.batches.per_epoch
+            self.say(f"batch size {self.recipe.batch_size}: it fits into memory, and an epoch keeps {steps} steps")
+        if self.recipe.learning_rate == 0:
+            self.recipe = replace(self.recipe, learning_rate=self._find_learning_rate())
+
+    def _settle(self, batch_size: int) -> None:
+        self.recipe = replace(self.recipe, batch_size=batch_size)
+        self.batches = Batches(self.recipe, self.pictures, self.processes)
+
+    def _find_batch_size(self) -> int:
+        """The largest that fits, at the full resolution."""
+        sizes = (len(self.taxonomy.names), self.recipe.height, self.recipe.width)
+
+        def compute(n: int) -> None:
+            labels = torch.zeros(n, sizes[0], dtype=torch.int64, device=self.device)
+            pixels = torch.full((n, 3, *sizes[1:]), 255.0, device=self.device)
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+            counts = Targets(labels).count()
+            self._loss_of(pixels, Targets(labels), counts, 1.0).backward()  # type: ignore[no-untyped-call]
+            self.optimiser.zero_grad(set_to_none=True)
+
+        def fits(size: int) -> bool:
+            own = size // self.processes.count or 1
+            return bool(self.processes.least(fits_into_memory(own, compute, self.parameters, self.device)))
+
+        before = self._snapshot()
+        size = find_batch_size(fits, pictures=len(self.train_rows) // self.recipe.accumulate)
+        self._restore(before)
+        return size
+
+    def _find_learning_rate(self) -> float:
+        """By the range test, after which everything is as it was; its curve is written to ``range_test.csv``."""
+        before = self._snapshot()
+        rate, curve = find_learning_rate(self._try_step, highest=10.0 if self.recipe.optimiser == "sgd" else 1.0)
+        self._restore(before)
+        if self.processes.is_main and curve:
+            write_log(curve, self.work / "range_test.csv")
+        self.say(f"learning rate {rate:g} found; the curve is in {self.work / 'range_test.csv'}")
+        return rate
+
+    def _try_step(self, number: int, rate: float) -> float:
+        loss = self._compute_gradients(number % self.batches.steps)
+        self._apply_gradients(rate)
+        return float(loss)
+
+    def _snapshot(self) -> dict[str, Any]:
+        return copy.deepcopy({"model": self.model.state_dict(), "loss": self.loss.state_dict()})
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.loss.load_state_dict(state["loss"])
+        self.optimiser = make_optimiser(self.model, self.loss.parameters(), self.recipe)
 
     def _load(self) -> None:
-        if not self.checkpoint.exists():
-            raise TrainingError(f"{self.work} holds no checkpoint to go on from; leave --resume out to start.")
-        try:
-            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            identity = state["identity"]
-            if identity == self._identity():
-                self.model.load_state_dict(state["model"])
-                self.optimiser.load_state_dict(state["optimiser"])
-                if self.average is not None:
-                    self.average.load_state_dict(state["ema"])
-                self.step = self.started_step = int(state["step"])
-                self.losses, self.log, self.seconds = state["losses"], json.loads(state["log"]), state["seconds"]
-        except Exception as error:  # torch raises many kinds for a broken file
-            raise TrainingError(
-                f"{self.checkpoint} is damaged and cannot be gone on from; start again with --overwrite."
-            ) from error
-        if identity != self._identity():
+        missing = f"{self.work} holds no checkpoint to go on from; leave --resume out to start."
+        state = read_state(self.checkpoint, missing=missing)
+        if state["identity"] != self._identity():
             raise TrainingError(
                 f"{self.work} holds a run with another recipe or catalogue; resume it with those, or add --overwrite."
             )
-        self._shuffle()
+        try:
+            found = state.get("found", {})
+            self.recipe = replace(self.recipe, learning_rate=found.get("learning_rate", self.asked.learning_rate))
+            self._settle(found.get("batch_size", self.asked.batch_size))
+            self.model.load_state_dict(state["model"])
+            self.loss.load_state_dict(state.get("loss", {}))
+            self.optimiser.load_state_dict(state["optimiser"])
+            if self.average is not None:
+                self.average.load_state_dict(state["ema"])
+            self.step, self.losses, self.log = int(state["step"]), state["losses"], json.loads(state["log"])
+            self.watch = Stopwatch(before=float(state["seconds"]), first_step=self.step)
+        except Exception as error:  # torch raises many kinds for what does not fit
+            raise describe_damage(self.checkpoint) from error
 
     def _identity(self) -> str:
         """What must be equal for a resumed run to make sense."""
-        choices = {key: value for key, value in self.recipe.choices.items() if key not in AFTER_TRAINING}
+        choices = {key: value for key, value in self.asked.choices.items() if key not in AFTER_TRAINING}
         digest = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
         digest.update(self.taxonomy.fingerprint.encode())
         digest.update(np.ascontiguousarray(self.samples.labels).tobytes())
@@ -164,101 +224,124 @@ class _Run:
         return digest.hexdigest()
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
-        part = self.checkpoint.with_suffix(".part")
+        """Write the checkpoint, whole or not at all, and never one that holds no numbers."""
+        self._fetch_losses()
+        if not self.processes.is_main:
+            return
+        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
+            raise self._describe_divergence(self.step, "A weight")
         state = {
             "identity": self._identity(),
             "model": self.model.state_dict(),
+            "loss": self.loss.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "ema": self.average.state_dict() if self.average is not None else None,
+            "found": {"batch_size": self.recipe.batch_size, "learning_rate": self.recipe.learning_rate},
             "step": self.step,
             "losses": self.losses,
             "log": json.dumps(self.log),
-            "seconds": self.seconds_so_far,
+            "seconds": self.watch.seconds,
         }
-        try:
-            torch.save(state, part)
-            os.replace(part, self.checkpoint)
-        except (OSError, RuntimeError) as error:
-            part.unlink(missing_ok=True)
-            raise TrainingError(
-                f"The checkpoint cannot be written to {self.work}; make room there and add --resume to go on."
-            ) from error
+        write_state(state, self.checkpoint)
         self.saved_at = time.monotonic()
 
-    def _shuffle(self) -> None:
-        """The order of this epoch's samples: a function of seed and epoch alone."""
-        self.order = np.random.default_rng([self.recipe.seed, self.epoch]).permutation(self.train_rows)
-
     def train_step(self) -> None:
-        if self.step % self.batches == 0:
-            self._shuffle()
-        number = self.step % self.batches
-        chosen = np.sort(self.order[number * self.recipe.batch_size : (number + 1) * self.recipe.batch_size])
-        generator = _seed_everything(self.recipe.seed, self.step)
-        pixels = _resize(to_pixels(self._to_device(self.samples.pixels[chosen])), self._phase(self.step))
-        pixels, mix = cut_and_mix(augment(pixels, self.recipe, generator), self.recipe.cutmix, generator)
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
-        for group in self.optimiser.param_groups:
-            # a checkpoint of a version without rates has none
-            group["lr"] = one_cycle(self.step, self.steps, self.recipe) * group.get(RATE, 1.0)
-        set_trainable(self.model, self.recipe, self.epoch)
-        self.model.train()
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-            logits = self.model(pixels)
-        labels = self._to_device(self.samples.labels[chosen])
-        loss = multi_attribute_loss(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        if mix is not None:
-            other, own = mix
-            strange = multi_attribute_loss(logits, labels[other], label_smoothing=self.recipe.label_smoothing)
-            loss = own * loss + (1 - own) * strange
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss is no longer a number at step {self.step} of {self.steps}; lower learning_rate and start "
-                f"again with --overwrite (until then, what was written to {self.work} stays)."
-            )
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        """One step of the optimiser, and a checkpoint where one is due."""
+        loss = self._compute_gradients(self.step)
+        self.waiting.append((self.step, loss))
+        if self.asks_at_once:
+            self._fetch_losses()
+        self._apply_gradients(learning_rate(self.step, self.batches.steps, self.recipe))
         if self.average is not None:
             self.average.update_parameters(self.model)
-        self.losses.append(value)
         self.step += 1
+        if len(self.waiting) >= FETCHED_AT_ONCE:
+            self._fetch_losses()
         if time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S and not self.epoch_is_over():
             self.save()
 
-    def _to_device(self, array: np.ndarray[Any, Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+    def _compute_gradients(self, step: int) -> Tensor:
+        """Gradients of a step's loss, summed over its parts and all processes; the loss."""
+        set_trainable(self.model, self.recipe, step // self.batches.per_epoch)
+        self.model.train()
+        total = torch.zeros((), device=self.device)
+        for number, part in enumerate(self.batches.parts(step)):
+            loss = self._loss_of(part.pixels, part.targets, part.counts, part.share)
+            if number == 0:  # not before: memory that is given back and taken again at once costs nothing
+                self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total = total + loss.detach()
+        self.processes.sum_gradients(self.parameters)
+        return self.processes.sum(total)
 
-    def _phase(self, step: int) -> Phase:
-        epochs = 0
-        for phase in self.recipe.phases:
-            epochs += phase.epochs
-            if step < epochs * self.batches:
-                return phase
-        return self.recipe.phases[-1]
+    def _loss_of(self, pixels: Tensor, targets: Targets, counts: Tensor, share: float) -> Tensor:
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+            logits = self.model(pixels)
+        loss: Tensor = self.loss(logits, targets, counts, part=share)
+        return loss
+
+    def _apply_gradients(self, rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group.get(RATE, 1.0)  # a checkpoint of a version without rates has none
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
+        self.optimiser.step()
+
+    def _fetch_losses(self) -> None:
+        """Take the losses from the device, and stop the run where one is no number."""
+        if not self.waiting:
+            return
+        values = torch.stack([loss for _, loss in self.waiting]).tolist()
+        for (step, _), value in zip(self.waiting, values, strict=True):
+            if not math.isfinite(value):
+                raise self._describe_divergence(step, "The loss")
+            self.losses.append(value)
+        self.waiting = []
+
+    def _describe_divergence(self, step: int, what: str) -> TrainingError:
+        return TrainingError(
+            f"{what} is no longer a number at step {step:,} of {self.batches.steps:,}; lower learning_rate or set "
+            f"clip, and start again with --overwrite (until then, what was written to {self.work} stays)."
+        )
 
     def epoch_is_over(self) -> bool:
-        return self.step % self.batches == 0
+        """Whether the last step was the last of its epoch."""
+        return self.step % self.batches.per_epoch == 0
+
+    def is_over(self) -> bool:
+        """Whether all steps are done, or ``patience`` epochs went by without a better validation loss."""
+        waited = len(self.log) - self._best_epoch()
+        stopped = 0 < self.recipe.patience <= waited
+        if stopped and self.step < self.batches.steps:
+            self.say(f"stopped after epoch {len(self.log)}: no better validation loss since epoch {self._best_epoch()}")
+        return stopped or self.step >= self.batches.steps
+
+    def _best_epoch(self) -> int:
+        """The first epoch of the lowest validation loss, counted from 1; 0 before there is one."""
+        losses = [line["validation_loss"] for line in self.log]
+        return losses.index(min(losses)) + 1 if losses else 0
 
     def end_epoch(self) -> dict[str, Any]:
-        """Measure on validation, write the log and the checkpoint; the log line."""
+        """Measure on validation, write the log and the checkpoints; the log line."""
+        self._fetch_losses()
         line: dict[str, Any] = {
-            "epoch": self.epoch,
-            "seconds": round(self.seconds_so_far, 1),
-            "learning_rate": one_cycle(self.step - 1, self.steps, self.recipe),
+            "epoch": self.step // self.batches.per_epoch,
+            "seconds": round(self.watch.seconds, 1),
+            "learning_rate": learning_rate(self.step - 1, self.batches.steps, self.recipe),
             "train_loss": round(sum(self.losses) / len(self.losses), 5),
         } | self._validate()
+        if not math.isfinite(line["validation_loss"]):
+            raise self._describe_divergence(self.step, "The validation loss")
         self.log.append(line)
         self.losses = []
-        part = self.work / "log.part"
-        with part.open("w", newline="", encoding="utf-8") as table:
-            writer = csv.DictWriter(table, fieldnames=list(line), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.log)
-        os.replace(part, self.work / "log.csv")
+        if self.processes.is_main:
+            write_log(self.log, self.work / "log.csv")
+            if self._best_epoch() == len(self.log):
+                state = {"identity": self._identity(), "epoch": len(self.log), "model": self.shipped.state_dict()}
+                write_state(state, self.best)
         self.save()
+        for tracker in self.trackers:
+            tracker.add(self.step, figures_of(line))
         return line
 
     @torch.inference_mode()
@@ -267,70 +350,49 @@ class _Run:
 
         The figures that count come from the bundle.
         """
-        phase = self._phase(self.step - 1)
-        model = self.best_model.eval()
-        rows = self.samples.rows[Split.VALIDATION]
-        right, counted, loss = np.zeros(len(model.sizes)), np.zeros(len(model.sizes)), 0.0
-        for start in range(0, len(rows), 256):
-            chosen = rows[start : start + 256]
-            labels = self._to_device(self.samples.labels[chosen])
-            pixels = _resize(to_pixels(self._to_device(self.samples.pixels[chosen])), phase)
-            logits = model(pixels.contiguous(memory_format=torch.channels_last))
-            loss += float(multi_attribute_loss(logits, labels, label_smoothing=0.0)) * len(chosen)
-            for column, scores in enumerate(logits):
-                known = labels[:, column] != MISSING
-                right[column] += int((scores.argmax(1) == labels[:, column])[known].sum())
-                counted[column] += int(known.sum())
-        accuracies = {
-            f"accuracy.{name}": round(float(good / max(n, 1)), 5)
-            for name, good, n in zip(self.taxonomy.names, right, counted, strict=True)
-        }
-        return {"validation_loss": round(loss / len(rows), 5)} | accuracies
+        model = self.shipped.eval()
+        loss, right, known = torch.zeros(3, len(model.sizes), device=self.device)
+        for pixels, labels in self.batches.validation(self.step - 1):
+            logits = model(pixels)
+            loss += self.loss.sum_plain(logits, labels)
+            answers = torch.stack([scores.argmax(1) for scores in logits], 1)
+            right += (answers == labels).sum(0)
+            known += (labels != MISSING).sum(0)
+        loss, right, known = self.processes.sum(torch.stack([loss, right, known])).cpu().double()
+        means = loss / known.clamp(min=1)
+        shares = (right / known.clamp(min=1)).tolist()
+        accuracies = {f"accuracy.{name}": round(own, 5) for name, own in zip(self.taxonomy.names, shares, strict=True)}
+        return {"validation_loss": round(float(means.sum()), 5)} | accuracies
 
-    def progress(self, finished_epoch: dict[str, Any] | None) -> FitProgress:
-        return FitProgress(
-            step=self.step,
-            steps=self.steps,
-            epochs=self.recipe.epochs,
-            seconds_left=self._seconds_left(self.step - self.started_step),
-            finished_epoch=finished_epoch,
+    def finish(self) -> Classifier:
+        """The network to ship: of the last epoch or of the best one, as the recipe says."""
+        if self.recipe.keep == "best" and self.processes.is_main:
+            missing = f"{self.best}, with the weights of the best epoch, is gone; start again with --overwrite."
+            state = read_state(self.best, missing=missing)
+            if state["identity"] != self._identity():
+                raise describe_damage(self.best)
+            self.shipped.load_state_dict(state["model"])
+        return self.shipped.eval()
+
+    def facts(self) -> RunFacts:
+        """What to tell of the run when it is over."""
+        learnt = self.loss.log_variance
+        weights = [] if learnt is None else torch.exp(-learnt.detach()).tolist()
+        return RunFacts(
+            seconds=self.watch.seconds,
+            epoch=self._best_epoch() if self.recipe.keep == "best" else len(self.log),
+            log=self.log,
+            batch_size=self.recipe.batch_size,
+            learning_rate=self.recipe.learning_rate,
+            attribute_weights=dict(zip(self.taxonomy.names, (round(own, 4) for own in weights), strict=False)),
         )
 
-    def _seconds_left(self, done: int) -> float:
-        """From the pixels still to be seen and the rate at which they were seen since this start."""
-        ends = np.cumsum([0, *(phase.epochs * self.batches for phase in self.recipe.phases)])
-        areas = [phase.height * phase.width for phase in self.recipe.phases]
-        seen = np.cumsum([0.0, *(np.diff(ends) * areas)])
-        at_start, now, at_end = np.interp([self.step - done, self.step, self.steps], ends, seen)
-        rate = (now - at_start) / max(time.monotonic() - self.started, 1e-9)
-        return float((at_end - now) / max(rate, 1e-9))
-
-
-def one_cycle(step: int, steps: int, recipe: Recipe) -> float:
-    """Learning rate at a step: up from 1/25 of the peak along a cosine, then down to 1/10,000 of that (Smith 2018)."""
-    rising = recipe.warmup * steps
-    low, high = recipe.learning_rate / 25, recipe.learning_rate
-    if step < rising:
-        return high + (low - high) * (1 + math.cos(math.pi * step / rising)) / 2
-    return low / 1e4 + (high - low / 1e4) * (1 + math.cos(math.pi * (step - rising) / max(steps - rising, 1))) / 2
-
-
-def _average(model: Classifier, decay: float) -> AveragedModel:
-    """The moving average of weights and of the norms' statistics."""
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
-
-
-def _make_optimiser(model: Classifier, recipe: Recipe) -> torch.optim.AdamW:
-    return torch.optim.AdamW(parameter_groups(model, recipe), lr=recipe.learning_rate, fused=True)
-
-
-def _seed_everything(seed: int, step: int) -> torch.Generator:
-    """Seed torch (dropout) from seed and step, and give a generator of its own to the augmentation."""
-    number = random.Random(f"{seed}:{step}").getrandbits(63)
-    torch.manual_seed(number)
-    return torch.Generator().manual_seed(number ^ 1)
-
-
-def _resize(pixels: Tensor, phase: Phase) -> Tensor:
-    size = (phase.height, phase.width)
-    return pixels if tuple(pixels.shape[2:]) == size else F.interpolate(pixels, size=size, mode="area")
+    def progress(self, finished_epoch: dict[str, Any] | None) -> FitProgress:
+        """Where the run stands."""
+        return FitProgress(
+            step=self.step,
+            steps=self.batches.steps,
+            epochs=self.recipe.epochs,
+            seconds_left=self.watch.seconds_left(self.step, self.batches.per_epoch, self.recipe),
+            finished_epoch=finished_epoch,
+        )

@@ -86,7 +86,7 @@ class Recipe:
     dropout: float = _number(0, 0.95, 0.0)
 
     batch_size: int = _number(0, 65536, 128)
-    """Pictures per step; 0 takes the largest that fits into memory."""
+    """Pictures that go through the network at once, over all processes; 0 takes the most that fit into memory."""
     accumulate: int = _number(1, 1024, 1)
     """Batches whose gradients are added up before a step."""
     optimiser: Literal["adamw", "adam", "sgd"] = "adamw"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
@@ -19,20 +21,22 @@ from vestiary.errors import TrainingError
 from vestiary.metrics import Scores
 from vestiary.predictor import Predictor, calibrate_bundle
 from vestiary.product import Split
-from vestiary.reports.card import write_card
+from vestiary.reports.card import describe_machine, write_card
+from vestiary.taxonomy import MISSING
 from vestiary.training.dataset import Samples, open_samples
 from vestiary.training.export import export_onnx, measure_rounding, prove_parity
-from vestiary.training.fit import OnProgress, fit
+from vestiary.training.fit import fit
+from vestiary.training.losses import describe_weights
 from vestiary.training.model import Classifier
+from vestiary.training.processes import join_processes
+from vestiary.training.progress import OnProgress, OnStage
 from vestiary.training.rare import settle_rare_values
 from vestiary.training.recipe import Recipe, check_catalogue
 from vestiary.training.rehearsal import rehearse
 from vestiary.training.storage import narrow_weights
+from vestiary.training.tracking import check_logs
 
 PARITY_PICTURES = 256
-
-OnStage = Callable[[str], None]
-"""Called with a short line for people whenever a stage ends."""
 
 
 def train(
@@ -45,6 +49,7 @@ def train(
     overwrite: bool = False,
     licence: str = "unspecified",
     threads: int = 0,
+    logs: Sequence[str] = (),
     on_decode: Progress | None = None,
     on_progress: OnProgress | None = None,
     on_calibrate: Progress | None = None,
@@ -53,42 +58,58 @@ def train(
     """Train and write the bundle to ``out``; the bundle and its figures on the validation split, by attribute.
 
     ``cache`` is a folder for decoded pictures; checkpoints and the log go to ``<out>.training`` beside the bundle, and
-    stay. ``threads`` is the number of cores to use, 0 for all. The test split is not touched. Raises UsageError when
-    ``out`` may not be written, RecipeError when the recipe does not fit the catalogue, TrainingError as ``rehearse``
-    and ``fit`` do, when another run is writing to ``out``, and when the export does not say what the network says.
+    stay. ``threads`` is the number of cores to use, 0 for all; ``logs`` names further logs, as ``fit`` takes them. The
+    test split is not touched. Where ``accelerate launch`` started several processes they train together; the first one
+    writes, the others end when training does. Raises UsageError when ``out`` may not be written, RecipeError when the
+    recipe does not fit the catalogue, TrainingError as ``rehearse`` and ``fit`` do, when an attribute cannot be learnt,
+    when another run is writing to ``out``, and when the export does not say what the network says.
     """
     out = out.resolve()
     work = out.with_name(f"{out.name}.training")
     check_writable(out, overwrite=overwrite or resume)
     check_catalogue(recipe, catalogue)
-    _refuse_single_answers(catalogue)
+    check_logs(logs)
+    refuse_single_answers(catalogue)
     Hierarchy.of(catalogue.taxonomy)  # refuses rules that cannot be answered by, before the hours of training
     if threads:
         torch.set_num_threads(threads)
+    processes = join_processes()
+    if not processes.is_main:
+        on_decode = on_progress = None
+        on_stage = _say_nothing
     rehearse(recipe, catalogue.taxonomy, on_stage)
-    samples = open_samples(catalogue, recipe.preprocess, cache, progress=on_decode)
+    with processes.main_first():
+        samples = open_samples(catalogue, recipe.preprocess, cache, progress=on_decode)
     samples, rare = settle_rare_values(samples, catalogue.taxonomy, recipe)
+    refuse_missing_answers(catalogue, samples)
+    if processes.count > 1:
+        on_stage(f"{processes.count} processes train together")
     on_stage(f"{len(samples.pixels):,} pictures at {recipe.width}×{recipe.height} px are ready in {cache}")
-    for line in rare:
+    weighed = describe_weights(recipe, catalogue.taxonomy, samples.labels[samples.rows[Split.TRAIN]])
+    for line in [*rare, *weighed]:
         on_stage(line)
     work.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(work / "lock", timeout=0):
-            model, seconds = fit(
+        with FileLock(work / "lock", timeout=0) if processes.is_main else nullcontext():
+            model, facts = fit(
                 recipe,
                 catalogue.taxonomy,
                 samples,
                 work,
                 resume=resume,
                 overwrite=overwrite,
+                processes=processes,
+                logs=logs,
                 on_progress=on_progress,
+                on_stage=on_stage,
             )
+            processes.leave()
             bundle, parity = _export(model, catalogue, recipe, samples, licence)
             worst, pictures = parity["max_difference"], parity["pictures"]
             on_stage(f"export and network agree to {worst:.1e} on {pictures} validation pictures")
             if "rounding" in parity:
                 on_stage(f"weights stored as fp16 change no logit there by more than {parity['rounding']:.1e}")
-            bundle, scores = calibrate_bundle(
+            bundle, evaluation = calibrate_bundle(
                 bundle, catalogue, target_precision=recipe.target_precision, progress=on_calibrate
             )
             n = len(catalogue.select(Split.VALIDATION))
@@ -100,10 +121,17 @@ def train(
                 "parity": parity,
                 "backbone": model.describe(),
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
-                "seconds": round(seconds),
+                "seconds": round(facts.seconds),
+                "machine": describe_machine(),
+                "epoch": facts.epoch,
+                "batch_size": facts.batch_size,
+                "learning_rate": facts.learning_rate,
+                "attribute_weights": facts.attribute_weights,
+                "log": facts.log,
             }
             bundle = replace(bundle, training=training)
-            return replace(bundle, card=write_card(bundle, scores)).write(out, overwrite=True), scores
+            card = write_card(bundle, catalogue, evaluation)
+            return replace(bundle, card=card).write(out, overwrite=True), evaluation.attributes
     except Timeout as error:
         raise TrainingError(f"Another run is writing to {out}; wait for it or choose another place.") from error
 
@@ -137,10 +165,31 @@ def _export(
     return bundle, parity
 
 
-def _refuse_single_answers(catalogue: Catalogue) -> None:
+def refuse_single_answers(catalogue: Catalogue) -> None:
+    """Raise TrainingError for an attribute with one value: there is nothing to learn."""
     for attribute in catalogue.taxonomy.attributes:
         if len(attribute.values) < 2:
             raise TrainingError(
                 f"Attribute {attribute.name} has the single value {attribute.values[0]!r}, so there is nothing "
                 "to learn; leave it out of the taxonomy."
             )
+
+
+def refuse_missing_answers(catalogue: Catalogue, samples: Samples) -> None:
+    """Raise TrainingError where an attribute has not two values to learn and one label to be measured by."""
+    problems = []
+    for number, name in enumerate(catalogue.taxonomy.names):
+        for split, needed in ((Split.TRAIN, 2), (Split.VALIDATION, 1)):
+            labels = samples.labels[samples.rows[split], number]
+            values = np.unique(labels[labels != MISSING])
+            if len(labels) and not len(values):
+                problems.append(f"{name} has no label in the {split} split")
+            elif len(labels) and len(values) < needed:
+                only = catalogue.taxonomy[name].values[values[0]]
+                problems.append(f"{name} has the single value {only!r} in the {split} split")
+    if problems:
+        raise TrainingError(f"{'; '.join(problems)}; label more products, or leave the attribute out of the catalogue.")
+
+
+def _say_nothing(line: str) -> None:
+    """For processes that do not speak."""

@@ -28,9 +28,12 @@ from vestiary.errors import TrainingError, UsageError, VestiaryError
 from vestiary.product import Split
 from vestiary.taxonomy import Taxonomy
 from vestiary.training.dataset import Samples, open_samples
-from vestiary.training.fit import FitProgress, fit
-from vestiary.training.recipe import Phase, Recipe, parse_recipe
+from vestiary.training.fit import fit
+from vestiary.training.progress import FitProgress
+from vestiary.training.rare import settle_rare_values
+from vestiary.training.recipe import Phase, Recipe, check_catalogue, parse_recipe
 from vestiary.training.space import Choices, Range, Space
+from vestiary.training.train import refuse_missing_answers, refuse_single_answers
 
 STUDY: Final = "study.db"
 BEST: Final = "best.toml"
@@ -124,7 +127,10 @@ def tune(
     _check_place(out, resume=resume)
     if threads:
         torch.set_num_threads(threads)
+    check_catalogue(search.recipe, catalogue)
+    refuse_single_answers(catalogue)
     samples = _take_share(open_samples(catalogue, search.recipe.preprocess, cache, progress=on_decode), search)
+    refuse_missing_answers(catalogue, samples)
     out.mkdir(parents=True, exist_ok=True)
     with _alone_in(out):
         study = _open_study(search, catalogue, out)
@@ -197,7 +203,8 @@ class _Runner:
             if self.on_progress is not None:
                 self.on_progress(trial.user_attrs["number"], progress)
 
-        fit(recipe, self.taxonomy, self.samples, work, resume=resume, on_progress=watch)
+        samples, _ = settle_rare_values(self.samples, self.taxonomy, recipe)
+        fit(recipe, self.taxonomy, samples, work, resume=resume, on_progress=watch)
         log = _read_log(work)
         trial.set_user_attr("seconds", float(log[-1]["seconds"]))
         shipped = min(log, key=lambda line: float(line["validation_loss"])) if recipe.keep == "best" else log[-1]

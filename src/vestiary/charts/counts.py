@@ -1,28 +1,16 @@
-"""From counts to charts: Altair for pages, the same drawn as SVG for reports.
-
-Every chart is made to be read at its own size, no wider than a phone's screen, and carries a description in words. They
-need the extra ``ui``, which is imported when a chart is made and not before.
-"""
+"""Bars and heat maps of counts."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vestiary.errors import require
+from vestiary.charts.style import BAR, RARE_BAR, WIDTH, contrast, finish, keep_text, need
 
 if TYPE_CHECKING:
     import altair
 
-WIDTH = 336
-"""Width of a chart in CSS pixels: what a phone 360 px wide has to give."""
-
-INK = "#1b1b1b"
-BAR = "#1f5f99"
-RARE_BAR = "#b3541e"
 RAMPS = (((232, 241, 251), (150, 184, 221)), ((58, 104, 158), (8, 42, 94)))
 """Fills of a heat map (red, green, blue, 0..255): pale ones for the lower half of the scale, deep ones for the upper.
 
@@ -40,7 +28,6 @@ LABELS, CROSS_LABELS = 150, 122
 """Most pixels for the names beside bars and beside the rows of a heat map; what is longer ends in "…"."""
 
 _LETTER, _DIGIT = 5.7, 6.5
-_NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def plot_counts(
@@ -57,7 +44,7 @@ def plot_counts(
     left out), so that several panels line up; counts below ``rare_below`` get another colour. Raises MissingExtraError
     without the extra ``ui``.
     """
-    _need("altair")
+    need("altair")
     import altair as alt
 
     largest = max(most or 0, 2, *(n for _, n in counts))
@@ -77,7 +64,7 @@ def plot_counts(
     colour = alt.condition("datum.rare", alt.value(RARE_BAR), alt.value(BAR))
     bars = base.mark_bar(height=BAR_STEP - 5).encode(x2="from:Q", color=colour)
     numbers = base.mark_text(align="left", dx=4, fontSize=11).encode(text="text:N")
-    return _finish(alt.layer(bars, numbers), description, height=alt.Step(BAR_STEP), width=WIDTH)
+    return finish(alt.layer(bars, numbers), description, height=alt.Step(BAR_STEP), width=WIDTH)
 
 
 def plot_crosstab(
@@ -95,7 +82,7 @@ def plot_crosstab(
     occurs is left blank. Up to five columns fit ``WIDTH``; more make the chart wider. ``most`` and ``longest`` are as
     for ``plot_counts``. Raises MissingExtraError without the extra ``ui``.
     """
-    _need("altair")
+    need("altair")
     import altair as alt
 
     largest = max(most or 0, *(n for row in counts for n in row))
@@ -123,15 +110,7 @@ def plot_crosstab(
     squares = base.mark_rect(stroke="white", strokeWidth=1).encode(color=alt.Color("fill:N", scale=None))
     numbers = base.mark_text(fontSize=11).encode(text="text:N", color=alt.Color("ink:N", scale=None))
     width: int | altair.Step = WIDTH if fits else alt.Step(CELL_WIDTH)
-    return _finish(alt.layer(squares, numbers), description, height=alt.Step(CELL_HEIGHT), width=width)
-
-
-def keep_text(text: str) -> str:
-    """The text with a mark for every character that no HTML or SVG may hold, as labels typed or pasted sometimes do.
-
-    The renderer of charts ends the whole process when it meets one.
-    """
-    return _NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
+    return finish(alt.layer(squares, numbers), description, height=alt.Step(CELL_HEIGHT), width=width)
 
 
 def shade(n: int, most: int) -> str:
@@ -151,30 +130,6 @@ def ink_on(n: int, most: int) -> str:
     return max("#000000", "#ffffff", key=lambda ink: contrast(ink, fill))
 
 
-def contrast(first: str, second: str) -> float:
-    """Contrast ratio of two ``#rrggbb`` colours, 1..21 (WCAG 2.2, "contrast ratio"); text needs 4.5."""
-    light, dark = sorted((_luminance(first), _luminance(second)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def render_svg(chart: altair.TopLevelMixin) -> str:
-    """The chart as an ``<svg>`` element for an HTML page: static, its ids unlike those of any other drawing.
-
-    Nothing is fetched to draw it. Raises MissingExtraError without the extra ``ui``.
-    """
-    vl_convert = _need("vl_convert")
-    import altair as alt
-
-    version = re.sub(r"^v(\d+\.\d+).*", r"\1", alt.SCHEMA_VERSION)
-    svg = str(vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=version, allowed_base_urls=[]))
-    own = f"c{hashlib.sha256(svg.encode()).hexdigest()[:10]}-"
-    return re.sub(r'(<[^<>]*\s)id="|(<[^<>]*url\(#)', lambda match: _add_prefix(match, own), svg)
-
-
-def _add_prefix(match: re.Match[str], own: str) -> str:
-    return f'{match[1]}id="{own}' if match[1] else f"{match[2]}{own}"
-
-
 def _name_width(longest: int, limit: int) -> int:
     return min(limit, round(longest * _LETTER))
 
@@ -184,30 +139,3 @@ def _names_axis(width: int, limit: int) -> altair.Axis:
     import altair as alt
 
     return alt.Axis(ticks=False, domain=False, labelOverlap=False, labelLimit=limit, minExtent=width + 4)
-
-
-def _finish(chart: Any, description: str, *, height: altair.Step, width: int | altair.Step) -> altair.LayerChart:
-    """The look that all charts share; a whole number for ``width`` is that of the chart with its labels."""
-    if isinstance(width, int):
-        chart = chart.properties(autosize={"type": "fit-x", "contains": "padding"})
-    finished: altair.LayerChart = (
-        chart.properties(
-            width=width, height=height, description=keep_text(description), background="transparent", padding=2
-        )
-        .configure(font="Helvetica, Arial, sans-serif", aria=False)
-        .configure_axis(labelColor=INK, labelFontSize=12, labelPadding=4, gridColor="#d9d9d9", tickColor="#d9d9d9")
-        .configure_axisY(grid=False)
-        .configure_view(stroke=None)
-        .configure_text(color=INK)
-    )
-    return finished
-
-
-def _need(module: str) -> Any:
-    return require(module, extra="ui", feature="Drawing charts")
-
-
-def _luminance(colour: str) -> float:
-    parts = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

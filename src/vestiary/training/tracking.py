@@ -1,0 +1,92 @@
+"""A run's figures in TensorBoard and MLflow, for who has them; ``log.csv`` is written in any case."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from vestiary.errors import UsageError, require
+from vestiary.training.recipe import Recipe
+
+LOGS = ("tensorboard", "mlflow")
+
+
+def check_logs(names: Sequence[str]) -> None:
+    """Raise UsageError for a name that is no log, MissingExtraError when its package is not installed."""
+    for name in names:
+        if name not in LOGS:
+            raise UsageError(f"There is no log {name!r}; write one of: {', '.join(LOGS)}.")
+        require(name, extra="tracking", feature=f"The log {name!r}")
+
+
+class Tracker(Protocol):
+    """Takes a run's figures."""
+
+    def add(self, step: int, figures: Mapping[str, float]) -> None:
+        """Figures by name at a step."""
+
+    def close(self) -> None:
+        """The run is over or stopped; nothing more comes."""
+
+
+def open_trackers(names: Sequence[str], work: Path, recipe: Recipe, *, step: int) -> list[Tracker]:
+    """Trackers for logs that ``check_logs`` let through; they go on at ``step`` where ``work`` holds a run."""
+    makers: dict[str, Callable[[Path, Recipe, int], Tracker]] = {"tensorboard": _TensorBoard, "mlflow": _MLflow}
+    return [makers[name](work, recipe, step) for name in names]
+
+
+class _TensorBoard:
+    """Events in ``tensorboard/`` of the run's folder; figures after ``step`` of an earlier part are hidden."""
+
+    def __init__(self, work: Path, recipe: Recipe, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(work / "tensorboard"), purge_step=step + 1 if step else None)
+
+    def add(self, step: int, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            self._writer.add_scalar(name.replace(".", "/"), value, step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _MLflow:
+    """A run where ``MLFLOW_TRACKING_URI`` says, or in ``mlflow.db`` of the run's folder."""
+
+    def __init__(self, work: Path, recipe: Recipe, step: int) -> None:
+        import mlflow
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(work / 'mlflow.db').resolve()}"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow warns of its own database models
+            self._client = mlflow.MlflowClient(address)
+        note = work / "mlflow-run.txt"
+        if step and note.exists():
+            self._run = note.read_text(encoding="utf-8").strip()
+            self._client.update_run(self._run, "RUNNING")
+            return
+        experiment = self._client.get_experiment_by_name("vestiary")
+        number = experiment.experiment_id if experiment else self._client.create_experiment("vestiary")
+        self._run = self._client.create_run(number, run_name=recipe.name).info.run_id
+        for name, value in recipe.to_dict().items():
+            self._client.log_param(self._run, name, value)
+        note.write_text(f"{self._run}\n", encoding="utf-8")
+
+    def add(self, step: int, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            self._client.log_metric(self._run, name, value, step=step)
+
+    def close(self) -> None:
+        self._client.set_terminated(self._run)
+
+
+def figures_of(line: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a log line."""
+    return {name: float(value) for name, value in line.items() if name != "epoch"}
