@@ -14,6 +14,7 @@ from PIL import Image
 
 import vestiary
 from conftest import Running, encode_picture, paint_picture
+from vestiary.bundle import Int8
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,12 @@ def test_an_answer_is_that_of_the_predictor_with_every_documented_key(api: httpx
     for tag in expected.tags:
         assert answer["confidences"][tag.attribute] == pytest.approx(tag.confidence, abs=1e-4)
         assert answer["attributes"][tag.attribute]["accepted"] == tag.accepted
+        assert answer["attributes"][tag.attribute]["candidates"] == list(tag.candidates)
+    if expected.unfamiliar is None:
+        assert answer["unfamiliar"] is None
+    else:
+        assert answer["unfamiliar"]["score"] == pytest.approx(expected.unfamiliar.score, abs=1e-4)
+        assert answer["unfamiliar"]["flag"] == expected.unfamiliar.flag
     assert answer["decision"] == ("auto" if expected.accepted else "review")
     assert answer["status"] == "success"
     assert (answer["id"], answer["request_id"]) == ("dress.jpg", "mine-1")
@@ -215,6 +222,39 @@ def test_a_heat_map_is_bright_where_the_model_looks(
     assert grid[-len(grid) // 3 :].max() < 0.1
     heat = np.asarray(Image.open(io.BytesIO(httpx.post(f"{running.url}/explain", **send).content)), dtype=float)
     assert heat[:8].mean() > heat[-8:].mean() + 40
+
+
+def test_a_model_without_maps_says_so(
+    start_service: Callable[..., Running],
+    make_bundle: Callable[..., object],
+    make_model: Callable[..., bytes],
+    photo: bytes,
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="the extra 'train' is not installed")
+    model = onnx.load_from_string(make_model())
+    kept = [output for output in model.graph.output if not output.name.endswith(".map")]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    running = start_service(bundle=make_bundle(model=model.SerializeToString()))
+    answer = httpx.post(f"{running.url}/explain", files={"file": photo}, data={"attribute": "season"})
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:vestiary:problem:not-found")
+    assert "no maps for season" in answer.json()["detail"]
+
+
+def test_the_precision_that_is_set_answers(
+    start_service: Callable[..., Running], make_bundle: Callable[..., object], make_model: Callable[..., bytes]
+) -> None:
+    pytest.importorskip("onnx", reason="the extra 'train' is not installed")
+    swapped = {
+        "baseColour": ((0.0, 8.0, 0.0, 0.0), (8.0, 0.0, 0.0, 0.0), (0.0, 0.0, 8.0, 0.0)),
+        "season": ((6.0, 6.0, 0.0, 0.0), (0.0, 0.0, 6.0, 0.0)),
+    }
+    bundle = make_bundle(int8=Int8(make_model(swapped), {}, {}))
+    for precision, expected in (("fp32", "Red"), ("int8", "Green")):
+        running = start_service(bundle=bundle, precision=precision)
+        answer = httpx.post(f"{running.url}/predict", files={"file": paint_picture((255, 0, 0))}).json()
+        assert answer["predictions"]["baseColour"] == expected
+        assert httpx.get(f"{running.url}/info").json()["precision"] == precision
 
 
 @pytest.mark.parametrize("asked", [{"attribute": "fabric"}, {"attribute": "gender", "value": "Nobody"}])

@@ -43,6 +43,7 @@ def describe_outcome(outcome: Outcome, asked: Options, bundle: Bundle) -> dict[s
     category = tags[find_category(bundle.taxonomy)]
     attributes = {name: _describe_tag(tag, asked) for name, tag in tags.items()}
     width, height = outcome.size or (0, 0)
+    unfamiliar = prediction.unfamiliar
     return {
         "id": prediction.id,
         "predictions": {name: tag.value for name, tag in tags.items()},
@@ -51,6 +52,7 @@ def describe_outcome(outcome: Outcome, asked: Options, bundle: Bundle) -> dict[s
         "decision": "auto" if all(entry["accepted"] for entry in attributes.values()) else "review",
         "category": category.value,
         "confidence": round(category.confidence, 6),
+        "unfamiliar": unfamiliar and {"score": round(unfamiliar.score, 6), "flag": unfamiliar.flag},
         "note": prediction.note,
         "image": {"width": width, "height": height, "sha256": prediction.image_sha256},
         "timing_ms": outcome.timing.to_dict(),
@@ -108,5 +110,6 @@ def _describe_tag(tag: Tag, asked: Options) -> dict[str, Any]:
         "value": tag.value,
         "confidence": round(tag.confidence, 6),
         "accepted": tag.accepted and tag.confidence >= asked.min_confidence,
+        "candidates": tag.candidates,
         "top_k": [{"value": value, "confidence": round(score, 6)} for value, score in rank(tag)[: asked.top_k]],
     }

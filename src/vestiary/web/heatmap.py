@@ -43,6 +43,7 @@ def explain(predictor: Predictor, name: str, data: bytes, attribute: str, value:
     """The class map of one value (None: the predicted one) of an attribute, for one encoded picture.
 
     ``attribute`` and ``value`` must be in the bundle's taxonomy. A picture that cannot be read gives its Failure.
+    UsageError for an attribute without class maps in the model.
     """
     prepared = predictor.prepare(name, data)
     [prediction] = predictor.answer([prepared], top_k=len(predictor.bundle.taxonomy[attribute].values))
@@ -51,18 +52,10 @@ def explain(predictor: Predictor, name: str, data: bytes, attribute: str, value:
     tag = next(tag for tag in prediction.tags if tag.attribute == attribute)
     chosen = tag.value if value is None else value
     confidence = dict([(tag.value, tag.confidence), *tag.runners_up])[chosen]
-    index = predictor.bundle.taxonomy[attribute].index_of(chosen)
-    grid = read_class_map(predictor, prepared.pixels, attribute)[index].astype(np.float64)
+    grid = predictor.explain([prepared.pixels], attribute, chosen)[0].astype(np.float64)
     low, high = float(grid.min()), float(grid.max())
     scaled = (grid - low) / (high - low) if high > low else np.zeros_like(grid)
     return Explained(prediction, chosen, confidence, scaled, _find_box(predictor.bundle.preprocess, prepared.size))
-
-
-def read_class_map(predictor: Predictor, pixels: NDArray[np.uint8], attribute: str) -> NDArray[np.float32]:
-    """Shares of every value's logit by place, ``float32 [values, h, w]``, of a preprocessed picture."""
-    outputs = predictor._session.run([f"{attribute}.map"], {"images": pixels[None]}, predictor._run_options)
-    maps: NDArray[np.float32] = outputs[0][0]
-    return maps
 
 
 def _find_box(preprocess: Preprocess, size: tuple[int, int]) -> Box:

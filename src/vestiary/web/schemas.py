@@ -61,12 +61,23 @@ class Ranked(BaseModel):
 
 
 class AttributeAnswer(BaseModel):
-    """The tag of one attribute. ``top_k`` begins with the tag itself; ``accepted``: no person needs to look."""
+    """The tag of one attribute; ``accepted``: no person needs to look.
+
+    ``candidates`` hold the true value as often as the bundle promises; ``top_k`` begins with the tag itself.
+    """
 
     value: str
     confidence: Share
     accepted: bool
+    candidates: list[str]
     top_k: list[Ranked]
+
+
+class UnfamiliarFacts(BaseModel):
+    """How unlike the training pictures the picture is; of a flagged one nothing is accepted."""
+
+    score: Share
+    flag: bool
 
 
 class ImageFacts(BaseModel):
@@ -103,6 +114,7 @@ class Answer(BaseModel):
     confidences: dict[str, Share]
     attributes: dict[str, AttributeAnswer]
     decision: Literal["auto", "review"]
+    unfamiliar: UnfamiliarFacts | None
     category: str
     confidence: Share
     all_probabilities: dict[str, Share] = Field(description="Every value of the category, the likeliest first.")
@@ -123,6 +135,7 @@ class BatchItem(BaseModel):
     confidences: dict[str, Share]
     attributes: dict[str, AttributeAnswer]
     decision: Literal["auto", "review"]
+    unfamiliar: UnfamiliarFacts | None
     category: str
     confidence: Share
     note: str | None
@@ -269,6 +282,7 @@ class Info(BaseModel):
     model: ModelFacts
     made_at: str
     licence: str
+    precision: Literal["fp32", "int8"]
     input: dict[str, int]
     category: str
     attributes: dict[str, AttributeFacts]

@@ -49,7 +49,7 @@ class Service:
         """Open the bundle, load its model and let it answer once. Raises BundleError or UsageError when it cannot."""
         self.settings = settings
         limits = Limits(max_bytes=settings.max_body_bytes, max_pixels=settings.max_pixels)
-        self.predictor = Predictor(open_bundle(settings.bundle), threads=1, limits=limits)
+        self.predictor = Predictor(open_bundle(settings.bundle), precision=settings.precision, threads=1, limits=limits)
         self.bundle = self.predictor.bundle
         self._warm_up()
         rows, path, started_at = (settings.workers, shared.tally, shared.started_at) if shared else (1, None, None)

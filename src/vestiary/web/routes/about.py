@@ -49,6 +49,7 @@ async def classes(request: Request) -> Response:
             "model": described.MODEL,
             "made_at": described.TIME,
             "licence": "MIT",
+            "precision": "fp32",
             "input": {"width": 60, "height": 80},
             "category": "articleType",
             "attributes": {"articleType": _SHIRT},
@@ -75,6 +76,7 @@ async def info(request: Request) -> Response:
             "model": answers.describe_model(bundle),
             "made_at": bundle.created_at,
             "licence": bundle.licence,
+            "precision": settings.precision,
             "input": {"width": bundle.preprocess.width, "height": bundle.preprocess.height},
             "category": answers.find_category(bundle.taxonomy),
             "attributes": {

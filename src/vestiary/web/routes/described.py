@@ -119,6 +119,7 @@ _TAG: Final = {
     "value": "Tshirts",
     "confidence": 0.92,
     "accepted": True,
+    "candidates": ["Tshirts", "Tops"],
     "top_k": [{"value": "Tshirts", "confidence": 0.92}, {"value": "Tops", "confidence": 0.05}],
 }
 _FACTS: Final = {
@@ -126,6 +127,7 @@ _FACTS: Final = {
     "confidences": {"articleType": 0.92},
     "attributes": {"articleType": _TAG},
     "decision": "auto",
+    "unfamiliar": {"score": 0.1, "flag": False},
     "category": "Tshirts",
     "confidence": 0.92,
     "note": None,

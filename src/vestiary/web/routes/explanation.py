@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from vestiary.errors import UsageError
 from vestiary.tags import Failure
 from vestiary.web import answers, errors
 from vestiary.web.heatmap import Explained, draw_over, explain
@@ -61,7 +62,10 @@ async def explain_picture(request: Request) -> Response:
             return found, b""
         return found, draw_over(found, upload.data, service.predictor.limits)
 
-    found, drawn = await service.paint(request, work)
+    try:
+        found, drawn = await service.paint(request, work)
+    except UsageError:
+        raise errors.not_found(f"The model has no maps for {attribute}; ask for another attribute.") from None
     service.tally.count_picture(success=isinstance(found, Explained))
     if isinstance(found, Failure):
         raise errors.from_failure(found)
