@@ -22,7 +22,7 @@ def run(
     split: str = typer.Option("test", help=f"Which products: {', '.join(SPLITS)}."),
     precision: str = typer.Option("fp32", help="fp32, or int8 where the bundle has such a model."),
     by: str | None = typer.Option(None, help="Read the answers in the view 10-way, 65-way or colour-groups."),
-    against: Path | None = typer.Option(None, help="Compare with this bundle, on the same products."),
+    against: Path | None = typer.Option(None, help="Compare with this bundle (in fp32), on the same products."),
     as_json: bool = typer.Option(False, "--json", help="Print the figures as JSON."),
 ) -> None:
     """Answer every product of a split and compare with its labels."""
@@ -36,7 +36,7 @@ def run(
     if by is not None and by not in VIEWS:
         raise UsageError(f"--by {by} is not known; choose one of: {', '.join(VIEWS)}.")
     loaded = load_catalogue(catalogue)
-    evaluation = answer_split(loaded, bundle, split, by=by)
+    evaluation = answer_split(loaded, bundle, split, by=by, precision=precision)
     if against is None:
         print_json(evaluation.to_dict()) if as_json else print_evaluation(evaluation)
         return
