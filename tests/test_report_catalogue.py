@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import re
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -602,6 +603,26 @@ def test_without_pango_one_sentence_says_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setattr(page_module, "require", require)
     with pytest.raises(MissingExtraError, match=r"needs the system library Pango.*apt-get install libpango"):
         load_page_setter()
+
+
+def test_a_damaged_picture_stays_damaged_once_pdfs_can_be_set() -> None:
+    need_pango()
+    code = """
+import io
+from PIL import Image
+from vestiary.errors import PictureError
+from vestiary.images import DEFAULT_LIMITS, read_picture
+from vestiary.reports.page import load_page_setter
+file = io.BytesIO()
+Image.effect_noise((64, 64), 90).save(file, "JPEG")
+load_page_setter()
+try:
+    read_picture(file.getvalue()[:900], limits=DEFAULT_LIMITS)
+except PictureError:
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"
 
 
 @pytest.mark.parametrize("space", [205, 215, 225])

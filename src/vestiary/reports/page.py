@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL import ImageFile
+
 from vestiary.charts import keep_text
 from vestiary.errors import MissingExtraError, UsageError, require
 
@@ -48,6 +50,7 @@ def load_page_setter() -> Callable[[str], bytes]:
 
     Raises MissingExtraError without the extra ``pdf`` or without the system's Pango library.
     """
+    tolerance = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         weasyprint = require("weasyprint", extra="pdf", feature="A PDF")
     except OSError as error:
@@ -55,6 +58,8 @@ def load_page_setter() -> Callable[[str], bytes]:
             "A PDF needs the system library Pango, which was not found; install it (on Debian and Ubuntu: "
             "apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0) or leave out --pdf."
         ) from error
+    finally:  # WeasyPrint makes Pillow take damaged pictures for whole ones, for everybody in the process
+        ImageFile.LOAD_TRUNCATED_IMAGES = tolerance
 
     def set_page(html: str) -> bytes:
         fetcher = weasyprint.urls.URLFetcher(allowed_protocols=["data"])
