@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
+
+from vestiary.catalogue import ingest
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,3 +74,31 @@ def test_every_picture_in_examples_is_what_the_program_draws(tmp_path: Path) -> 
     for file in tmp_path.iterdir():
         with Image.open(file) as drawn, Image.open(shipped / file.name) as kept:
             assert ImageChops.difference(drawn, kept).getextrema() == ((0, 0),) * 3
+
+
+def test_sources_are_joined_with_the_same_test_split(drawn_folder: Path, tmp_path: Path) -> None:
+    medium, wild = tmp_path / "medium.zip", tmp_path / "wild.zip"
+    names = sorted(path.name for path in (drawn_folder / "images").iterdir())[:40]
+    with zipfile.ZipFile(medium, "w") as archive:
+        for name in names:
+            archive.write(drawn_folder / "images" / name, f"images/{name}")
+    with zipfile.ZipFile(wild, "w") as archive:
+        archive.write(drawn_folder / "images" / names[0], "train/hat/one.jpg")
+        archive.write(drawn_folder / "images" / names[1], "validation/hat/two.jpg")
+    small = shutil.make_archive(str(tmp_path / "small"), "zip", drawn_folder)
+    script = [sys.executable, str(ROOT / "examples" / "default_catalogue.py"), small, "--out", str(tmp_path / "joined")]
+    subprocess.run([*script, "--medium", str(medium), "--wild", str(wild)], check=True, capture_output=True)
+
+    plain = {product.id: product for product in ingest(small).products}
+    with (tmp_path / "joined" / "products.csv").open(encoding="utf-8", newline="") as table:
+        rows = {row["id"]: row for row in csv.DictReader(table)}
+    assert {row["id"] for row in rows.values() if row["split"] == "test" and "-" not in row["id"]} == {
+        product.id for product in plain.values() if product.split == "test"
+    }
+    moved = {key for key, product in plain.items() if rows[key]["split"] != product.split}
+    assert moved and all(plain[key].split == "validation" and rows[key]["split"] == "train" for key in moved)
+    twins = [row for row in rows.values() if row["id"].endswith("-medium")]
+    assert len(twins) == len(names)
+    assert all(row["split"] == rows[row["id"].removesuffix("-medium")]["split"] for row in twins)
+    assert [row["articleType"] for row in rows.values() if row["id"].startswith("wild-")] == ["Caps"]
+    assert all((tmp_path / "joined" / "pictures" / row["image"]).is_file() for row in rows.values())
