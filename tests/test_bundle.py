@@ -423,3 +423,12 @@ def test_nothing_is_left_when_a_file_cannot_be_written(
     with pytest.raises(OSError, match="No space left"):
         opened.write(tmp_path / "new")
     assert list(tmp_path.iterdir()) == [bundle]
+
+
+def test_the_word_default_is_the_bundle_that_ships_unless_something_is_called_so(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_bundle("default").fingerprint == open_bundle().fingerprint
+    shutil.copytree(bundle, tmp_path / "default")
+    assert open_bundle(Path("default")).fingerprint == open_bundle(bundle).fingerprint

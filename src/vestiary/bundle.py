@@ -52,6 +52,7 @@ MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
 INT8: Final = "model.int8.onnx"
 CARD: Final = "card.md"
+DEFAULT: Final = "default"
 MAX_FILE_BYTES: Final = 4_000_000_000
 PRECISIONS: Final = ("fp32", "int8")
 
@@ -214,14 +215,18 @@ def _is_bundle(folder: Path) -> bool:
 def open_bundle(path: Path | str | None = None) -> Bundle:
     """Open and verify a bundle: a folder, a zip of one, or for None the default one that ships with the package.
 
+    The word ``default`` means that one too, unless there is a file or folder of that name.
+
     Raises UsageError when there is nothing there, BundleFormatError for a format number this version does not read,
     BundleDamagedError when a file is missing or differs from what was written, BundleError for what is no bundle.
     """
-    where = Path(str(resources.files("vestiary") / "bundles" / "default")) if path is None else Path(path)
+    if str(path) == DEFAULT and not Path(DEFAULT).exists():
+        path = None
+    where = Path(str(resources.files("vestiary") / "bundles" / DEFAULT)) if path is None else Path(path)
     if path is None and not where.exists():
         raise BundleError("This installation of Vestiary has no default bundle; install it again or name a bundle.")
     if not where.exists():
-        raise UsageError(f"There is no bundle at {where}; check the path, or leave it out for the default one.")
+        raise UsageError(f"There is no bundle at {where}; check the path, or write default for the one that ships.")
     source, prefix = _locate(where)
     plain = _read_manifest(where, source, prefix)
     files = {name: _read_file(where, source, prefix + name) for name in (MODEL, CARD)}

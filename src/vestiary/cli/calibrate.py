@@ -37,7 +37,7 @@ def run(
             raise UsageError(f"{option} is {share:g}, but must be between 0 and 1.")
     out = out.resolve()
     check_writable(out, overwrite=overwrite)
-    opened = open_bundle(None if bundle == "default" else bundle)
+    opened = open_bundle(bundle)
     loaded = load_catalogue(catalogue)
     with progress_bar("Looking at validation, then training pictures") as progress:
         made, evaluation = calibrate_bundle(

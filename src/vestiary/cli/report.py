@@ -69,7 +69,7 @@ def run_catalogue(
 
 @app.command("model")
 def run_model(
-    bundle: Path = typer.Argument(help="Bundle folder or zip."),
+    bundle: Path = typer.Argument(help="Bundle folder or zip, or the word default for the one that ships."),
     catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
     out: Path = typer.Option(help="HTML file to write."),
     pdf: Path | None = typer.Option(None, help="Write the same as PDF to this file (extra 'pdf')."),
@@ -105,7 +105,7 @@ def run_model(
             evaluation,
             views=views,
             comparison=comparison,
-            log=load_log(bundle.with_name(f"{bundle.name}.training") / "log.csv"),
+            log=load_log(bundle.with_name(f"{bundle.name}.training") / "log.csv") if bundle.exists() else [],
             on_pictures=on_pictures,
         )
     say("Drawing the charts.")
