@@ -302,6 +302,20 @@ def test_the_documentation_names_every_route_and_loads_nothing_from_outside(api:
     assert "<link" not in page
 
 
+def test_a_form_promises_only_fields_that_change_the_answer(api: httpx.Client) -> None:
+    fields = {
+        path: set(methods["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"])
+        for path, methods in api.get("/openapi.json").json()["paths"].items()
+        if "multipart/form-data" in methods.get("post", {}).get("requestBody", {}).get("content", {})
+    }
+    assert fields == {
+        "/predict": {"file", "id", "top_k", "min_confidence"},
+        "/predict_batch": {"files", "top_k", "min_confidence"},
+        "/explain": {"file", "attribute", "value"},
+        "/uploader": {"file", "id"},
+    }
+
+
 def test_every_route_has_an_example_of_its_answer_and_of_every_error(api: httpx.Client) -> None:
     for path, methods in api.get("/openapi.json").json()["paths"].items():
         for method, route in methods.items():
