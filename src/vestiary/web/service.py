@@ -101,7 +101,6 @@ class Service:
         """Take no new requests from now on; what has been taken is answered."""
         self.is_draining = True
         self.tally.set_gauge("ready", 0)
-        self.tally.set_gauge("draining", 1)
 
     def enter(self) -> None:
         """Take a request in. Raises Problem 503 when the service is full or about to stop."""

@@ -26,7 +26,7 @@ SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0
 SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 """Upper bounds of the histogram of pictures in a batch."""
 HISTOGRAMS: Final = {"total": SECONDS, "queue": SECONDS, "decode": SECONDS, "infer": SECONDS, "batch": SIZES}
-GAUGES: Final = ("ready", "draining", "in_flight", "waiting")
+GAUGES: Final = ("ready", "in_flight", "waiting")
 COUNTERS: Final = ("successes", "failures", "bytes_in")
 
 _OTHER: Final = "other"
