@@ -172,3 +172,16 @@ def test_a_bundle_that_was_damaged_since_is_refused_at_the_start(
         assert done.returncode == 2
         assert "model.onnx is not as it was written" in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_precision_that_the_bundle_does_not_have_is_refused_at_the_start(
+    make_bundle: Callable[..., Path], workers: str
+) -> None:
+    pytest.importorskip("onnx", reason="the extra 'train' is not installed")
+    command = [sys.executable, "-m", "vestiary", "serve", "--port", "0", "--workers", workers]
+    variables = os.environ | {"VESTIARY_PRECISION": "int8", "VESTIARY_BUNDLE": str(make_bundle())}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=variables)
+    assert done.returncode == 2
+    assert "has no int8 model" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -34,7 +34,8 @@ _spawn = multiprocessing.get_context("spawn")
 def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
     """Serve until SIGTERM or SIGINT; ``tell`` gets the listening socket just before the start.
 
-    Raises BundleError for a bundle that cannot be used, UsageError for an address that cannot be had.
+    Raises BundleError for a bundle that cannot be used, UsageError for one without a model in the precision that is set
+    and for an address that cannot be had.
     """
     if settings.workers == 1:
         server = Server(settings)
@@ -46,7 +47,8 @@ def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
         raise UsageError("Several workers need a POSIX system; start one, with --workers 1.")
     from vestiary.bundle import open_bundle
 
-    open_bundle(settings.bundle)  # a damaged one is refused here, once, and not by each worker
+    # What no worker could use is refused here, once, and not by each of them for ever.
+    open_bundle(settings.bundle).choose_model(settings.precision)
     listener = open_socket(settings)
     tell(listener)
     with tempfile.TemporaryDirectory(prefix="vestiary-") as folder:
