@@ -227,6 +227,17 @@ def test_a_stop_answers_what_was_taken_and_sends_all_others_away(start_service: 
         httpx.get(running.url)
 
 
+def test_a_stop_waits_for_nobody_beyond_its_time(start_service: StartService) -> None:
+    running = start_service(shutdown_s=300, body_timeout_s=300)
+    with open_connection(running) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        wait_until(lambda: running.service.in_flight == 1)
+        running.server.handle_exit(signal.SIGTERM, None)
+        running.server._stop_at = time.monotonic()
+        running.thread.join(60)
+        assert not running.thread.is_alive()
+
+
 def test_a_connection_too_many_is_told_to_come_back_before_it_asks(start_service: StartService) -> None:
     running = start_service(max_connections=2)
     with contextlib.ExitStack() as stack:
