@@ -169,11 +169,11 @@ class Service:
 async def _unless_gone(receive: Receive, work: Awaitable[Result]) -> Result:
     """What ``work`` gives; it is cancelled, and ClientDisconnect raised, when the client goes away before."""
     own = asyncio.current_task()
-    is_gone = False
+    is_gone = is_over = False
 
     def leave(watcher: asyncio.Task[None]) -> None:
         nonlocal is_gone
-        if not watcher.cancelled() and own is not None:
+        if not is_over and not watcher.cancelled() and own is not None:
             is_gone = True
             own.cancel()
 
@@ -186,7 +186,7 @@ async def _unless_gone(receive: Receive, work: Awaitable[Result]) -> Result:
             raise ClientDisconnect from None
         raise
     finally:
-        watcher.remove_done_callback(leave)
+        is_over = True  # the watcher may have ended already and be about to call
         watcher.cancel()
 
 
