@@ -172,11 +172,14 @@ def _render_result(service: Service, upload: Upload, outcome: Outcome, name: str
     own = tags.pop(category)
     titles = {attribute.name: attribute.title or attribute.name for attribute in taxonomy.attributes}
     is_sure = own.confidence >= service.settings.uploader_min_confidence
+    unfamiliar = outcome.prediction.unfamiliar
     return _render(
         "result.html.j2",
         name=name,
         picture=_draw_thumbnail(upload.data, service.predictor.limits),
         label=own.value if is_sure else "NA",
+        is_sure=is_sure,
+        is_unfamiliar=unfamiliar is not None and unfamiliar.flag,
         score=own.confidence,
         band=_find_band(own.confidence),
         title=titles[category],
