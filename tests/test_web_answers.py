@@ -249,12 +249,15 @@ def test_the_precision_that_is_set_answers(
         "baseColour": ((0.0, 8.0, 0.0, 0.0), (8.0, 0.0, 0.0, 0.0), (0.0, 0.0, 8.0, 0.0)),
         "season": ((6.0, 6.0, 0.0, 0.0), (0.0, 0.0, 6.0, 0.0)),
     }
-    bundle = make_bundle(int8=Int8(make_model(swapped), {}, {}))
-    for precision, expected in (("fp32", "Red"), ("int8", "Green")):
+    scores = {"validation": {"season": {"accuracy": 0.5}}}
+    bundle = make_bundle(int8=Int8(make_model(swapped), scores, {}))
+    for precision, expected, accuracy in (("fp32", "Red", 1.0), ("int8", "Green", 0.5)):
         running = start_service(bundle=bundle, precision=precision)
         answer = httpx.post(f"{running.url}/predict", files={"file": paint_picture((255, 0, 0))}).json()
         assert answer["predictions"]["baseColour"] == expected
-        assert httpx.get(f"{running.url}/info").json()["precision"] == precision
+        info = httpx.get(f"{running.url}/info").json()
+        assert info["precision"] == precision
+        assert info["attributes"]["season"]["validation"]["accuracy"] == accuracy
 
 
 @pytest.mark.parametrize("asked", [{"attribute": "fabric"}, {"attribute": "gender", "value": "Nobody"}])

@@ -68,6 +68,7 @@ async def info(request: Request) -> Response:
     """Which bundle answers, how good it was on validation, and what a request may be."""
     service: Service = request.app.state.service
     bundle, settings = service.bundle, service.settings
+    scores = bundle.int8.scores if bundle.int8 and settings.precision == "int8" else bundle.scores
     limits = ("max_body_bytes", "max_pixels", "max_images", "deadline_s", "rate_per_minute")
     return answers.render_json(
         {
@@ -84,7 +85,7 @@ async def info(request: Request) -> Response:
                     "title": attribute.title or attribute.name,
                     "n_values": len(attribute.values),
                     "threshold": bundle.calibration.thresholds[attribute.name],
-                    "validation": dict(bundle.scores.get("validation", {}).get(attribute.name, {})),
+                    "validation": dict(scores.get("validation", {}).get(attribute.name, {})),
                 }
                 for attribute in bundle.taxonomy.attributes
             },
