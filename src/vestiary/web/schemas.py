@@ -114,11 +114,10 @@ class TimingFacts(BaseModel):
     infer: float
 
 
-class Answer(BaseModel):
-    """One prediction, with the keys of older services beside ours."""
+class Facts(BaseModel):
+    """What is said of every picture that was answered, with the keys of older services beside ours."""
 
     status: Literal["success"]
-    request_id: str
     id: str
     predictions: dict[str, str]
     confidences: dict[str, Share]
@@ -127,30 +126,24 @@ class Answer(BaseModel):
     unfamiliar: UnfamiliarFacts | None
     category: str
     confidence: Share
-    all_probabilities: dict[str, Share] = Field(description="Every value of the category, the likeliest first.")
     note: str | None
     image: ImageFacts
-    model: ModelFacts
     timing_ms: TimingFacts
+
+
+class Answer(Facts):
+    """One prediction."""
+
+    request_id: str
+    all_probabilities: dict[str, Share] = Field(description="Every value of the category, the likeliest first.")
+    model: ModelFacts
     timestamp: str
 
 
-class BatchItem(BaseModel):
+class BatchItem(Facts):
     """One picture of a batch that was answered."""
 
-    status: Literal["success"]
     filename: str | None
-    id: str
-    predictions: dict[str, str]
-    confidences: dict[str, Share]
-    attributes: dict[str, AttributeAnswer]
-    decision: Literal["auto", "review"]
-    unfamiliar: UnfamiliarFacts | None
-    category: str
-    confidence: Share
-    note: str | None
-    image: ImageFacts
-    timing_ms: TimingFacts
 
 
 class FailedItem(BaseModel):
