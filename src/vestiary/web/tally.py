@@ -75,18 +75,20 @@ class Tally:
     def _claim_row(self) -> int:
         for _ in range(100):
             for row in range(self.rows):
-                if self._lock(row):
+                if self._lock(row, alone=True):
                     return row
             time.sleep(0.01)  # a reader holds a row for a moment while it looks whether anybody else does
         raise RuntimeError("every row of the tally is taken")
 
-    def _lock(self, row: int) -> bool:
+    def _lock(self, row: int, *, alone: bool) -> bool:
+        """Whether this process has the row now: ``alone``, or with others that only look whether anybody holds it."""
         if sys.platform == "win32":  # several workers are started on POSIX systems only
             raise NotImplementedError
         import fcntl
 
+        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, row)  # type: ignore[arg-type]
+            fcntl.lockf(self._file, kind | fcntl.LOCK_NB, 1, row)  # type: ignore[arg-type]
         except OSError:
             return False
         return True
@@ -94,7 +96,7 @@ class Tally:
     def _is_held(self, row: int) -> bool:
         if self._file is None or row == self.row:
             return True
-        if not self._lock(row):
+        if not self._lock(row, alone=False):
             return True
         import fcntl
 
