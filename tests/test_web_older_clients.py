@@ -108,7 +108,6 @@ class TestUploadPage:
         _, body = post_form(f"{running.url}/uploader", "file", [("grey.jpg", grey)])
         assert '<p class="label">NA</p>' in body.decode()
 
-
     def test_a_photo_unlike_all_others_is_told_apart_from_an_unsure_answer(
         self, start_service: Callable[..., Running], make_bundle: Callable[..., object]
     ) -> None:

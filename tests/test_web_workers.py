@@ -103,6 +103,41 @@ def test_workers_tell_one_set_of_figures_and_a_killed_one_is_replaced(
     assert service.process.wait(60) == 0
 
 
+def test_as_many_connections_as_are_set_fit_under_the_limit_of_open_files(start: Callable[..., Started]) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+    try:
+        service = start(VESTIARY_MAX_CONNECTIONS="400")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)[0] >= min(400, hard)
+
+
+def test_two_that_look_at_once_do_not_take_a_dead_worker_for_a_living_one(tmp_path: Path) -> None:
+    from vestiary.web.tally import Tally
+
+    table = tmp_path / "tally"
+    table.touch()
+    tally = Tally((), rows=2, path=table)
+    tally.set_gauge("ready", 1)
+    make = (
+        f"from vestiary.web.tally import Tally; own = Tally((), rows=2, path={str(table)!r}); own.set_gauge('ready', 1)"
+    )
+    look = "print(own.row, own.gauge('ready'))"
+    told = subprocess.run([sys.executable, "-c", f"{make}; {look}"], capture_output=True, text=True, timeout=60)
+    assert told.stdout == "1 2.0\n"
+    looking = "import fcntl, sys; file = open(sys.argv[1]); "
+    looking += "fcntl.lockf(file, fcntl.LOCK_SH, 1, 1); print(flush=True); input()"
+    command = [sys.executable, "-c", looking, str(table)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert tally.gauge("ready") == 1
+        other.communicate(b"\n", timeout=60)
+
+
 def test_rates_are_kept_over_all_workers(start: Callable[..., Started], photo: bytes) -> None:
     service = start("--workers", "2", VESTIARY_RATE_PER_MINUTE="1", VESTIARY_RATE_BURST="5")
     wait_until(lambda: service.ready_workers() == 2)
