@@ -157,6 +157,9 @@ def test_classes_and_info_tell_the_bundle(api: httpx.Client, service: Running) -
     assert info["model"]["fingerprint"] == service.service.bundle.fingerprint
     assert info["category"] == "articleType"
     assert info["attributes"]["gender"]["n_values"] == len(taxonomy["gender"].values)
+    figures = info["attributes"]["gender"]["validation"]
+    assert figures["accuracy"] == service.service.bundle.scores["validation"]["gender"]["accuracy"]
+    assert all(isinstance(figure, (int, float)) for figure in figures.values())
     assert info["limits"]["max_body_bytes"] == service.service.settings.max_body_bytes
 
 

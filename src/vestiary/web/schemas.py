@@ -264,7 +264,7 @@ class AttributeFacts(BaseModel):
     title: str
     n_values: int
     threshold: float | None
-    validation: dict[str, Any]
+    validation: dict[str, float]
 
 
 class ServiceLimits(BaseModel):
