@@ -45,6 +45,7 @@ class Started:
 
     def end(self) -> None:
         if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
         self.process.wait(60)
 
@@ -89,11 +90,13 @@ def test_workers_tell_one_set_of_figures_and_a_killed_one_is_replaced(
     assert httpx.get(f"{service.url}/stats").json()["total_requests"] == 24
 
     victim = service.children()[0]
+    service.process.send_signal(signal.SIGSTOP)  # so that it replaces nobody while we look
     os.kill(victim, signal.SIGKILL)
     wait_until(lambda: service.ready_workers() == 1)
     told = httpx.get(f"{service.url}/readyz")
     assert (told.status_code, told.json()["status"]) == (200, "degraded")
     assert httpx.post(f"{service.url}/predict", files={"file": photo}, timeout=30).status_code == 200
+    service.process.send_signal(signal.SIGCONT)
     wait_until(lambda: service.ready_workers() == 2)
     assert victim not in service.children()
     assert {read_counts(service.url) for _ in range(12)} == {(25.0, 25.0)}
