@@ -136,10 +136,18 @@ async def load_open(port: int, request: bytes, rate: float, seconds: float) -> t
     idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
     start = time.perf_counter()
 
+    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while idle:
+            reader, writer = idle.pop()
+            if not reader.at_eof():  # else the server has closed it since, because it was idle
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", port)
+
     async def send(due: float) -> None:
         nonlocal failed
-        reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
         try:
+            reader, writer = await connect()
             is_good = await send_one(reader, writer, request)
         except (OSError, asyncio.IncompleteReadError):
             failed += 1
@@ -237,7 +245,7 @@ def measure_bare(photo: bytes, connections: int, seconds: float) -> Figures:
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Figures(seconds, times, 0, cpu, read_usage(os.getsid(0))[1])
+    return Figures(seconds, times, 0, cpu, 1024 * after.ru_maxrss)
 
 
 def serve_flask(port: int) -> None:

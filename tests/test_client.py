@@ -113,6 +113,35 @@ def test_a_service_that_stays_full_is_an_error_in_the_end(
     running.service.in_flight = 0
 
 
+def test_a_service_that_asks_for_a_long_pause_is_not_asked_before_it_is_over(
+    start_service: Callable[..., Running], photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start_service(retry_after_s=3600, max_in_flight=1)
+    running.service.in_flight = 1
+    pauses: list[float] = []
+    monkeypatch.setattr(client_module.time, "sleep", pauses.append)
+    with Client(running.url) as client, pytest.raises(ServiceError, match="3600 s"):
+        client.predict(photo)
+    running.service.in_flight = 0
+    assert not pauses
+
+
+@pytest.mark.parametrize("content", [b"<html>Welcome</html>", b"[]", b'{"id": 7, "attributes": 3}'])
+def test_another_server_at_the_address_is_told(photo: bytes, content: bytes) -> None:
+    with Client("http://elsewhere") as client:
+        answer = httpx.MockTransport(lambda request: httpx.Response(200, content=content))
+        client._http = httpx.Client(base_url="http://elsewhere", transport=answer)
+        for ask in (lambda: client.predict(photo), lambda: client.predict_batch([photo])):
+            with pytest.raises(ServiceError, match="is not the service") as caught:
+                ask()
+            assert caught.value.status == 200
+
+
+def test_no_pictures_have_no_answers(service: Running) -> None:
+    with Client(service.url) as client:
+        assert client.predict_batch([]) == []
+
+
 def test_nobody_there_is_told_after_the_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 

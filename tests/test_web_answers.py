@@ -157,6 +157,9 @@ def test_classes_and_info_tell_the_bundle(api: httpx.Client, service: Running) -
     assert info["model"]["fingerprint"] == service.service.bundle.fingerprint
     assert info["category"] == "articleType"
     assert info["attributes"]["gender"]["n_values"] == len(taxonomy["gender"].values)
+    figures = info["attributes"]["gender"]["validation"]
+    assert figures["accuracy"] == service.service.bundle.scores["validation"]["gender"]["accuracy"]
+    assert all(isinstance(figure, (int, float)) for figure in figures.values())
     assert info["limits"]["max_body_bytes"] == service.service.settings.max_body_bytes
 
 
@@ -249,12 +252,15 @@ def test_the_precision_that_is_set_answers(
         "baseColour": ((0.0, 8.0, 0.0, 0.0), (8.0, 0.0, 0.0, 0.0), (0.0, 0.0, 8.0, 0.0)),
         "season": ((6.0, 6.0, 0.0, 0.0), (0.0, 0.0, 6.0, 0.0)),
     }
-    bundle = make_bundle(int8=Int8(make_model(swapped), {}, {}))
-    for precision, expected in (("fp32", "Red"), ("int8", "Green")):
+    scores = {"validation": {"season": {"accuracy": 0.5}}}
+    bundle = make_bundle(int8=Int8(make_model(swapped), scores, {}))
+    for precision, expected, accuracy in (("fp32", "Red", 1.0), ("int8", "Green", 0.5)):
         running = start_service(bundle=bundle, precision=precision)
         answer = httpx.post(f"{running.url}/predict", files={"file": paint_picture((255, 0, 0))}).json()
         assert answer["predictions"]["baseColour"] == expected
-        assert httpx.get(f"{running.url}/info").json()["precision"] == precision
+        info = httpx.get(f"{running.url}/info").json()
+        assert info["precision"] == precision
+        assert info["attributes"]["season"]["validation"]["accuracy"] == accuracy
 
 
 @pytest.mark.parametrize("asked", [{"attribute": "fabric"}, {"attribute": "gender", "value": "Nobody"}])
@@ -300,6 +306,20 @@ def test_the_documentation_names_every_route_and_loads_nothing_from_outside(api:
     assert "http" not in page.replace("http://127.0.0.1:8000/predict", "")
     assert "<script" not in page
     assert "<link" not in page
+
+
+def test_a_form_promises_only_fields_that_change_the_answer(api: httpx.Client) -> None:
+    fields = {
+        path: set(methods["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"])
+        for path, methods in api.get("/openapi.json").json()["paths"].items()
+        if "multipart/form-data" in methods.get("post", {}).get("requestBody", {}).get("content", {})
+    }
+    assert fields == {
+        "/predict": {"file", "id", "top_k", "min_confidence"},
+        "/predict_batch": {"files", "top_k", "min_confidence"},
+        "/explain": {"file", "attribute", "value"},
+        "/uploader": {"file", "id"},
+    }
 
 
 def test_every_route_has_an_example_of_its_answer_and_of_every_error(api: httpx.Client) -> None:

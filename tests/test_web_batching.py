@@ -16,6 +16,7 @@ from vestiary.predictor import Prepared
 from vestiary.tags import Failure, Prediction
 from vestiary.taxonomy import Attribute, Taxonomy
 from vestiary.web.batching import BATCH_BYTES, Scheduler
+from vestiary.web.service import _unless_gone
 from vestiary.web.tally import Tally
 
 
@@ -146,6 +147,30 @@ def test_a_picture_that_cannot_be_read_spoils_no_other_in_its_batch() -> None:
         assert [outcome.prediction.failure is None for outcome in outcomes] == [True, False, True]
 
     assert run(model, work).counter("failures") == 1
+
+
+def test_a_client_that_leaves_as_its_answer_comes_does_not_cancel_what_follows() -> None:
+    async def ask() -> str:
+        loop = asyncio.get_running_loop()
+        gone: asyncio.Future[dict[str, str]] = loop.create_future()
+        answer: asyncio.Future[str] = loop.create_future()
+
+        async def receive() -> dict[str, str]:
+            return await gone
+
+        async def handle() -> str:
+            found = await _unless_gone(receive, answer)
+            await asyncio.sleep(0)
+            return found
+
+        task = asyncio.create_task(handle())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        loop.call_soon(answer.set_result, "tags")
+        gone.set_result({"type": "http.disconnect"})
+        return await task
+
+    assert asyncio.run(ask()) == "tags"
 
 
 def test_a_fault_reaches_its_callers_and_the_next_are_answered() -> None:

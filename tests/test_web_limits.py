@@ -138,7 +138,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(start_service: StartService
 
 
 def test_a_second_head_on_a_connection_is_not_waited_for_either(start_service: StartService) -> None:
-    running = start_service(header_timeout_s=0.3)
+    running = start_service(header_timeout_s=1)
     with open_connection(running) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         assert read_answer(connection)[0] == 200
@@ -189,6 +189,9 @@ def encode_request(photo: bytes) -> bytes:
 def test_500_connections_at_once_are_all_answered_or_told_to_come_back(
     start_service: StartService, photo: bytes
 ) -> None:
+    from vestiary.web.workers import _allow_files
+
+    _allow_files(1_200)  # both ends of every connection are in this process
     running = start_service(max_in_flight=20, max_connections=300)
     request = encode_request(photo)
     with contextlib.ExitStack() as stack:
@@ -225,6 +228,17 @@ def test_a_stop_answers_what_was_taken_and_sends_all_others_away(start_service: 
     assert not running.thread.is_alive()
     with pytest.raises(httpx.ConnectError):
         httpx.get(running.url)
+
+
+def test_a_stop_waits_for_nobody_beyond_its_time(start_service: StartService) -> None:
+    running = start_service(shutdown_s=300, body_timeout_s=300)
+    with open_connection(running) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        wait_until(lambda: running.service.in_flight == 1)
+        running.server.handle_exit(signal.SIGTERM, None)
+        running.server._stop_at = time.monotonic()
+        running.thread.join(60)
+        assert not running.thread.is_alive()
 
 
 def test_a_connection_too_many_is_told_to_come_back_before_it_asks(start_service: StartService) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import Running, encode_picture
+from conftest import Running, encode_picture, paint_picture
 
 
 def post_form(url: str, field: str, pictures: list[tuple[str, bytes]]) -> tuple[int, bytes]:
@@ -106,6 +107,22 @@ class TestUploadPage:
         grey = encode_picture(Image.new("RGB", (60, 80), (127, 127, 127)), "JPEG")
         _, body = post_form(f"{running.url}/uploader", "file", [("grey.jpg", grey)])
         assert '<p class="label">NA</p>' in body.decode()
+
+    def test_a_photo_unlike_all_others_is_told_apart_from_an_unsure_answer(
+        self, start_service: Callable[..., Running], make_bundle: Callable[..., object]
+    ) -> None:
+        pytest.importorskip("onnx", reason="the extra 'train' is not installed")
+        from vestiary.calibration import Familiarity
+
+        axes = np.eye(3, dtype=np.float16)
+        reddish = Familiarity("baseColour", 1.0, np.zeros(3, np.float16), axes, axes[:1], 0.1, 0.02)
+        running = start_service(bundle=make_bundle(familiarity=reddish))
+        pages = [
+            post_form(f"{running.url}/uploader", "file", [("a.png", paint_picture(colour))])[1].decode()
+            for colour in ((255, 0, 0), (0, 0, 255))
+        ]
+        assert ["unlike those that the model has learnt from" in page for page in pages] == [False, True]
+        assert "not sure enough" not in "".join(pages)
 
 
 class TestTenClasses:

@@ -77,6 +77,12 @@ def test_everything_wrong_is_told_in_one_sentence(tmp_path: Path, monkeypatch: p
     assert "secret" not in str(caught.value)
 
 
+def test_two_keys_of_one_name_are_refused_and_none_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VESTIARY_API_KEYS", f"shop={'0' * 64},shop={'1' * 64}")
+    with pytest.raises(UsageError, match="two keys have one name"):
+        load_settings()
+
+
 @pytest.mark.parametrize("content", ["port = ", None])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "s.toml"

@@ -45,6 +45,7 @@ class Started:
 
     def end(self) -> None:
         if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
         self.process.wait(60)
 
@@ -89,11 +90,13 @@ def test_workers_tell_one_set_of_figures_and_a_killed_one_is_replaced(
     assert httpx.get(f"{service.url}/stats").json()["total_requests"] == 24
 
     victim = service.children()[0]
+    service.process.send_signal(signal.SIGSTOP)  # so that it replaces nobody while we look
     os.kill(victim, signal.SIGKILL)
     wait_until(lambda: service.ready_workers() == 1)
     told = httpx.get(f"{service.url}/readyz")
     assert (told.status_code, told.json()["status"]) == (200, "degraded")
     assert httpx.post(f"{service.url}/predict", files={"file": photo}, timeout=30).status_code == 200
+    service.process.send_signal(signal.SIGCONT)
     wait_until(lambda: service.ready_workers() == 2)
     assert victim not in service.children()
     assert {read_counts(service.url) for _ in range(12)} == {(25.0, 25.0)}
@@ -101,6 +104,41 @@ def test_workers_tell_one_set_of_figures_and_a_killed_one_is_replaced(
 
     service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(60) == 0
+
+
+def test_as_many_connections_as_are_set_fit_under_the_limit_of_open_files(start: Callable[..., Started]) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+    try:
+        service = start(VESTIARY_MAX_CONNECTIONS="400")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)[0] >= min(400, hard)
+
+
+def test_two_that_look_at_once_do_not_take_a_dead_worker_for_a_living_one(tmp_path: Path) -> None:
+    from vestiary.web.tally import Tally
+
+    table = tmp_path / "tally"
+    table.touch()
+    tally = Tally((), rows=2, path=table)
+    tally.set_gauge("ready", 1)
+    make = (
+        f"from vestiary.web.tally import Tally; own = Tally((), rows=2, path={str(table)!r}); own.set_gauge('ready', 1)"
+    )
+    look = "print(own.row, own.gauge('ready'))"
+    told = subprocess.run([sys.executable, "-c", f"{make}; {look}"], capture_output=True, text=True, timeout=60)
+    assert told.stdout == "1 2.0\n"
+    looking = "import fcntl, sys; file = open(sys.argv[1]); "
+    looking += "fcntl.lockf(file, fcntl.LOCK_SH, 1, 1); print(flush=True); input()"
+    command = [sys.executable, "-c", looking, str(table)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert tally.gauge("ready") == 1
+        other.communicate(b"\n", timeout=60)
 
 
 def test_rates_are_kept_over_all_workers(start: Callable[..., Started], photo: bytes) -> None:
@@ -172,3 +210,16 @@ def test_a_bundle_that_was_damaged_since_is_refused_at_the_start(
         assert done.returncode == 2
         assert "model.onnx is not as it was written" in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_precision_that_the_bundle_does_not_have_is_refused_at_the_start(
+    make_bundle: Callable[..., Path], workers: str
+) -> None:
+    pytest.importorskip("onnx", reason="the extra 'train' is not installed")
+    command = [sys.executable, "-m", "vestiary", "serve", "--port", "0", "--workers", workers]
+    variables = os.environ | {"VESTIARY_PRECISION": "int8", "VESTIARY_BUNDLE": str(make_bundle())}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=variables)
+    assert done.returncode == 2
+    assert "has no int8 model" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -5,7 +5,8 @@
         print(answer.predictions["articleType"], answer.decision)
 
 What the service sheds for the moment (429, 503) and connections that break are tried again: after as long as
-``Retry-After`` says, else after a time that doubles. Asking twice does no harm, since an answer changes nothing.
+``Retry-After`` says, else after a time that doubles; a service that asks for more than 30 seconds is not tried again.
+Asking twice does no harm, since an answer changes nothing.
 """
 
 from __future__ import annotations
@@ -81,14 +82,15 @@ def _ask(asked: _Asked, read: Callable[[httpx.Response], Result], retries: int) 
     attempt = 0
     while True:
         outcome = yield asked
-        is_last = attempt == retries
+        pause = _find_pause(outcome, attempt)
+        is_last = attempt >= retries or pause > _LONGEST_PAUSE_S
         if isinstance(outcome, httpx.Response) and (is_last or outcome.status_code not in _RETRIED):
-            return read(_check(outcome))
+            return _read(_check(outcome), read)
         if is_last:
             raise ServiceError(
                 f"The service did not answer ({type(outcome).__name__}, {retries + 1} tries); check its address."
             )
-        yield _find_pause(outcome, attempt)
+        yield pause
         attempt += 1
 
 
@@ -96,7 +98,7 @@ def _find_pause(outcome: httpx.Response | httpx.TransportError | None, attempt: 
     """Seconds to wait: what ``Retry-After`` says, else twice as long each time, a little different for each caller."""
     given = outcome.headers.get("retry-after", "") if isinstance(outcome, httpx.Response) else ""
     if given.isdigit():
-        return min(float(given), _LONGEST_PAUSE_S)
+        return float(given)
     return min(_FIRST_PAUSE_S * float(2**attempt) * random.uniform(0.75, 1.25), _LONGEST_PAUSE_S)
 
 
@@ -110,6 +112,16 @@ def _check(response: httpx.Response) -> httpx.Response:
     except (ValueError, KeyError, TypeError):
         detail, request_id = "No reason was given.", response.headers.get("x-request-id", "")
     raise ServiceError(detail, status=response.status_code, request_id=request_id)
+
+
+def _read(response: httpx.Response, read: Callable[[httpx.Response], Result]) -> Result:
+    """What ``read`` makes of a success; ServiceError when this is not the service that answers."""
+    try:
+        return read(response)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ServiceError(
+            "What answers at this address is not the service; check the address.", status=response.status_code
+        ) from error
 
 
 def _read_answer(entry: Mapping[str, Any]) -> Answer:
@@ -150,12 +162,16 @@ class _Questions:
     def _predict_batch(self, pictures: Sequence[Picture], top_k: int, min_confidence: float) -> Flow[list[Answer]]:
         if isinstance(pictures, (str, bytes, Path)):
             raise UsageError("A single picture was given where a list of them belongs; put it into a list.")
+        if not pictures:
+            return []
         files = [("files", _read_picture(picture)) for picture in pictures]
         data = {"top_k": str(top_k), "min_confidence": str(min_confidence)}
         asked = _Asked("POST", "/predict_batch", {"files": files, "data": data})
-        return _ask(
-            asked, lambda response: [_read_answer(entry) for entry in response.json()["results"]], self._retries
-        )
+
+        def read(response: httpx.Response) -> list[Answer]:
+            return [_read_answer(entry) for entry in response.json()["results"]]
+
+        return (yield from _ask(asked, read, self._retries))
 
     def _explain(self, picture: Picture, attribute: str, value: str | None) -> Flow[bytes]:
         data = {"attribute": attribute} | ({} if value is None else {"value": value})

@@ -12,7 +12,7 @@ from PIL import Image
 
 from vestiary.images import Limits, Preprocess, read_picture
 from vestiary.predictor import Predictor
-from vestiary.tags import Failure, Prediction
+from vestiary.tags import Failure
 
 LONGEST: Final = 1024
 """Pixels of the longer side of a heat map at most."""
@@ -26,26 +26,25 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """``prediction``, the value explained and its confidence, and where it was seen.
+    """The value explained and its confidence, and where it was seen.
 
     ``grid`` is ``float64 [h, w]``, 0..1, over the model's input; ``box`` is what of the picture the grid covers, in
     shares of its width and height.
     """
 
-    prediction: Prediction
     value: str
     confidence: float
     grid: NDArray[np.float64]
     box: Box
 
 
-def explain(predictor: Predictor, name: str, data: bytes, attribute: str, value: str | None) -> Explained | Failure:
+def explain(predictor: Predictor, data: bytes, attribute: str, value: str | None) -> Explained | Failure:
     """The class map of one value (None: the predicted one) of an attribute, for one encoded picture.
 
     ``attribute`` and ``value`` must be in the bundle's taxonomy. A picture that cannot be read gives its Failure.
     UsageError for an attribute without class maps in the model.
     """
-    prepared = predictor.prepare(name, data)
+    prepared = predictor.prepare("", data)
     [prediction] = predictor.answer([prepared], top_k=len(predictor.bundle.taxonomy[attribute].values))
     if prediction.failure or prepared.pixels is None or prepared.size is None:
         return prediction.failure or Failure("damaged", "The picture cannot be decoded.")
@@ -55,7 +54,7 @@ def explain(predictor: Predictor, name: str, data: bytes, attribute: str, value:
     grid = predictor.explain([prepared.pixels], attribute, chosen)[0].astype(np.float64)
     low, high = float(grid.min()), float(grid.max())
     scaled = (grid - low) / (high - low) if high > low else np.zeros_like(grid)
-    return Explained(prediction, chosen, confidence, scaled, _find_box(predictor.bundle.preprocess, prepared.size))
+    return Explained(chosen, confidence, scaled, _find_box(predictor.bundle.preprocess, prepared.size))
 
 
 def _find_box(preprocess: Preprocess, size: tuple[int, int]) -> Box:

@@ -14,10 +14,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from vestiary.web import errors
-from vestiary.web.schemas import BatchRequest, Options, PictureRequest
+from vestiary.web.schemas import BatchRequest, ExplainRequest, Options, PictureRequest
 
-Form = TypeVar("Form", bound=Options)
-Json = TypeVar("Json", bound=PictureRequest)
+Form = TypeVar("Form", bound=BaseModel)
+Json = TypeVar("Json", PictureRequest, ExplainRequest)
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_TEXT: Final = 10_000

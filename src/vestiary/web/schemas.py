@@ -11,18 +11,27 @@ MAX_ID = 256
 
 
 class Options(BaseModel):
-    """What may be asked beside the picture."""
+    """What may be asked beside pictures."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    id: str | None = Field(None, max_length=MAX_ID, description="What the answer is to be called.")
     top_k: int = Field(3, ge=1, le=10_000, description="How many values are told for each attribute.")
     min_confidence: Share = Field(
         0.0, description="Tags under this confidence are not accepted, whatever the bundle's threshold says."
     )
 
 
-class PictureRequest(Options):
+class Named(BaseModel):
+    """What one picture may be called."""
+
+    id: str | None = Field(None, max_length=MAX_ID, description="What the answer is to be called.")
+
+
+class PictureOptions(Options, Named):
+    """What may be asked beside one picture."""
+
+
+class PictureRequest(PictureOptions):
     """One picture."""
 
     image: str = Field(description="The picture as base64 or as a data URL.")
@@ -38,19 +47,20 @@ class BatchImage(BaseModel):
 class BatchRequest(Options):
     """Several pictures."""
 
-    id: None = Field(None, exclude=True)
     images: list[str | BatchImage] = Field(description="Pictures as base64 or data URLs, with or without an id.")
 
 
-class ExplainOptions(Options):
+class ExplainOptions(BaseModel):
     """What is to be explained."""
 
     attribute: str = Field(description="The attribute whose tag is explained.")
     value: str | None = Field(None, description="The value to explain; the predicted one when left out.")
 
 
-class ExplainRequest(PictureRequest, ExplainOptions):
+class ExplainRequest(ExplainOptions):
     """One picture, and what is to be explained about it."""
+
+    image: str = Field(description="The picture as base64 or as a data URL.")
 
 
 class Ranked(BaseModel):
@@ -104,11 +114,10 @@ class TimingFacts(BaseModel):
     infer: float
 
 
-class Answer(BaseModel):
-    """One prediction, with the keys of older services beside ours."""
+class Facts(BaseModel):
+    """What is said of every picture that was answered, with the keys of older services beside ours."""
 
     status: Literal["success"]
-    request_id: str
     id: str
     predictions: dict[str, str]
     confidences: dict[str, Share]
@@ -117,30 +126,24 @@ class Answer(BaseModel):
     unfamiliar: UnfamiliarFacts | None
     category: str
     confidence: Share
-    all_probabilities: dict[str, Share] = Field(description="Every value of the category, the likeliest first.")
     note: str | None
     image: ImageFacts
-    model: ModelFacts
     timing_ms: TimingFacts
+
+
+class Answer(Facts):
+    """One prediction."""
+
+    request_id: str
+    all_probabilities: dict[str, Share] = Field(description="Every value of the category, the likeliest first.")
+    model: ModelFacts
     timestamp: str
 
 
-class BatchItem(BaseModel):
+class BatchItem(Facts):
     """One picture of a batch that was answered."""
 
-    status: Literal["success"]
     filename: str | None
-    id: str
-    predictions: dict[str, str]
-    confidences: dict[str, Share]
-    attributes: dict[str, AttributeAnswer]
-    decision: Literal["auto", "review"]
-    unfamiliar: UnfamiliarFacts | None
-    category: str
-    confidence: Share
-    note: str | None
-    image: ImageFacts
-    timing_ms: TimingFacts
 
 
 class FailedItem(BaseModel):
@@ -261,7 +264,7 @@ class AttributeFacts(BaseModel):
     title: str
     n_values: int
     threshold: float | None
-    validation: dict[str, Any]
+    validation: dict[str, float]
 
 
 class ServiceLimits(BaseModel):

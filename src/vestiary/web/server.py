@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import signal
 import socket
 import time
@@ -213,13 +214,19 @@ class Server(uvicorn.Server):
                 self.should_exit = True
         return await super().on_tick(counter)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; whoever is still busy has what is left of the time for stopping, and not all of it again."""
+        if self._stop_at is not None:
+            self.config.timeout_graceful_shutdown = max(1, math.ceil(self._stop_at - time.monotonic()))
+        await super().shutdown(sockets)
+
     async def _stop_listening(self) -> None:
         """Take in whoever has connected already, whom the system would cut off otherwise, and close the port."""
         loop = asyncio.get_running_loop()
         waiting = []
         for listener in self._listeners:
             loop.remove_reader(listener.fileno())
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(OSError):  # nobody is waiting any more, or one has gone or cannot be had
                 while True:
                     waiting.append(listener.accept()[0])
         for server in self.servers:

@@ -101,7 +101,6 @@ class Service:
         """Take no new requests from now on; what has been taken is answered."""
         self.is_draining = True
         self.tally.set_gauge("ready", 0)
-        self.tally.set_gauge("draining", 1)
 
     def enter(self) -> None:
         """Take a request in. Raises Problem 503 when the service is full or about to stop."""
@@ -170,11 +169,11 @@ class Service:
 async def _unless_gone(receive: Receive, work: Awaitable[Result]) -> Result:
     """What ``work`` gives; it is cancelled, and ClientDisconnect raised, when the client goes away before."""
     own = asyncio.current_task()
-    is_gone = False
+    is_gone = is_over = False
 
     def leave(watcher: asyncio.Task[None]) -> None:
         nonlocal is_gone
-        if not watcher.cancelled() and own is not None:
+        if not is_over and not watcher.cancelled() and own is not None:
             is_gone = True
             own.cancel()
 
@@ -187,7 +186,7 @@ async def _unless_gone(receive: Receive, work: Awaitable[Result]) -> Result:
             raise ClientDisconnect from None
         raise
     finally:
-        watcher.remove_done_callback(leave)
+        is_over = True  # the watcher may have ended already and be about to call
         watcher.cancel()
 
 

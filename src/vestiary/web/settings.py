@@ -79,6 +79,8 @@ class Settings(BaseSettings):
         if isinstance(given, str):
             pairs = [part.strip().partition("=") for part in given.split(",") if part.strip()]
             given = {name: digest for name, _, digest in pairs}
+            if len(given) < len(pairs):
+                raise ValueError("two keys have one name; give each a name of its own")
         if isinstance(given, Mapping):
             for name, digest in given.items():
                 if not _KEY_NAME.fullmatch(str(name)) or not _HASH.fullmatch(str(digest)):

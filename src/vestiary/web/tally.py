@@ -26,7 +26,7 @@ SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0
 SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 """Upper bounds of the histogram of pictures in a batch."""
 HISTOGRAMS: Final = {"total": SECONDS, "queue": SECONDS, "decode": SECONDS, "infer": SECONDS, "batch": SIZES}
-GAUGES: Final = ("ready", "draining", "in_flight", "waiting")
+GAUGES: Final = ("ready", "in_flight", "waiting")
 COUNTERS: Final = ("successes", "failures", "bytes_in")
 
 _OTHER: Final = "other"
@@ -75,18 +75,20 @@ class Tally:
     def _claim_row(self) -> int:
         for _ in range(100):
             for row in range(self.rows):
-                if self._lock(row):
+                if self._lock(row, alone=True):
                     return row
             time.sleep(0.01)  # a reader holds a row for a moment while it looks whether anybody else does
         raise RuntimeError("every row of the tally is taken")
 
-    def _lock(self, row: int) -> bool:
+    def _lock(self, row: int, *, alone: bool) -> bool:
+        """Whether this process has the row now: ``alone``, or with others that only look whether anybody holds it."""
         if sys.platform == "win32":  # several workers are started on POSIX systems only
             raise NotImplementedError
         import fcntl
 
+        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, row)  # type: ignore[arg-type]
+            fcntl.lockf(self._file, kind | fcntl.LOCK_NB, 1, row)  # type: ignore[arg-type]
         except OSError:
             return False
         return True
@@ -94,7 +96,7 @@ class Tally:
     def _is_held(self, row: int) -> bool:
         if self._file is None or row == self.row:
             return True
-        if not self._lock(row):
+        if not self._lock(row, alone=False):
             return True
         import fcntl
 

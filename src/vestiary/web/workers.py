@@ -25,6 +25,8 @@ from vestiary.web.settings import Settings
 
 SOON_S: Final = 2.0
 """A worker that dies within so many seconds is replaced only after as many: a fault must not keep the cores busy."""
+SPARE_FILES: Final = 64
+"""What a worker has open beside its connections, and those that are just being sent away."""
 _LOOK_S: Final = 0.2
 
 multiprocessing.allow_connection_pickling()
@@ -34,8 +36,10 @@ _spawn = multiprocessing.get_context("spawn")
 def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
     """Serve until SIGTERM or SIGINT; ``tell`` gets the listening socket just before the start.
 
-    Raises BundleError for a bundle that cannot be used, UsageError for an address that cannot be had.
+    Raises BundleError for a bundle that cannot be used, UsageError for one without a model in the precision that is set
+    and for an address that cannot be had.
     """
+    _allow_files(settings.max_connections + SPARE_FILES)
     if settings.workers == 1:
         server = Server(settings)
         listener = open_socket(settings)
@@ -46,7 +50,8 @@ def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
         raise UsageError("Several workers need a POSIX system; start one, with --workers 1.")
     from vestiary.bundle import open_bundle
 
-    open_bundle(settings.bundle)  # a damaged one is refused here, once, and not by each worker
+    # What no worker could use is refused here, once, and not by each of them for ever.
+    open_bundle(settings.bundle).choose_model(settings.precision)
     listener = open_socket(settings)
     tell(listener)
     with tempfile.TemporaryDirectory(prefix="vestiary-") as folder:
@@ -54,6 +59,17 @@ def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
         shared.tally.touch()
         shared.rates.touch()
         _Watch(settings, listener, shared).run()
+
+
+def _allow_files(n: int) -> None:
+    """Let this process and its workers open so many files, as far as the system allows it."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < n:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (n if hard == resource.RLIM_INFINITY else min(n, hard), hard))
 
 
 class _Watch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -68,6 +69,8 @@ async def info(request: Request) -> Response:
     """Which bundle answers, how good it was on validation, and what a request may be."""
     service: Service = request.app.state.service
     bundle, settings = service.bundle, service.settings
+    scores = bundle.int8.scores if bundle.int8 and settings.precision == "int8" else bundle.scores
+    validation = scores.get("validation", {})
     limits = ("max_body_bytes", "max_pixels", "max_images", "deadline_s", "rate_per_minute")
     return answers.render_json(
         {
@@ -84,13 +87,18 @@ async def info(request: Request) -> Response:
                     "title": attribute.title or attribute.name,
                     "n_values": len(attribute.values),
                     "threshold": bundle.calibration.thresholds[attribute.name],
-                    "validation": dict(bundle.scores.get("validation", {}).get(attribute.name, {})),
+                    "validation": _take_figures(validation.get(attribute.name, {})),
                 }
                 for attribute in bundle.taxonomy.attributes
             },
             "limits": {name: getattr(settings, name) for name in limits},
         }
     )
+
+
+def _take_figures(scores: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of an attribute as a whole, without those of its values and pairs, which are many."""
+    return {name: value for name, value in scores.items() if isinstance(value, (int, float))}
 
 
 @router.get(

@@ -11,10 +11,8 @@ from vestiary.tags import Failure
 from vestiary.web import errors
 from vestiary.web.schemas import (
     BatchRequest,
-    ExplainOptions,
     ExplainRequest,
     InferRequest,
-    Options,
     PictureRequest,
     ProblemAnswer,
 )
@@ -37,7 +35,7 @@ _PROBLEMS: Final = (
     errors.no_image("There is no picture in the form; put it into the field 'file' or 'image'."),
     errors.bad_request("The body is not valid JSON; mend it and send it again."),
     errors.unauthorized(),
-    errors.not_found("This bundle has no attribute 'fabric'; GET /classes lists what it has."),
+    errors.not_found("The bundle has no such attribute; GET /classes lists what it has."),
     errors.body_timeout(30),
     errors.body_too_large(20_000_000),
     errors.too_many_images(100, 64),
@@ -90,7 +88,7 @@ def json_body(model: type[BaseModel], example: Any) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}, "example": example}}
 
 
-def form_body(names: tuple[str, ...], options: type[Options], *, several: bool = False) -> dict[str, Any]:
+def form_body(names: tuple[str, ...], options: type[BaseModel], *, several: bool = False) -> dict[str, Any]:
     """A multipart body with the picture in one of the fields ``names``, as a media type of a request."""
     picture: dict[str, Any] = {"type": "string", "format": "binary"}
     field = {"type": "array", "items": picture, "minItems": 1} if several else picture
@@ -109,7 +107,7 @@ def request_body(*contents: dict[str, Any]) -> dict[str, Any]:
 
 def list_schemas() -> dict[str, Any]:
     """The schemas that are referred to here and that FastAPI does not see in the signatures of the routes."""
-    models = (BatchRequest, ExplainOptions, ExplainRequest, InferRequest, Options, PictureRequest, ProblemAnswer)
+    models = (BatchRequest, ExplainRequest, InferRequest, PictureRequest, ProblemAnswer)
     _, described = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     return dict(described["$defs"])
 

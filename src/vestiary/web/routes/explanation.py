@@ -11,7 +11,6 @@ from vestiary.web import answers, errors
 from vestiary.web.heatmap import Explained, draw_over, explain
 from vestiary.web.payloads import read_upload
 from vestiary.web.routes import described
-from vestiary.web.routes.prediction import name_picture
 from vestiary.web.schemas import ExplainOptions, ExplainRequest, Explanation
 from vestiary.web.service import Service
 
@@ -53,11 +52,10 @@ async def explain_picture(request: Request) -> Response:
         request, lambda body: read_upload(body, kind, form=ExplainOptions, json=ExplainRequest)
     )
     attribute = _check_asked(service, asked)
-    name = name_picture(upload, asked.id, request_id)
     as_json = "application/json" in request.headers.get("accept", "")
 
     def work() -> tuple[Explained | Failure, bytes]:
-        found = explain(service.predictor, name, upload.data, attribute, asked.value)
+        found = explain(service.predictor, upload.data, attribute, asked.value)
         if as_json or isinstance(found, Failure):
             return found, b""
         return found, draw_over(found, upload.data, service.predictor.limits)

@@ -23,7 +23,7 @@ from vestiary.web.payloads import Upload, read_upload
 from vestiary.web.routes import described
 from vestiary.web.routes.health import find_status
 from vestiary.web.routes.prediction import name_picture
-from vestiary.web.schemas import Options, PictureRequest, Summary
+from vestiary.web.schemas import Named, PictureRequest, Summary
 from vestiary.web.service import Service
 
 router = APIRouter(tags=["pages"])
@@ -103,7 +103,7 @@ async def front(request: Request) -> Response:
     summary="The tags of one picture as a page",
     response_class=Response,
     responses=described.page("The result page.") | described.problems(*described.ASKING),
-    openapi_extra=described.request_body(described.form_body(("file", "image"), Options)),
+    openapi_extra=described.request_body(described.form_body(("file", "image"), Named)),
 )
 async def uploader(request: Request) -> Response:
     """The picture, its category (NA when it is not sure enough), the three likeliest, and every other tag."""
@@ -156,7 +156,7 @@ def render_documents(document: Mapping[str, Any]) -> Documents:
 async def _show_result(service: Service, request: Request) -> Response:
     kind = request.headers.get("content-type", "")
     upload, asked = await service.receive(
-        request, lambda body: read_upload(body, kind, form=Options, json=PictureRequest)
+        request, lambda body: read_upload(body, kind, form=Named, json=PictureRequest)
     )
     name = name_picture(upload, asked.id, "picture")
     [outcome] = await service.answer(request, [(name, upload.data)])
@@ -172,11 +172,14 @@ def _render_result(service: Service, upload: Upload, outcome: Outcome, name: str
     own = tags.pop(category)
     titles = {attribute.name: attribute.title or attribute.name for attribute in taxonomy.attributes}
     is_sure = own.confidence >= service.settings.uploader_min_confidence
+    unfamiliar = outcome.prediction.unfamiliar
     return _render(
         "result.html.j2",
         name=name,
         picture=_draw_thumbnail(upload.data, service.predictor.limits),
         label=own.value if is_sure else "NA",
+        is_sure=is_sure,
+        is_unfamiliar=unfamiliar is not None and unfamiliar.flag,
         score=own.confidence,
         band=_find_band(own.confidence),
         title=titles[category],

@@ -13,7 +13,7 @@ from vestiary.web import answers, errors
 from vestiary.web.batching import Outcome
 from vestiary.web.payloads import Upload, read_upload, read_uploads
 from vestiary.web.routes import described
-from vestiary.web.schemas import MAX_ID, Answer, BatchAnswer, BatchRequest, Options, PictureRequest
+from vestiary.web.schemas import MAX_ID, Answer, BatchAnswer, BatchRequest, Options, PictureOptions, PictureRequest
 from vestiary.web.service import Service
 
 
@@ -35,7 +35,7 @@ _JSON = described.json_body(PictureRequest, {"image": described.PIXEL, "id": "sh
     "/predict",
     summary="Tags of one picture",
     responses=described.success(Answer, described.ANSWER) | described.problems(*described.ASKING),
-    openapi_extra=described.request_body(described.form_body(("file", "image"), Options), _JSON),
+    openapi_extra=described.request_body(described.form_body(("file", "image"), PictureOptions), _JSON),
 )
 async def predict(request: Request) -> Response:
     """One picture in the form field `file` or `image`, or as base64 or a data URL in the `image` of a JSON body."""
@@ -80,7 +80,7 @@ async def _predict(request: Request) -> Response:
     request_id: str = request.state.request_id
     kind = request.headers.get("content-type", "")
     upload, asked = await service.receive(
-        request, lambda body: read_upload(body, kind, form=Options, json=PictureRequest)
+        request, lambda body: read_upload(body, kind, form=PictureOptions, json=PictureRequest)
     )
     name = name_picture(upload, asked.id, request_id)
     [outcome] = await service.answer(request, [(name, upload.data)], asked.top_k)
