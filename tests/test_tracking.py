@@ -63,6 +63,18 @@ def test_tensorboard_shows_every_figure_of_every_epoch_of_a_resumed_run(tmp_path
         assert [point.value for point in points] == pytest.approx([line[name.replace("/", ".")] for line in log])
 
 
+def test_tensorboard_does_not_show_a_run_that_was_discarded(tmp_path: Path) -> None:
+    reading = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is not installed"
+    )
+    run_twice(tmp_path, "tensorboard")
+    short = replace(RECIPE, phases=(Phase(1, 8, 8),))
+    fit(short, TAXONOMY, make_samples(), tmp_path, logs=["tensorboard"], overwrite=True)
+    events = reading.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [point.step for point in events.Scalars("train_loss")] == [3]
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_mlflow_holds_one_run_with_recipe_and_figures(
     named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

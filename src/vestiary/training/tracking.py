@@ -40,12 +40,12 @@ def open_trackers(names: Sequence[str], work: Path, recipe: Recipe, *, step: int
 
 
 class _TensorBoard:
-    """Events in ``tensorboard/`` of the run's folder; figures after ``step`` of an earlier part are hidden."""
+    """Events in ``tensorboard/`` of the run's folder; figures after ``step`` of what went before are hidden."""
 
     def __init__(self, work: Path, recipe: Recipe, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(work / "tensorboard"), purge_step=step + 1 if step else None)
+        self._writer = SummaryWriter(str(work / "tensorboard"), purge_step=step + 1)
 
     def add(self, step: int, figures: Mapping[str, float]) -> None:
         for name, value in figures.items():
