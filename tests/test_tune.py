@@ -101,6 +101,10 @@ def test_a_file_says_the_same_as_the_command_line(recipe: Recipe, tmp_path: Path
         ("erase=0.5", "erase has one value, give several, or fix it with --set"),
         ("erase", "'erase' is no search, write key=low:high, key=low:high:log or key=a,b,c"),
         ("width=20:30", "width cannot be searched (pictures are decoded once, for all trials alike), remove it"),
+        (
+            "preparation=any,r1",
+            "preparation cannot be searched (the catalogue has gone through the one it has), remove it",
+        ),
         ("seed=1:9", "seed cannot be searched (it makes no recipe better), remove it"),
         (
             "weights=fp16,fp32",
@@ -277,6 +281,21 @@ def test_words_that_are_not_known_are_answered_with_the_nearest(
         with pytest.raises(UsageError, match=words):
             tune(tiny_catalogue, replace(search, **change), tmp_path / "study", cache=cache, trials=1)
     assert not (tmp_path / "study").exists()
+
+
+def test_a_value_that_does_not_fit_the_catalogue_is_refused_before_any_trial(
+    tiny_catalogue: Catalogue, search: Search, recipe: Recipe, cache: Path, tmp_path: Path
+) -> None:
+    space = parse_space(["head_widths={ gender = 8 }, { gendr = 8 }"], recipe)
+    with pytest.raises(RecipeError, match=r"unknown attribute 'head_widths\.gendr', write 'gender'"):
+        tune(tiny_catalogue, replace(search, space=space), tmp_path / "study", cache=cache, trials=1)
+    assert not (tmp_path / "study").exists()
+
+
+def test_short_trials_of_a_staged_recipe_let_its_backbone_learn(recipe: Recipe) -> None:
+    phases = (Phase(15, recipe.height, recipe.width),)
+    staged = replace(recipe, phases=phases, train_backbone="staged", frozen_epochs=5)
+    assert [Search(staged, {}, epochs=n).trial_recipe.frozen_epochs for n in (None, 9, 3, 2)] == [5, 3, 1, 1]
 
 
 def test_the_test_split_changes_nothing(

@@ -16,6 +16,7 @@ WHERE: Final = "The search"
 KEPT: Final = {
     **dict.fromkeys(("name", "seed"), "it makes no recipe better"),
     **dict.fromkeys(("width", "height", "phases"), "pictures are decoded once, for all trials alike"),
+    "preparation": "the catalogue has gone through the one it has",
     **dict.fromkeys(AFTER_TRAINING, "it changes nothing that is measured while training"),
 }
 """Recipe keys that are no part of a search, and why."""

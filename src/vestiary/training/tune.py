@@ -91,10 +91,11 @@ class Search:
 
     @property
     def trial_recipe(self) -> Recipe:
-        """The recipe that trials start from: with as many epochs as they do."""
+        """The recipe that trials start from: with as many epochs as they do, as large a part of them frozen."""
         if self.epochs is None:
             return self.recipe
-        return replace(self.recipe, phases=shorten_phases(self.recipe.phases, self.epochs))
+        frozen = max(round(self.recipe.frozen_epochs * self.epochs / self.recipe.epochs), 1)
+        return replace(self.recipe, phases=shorten_phases(self.recipe.phases, self.epochs), frozen_epochs=frozen)
 
 
 OnTrial = Callable[[TrialResult, TrialResult | None], None]
@@ -127,7 +128,8 @@ def tune(
     _check_place(out, resume=resume)
     if threads:
         torch.set_num_threads(threads)
-    check_catalogue(search.recipe, catalogue)
+    for recipe in _list_recipes(search):
+        check_catalogue(recipe, catalogue)
     refuse_single_answers(catalogue)
     samples = _take_share(open_samples(catalogue, search.recipe.preprocess, cache, progress=on_decode), search)
     refuse_missing_answers(catalogue, samples)
@@ -248,6 +250,14 @@ def _check_words(search: Search, taxonomy: Taxonomy) -> None:
         near = difflib.get_close_matches(search.objective, objectives, n=1)
         remedy = f"write {near[0]}." if near else f"choose one of: {', '.join(objectives)}."
         raise UsageError(f"--objective {search.objective} is not known; {remedy}")
+
+
+def _list_recipes(search: Search) -> Iterator[Recipe]:
+    """The recipe, and with each of the values that a key is chosen from."""
+    yield search.recipe
+    for key, entry in search.space.items():
+        for value in entry.values if isinstance(entry, Choices) else ():
+            yield parse_recipe(search.recipe.to_dict() | {key: value})
 
 
 def _check_place(out: Path, *, resume: bool) -> None:
