@@ -274,7 +274,7 @@ def test_words_that_are_not_known_are_answered_with_the_nearest(
     tiny_catalogue: Catalogue, search: Search, cache: Path, tmp_path: Path
 ) -> None:
     for change, words in (
-        ({"objective": "articletype"}, "--objective articletype is not known; write articleType."),
+        ({"objective": "articletype"}, "--objective articletype is not known; write 'articleType'."),
         ({"objective": "speed"}, "choose one of: accuracy, validation_loss, gender"),
         ({"pruner": "fast"}, "--pruner fast is not known; choose one of: median, halving, none."),
     ):

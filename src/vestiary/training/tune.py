@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 import os
 import re
@@ -32,6 +31,7 @@ from vestiary.training.fit import fit
 from vestiary.training.progress import FitProgress
 from vestiary.training.rare import settle_rare_values
 from vestiary.training.recipe import Phase, Recipe, check_catalogue, parse_recipe
+from vestiary.training.settings import suggest
 from vestiary.training.space import Choices, Range, Space
 from vestiary.training.train import refuse_missing_answers, refuse_single_answers
 
@@ -247,9 +247,8 @@ def _check_words(search: Search, taxonomy: Taxonomy) -> None:
     if search.pruner not in PRUNERS:
         raise UsageError(f"--pruner {search.pruner} is not known; choose one of: {', '.join(PRUNERS)}.")
     if search.objective not in objectives:
-        near = difflib.get_close_matches(search.objective, objectives, n=1)
-        remedy = f"write {near[0]}." if near else f"choose one of: {', '.join(objectives)}."
-        raise UsageError(f"--objective {search.objective} is not known; {remedy}")
+        remedy = suggest(search.objective, objectives, otherwise=f"choose one of: {', '.join(objectives)}")
+        raise UsageError(f"--objective {search.objective} is not known; {remedy}.")
 
 
 def _list_recipes(search: Search) -> Iterator[Recipe]:
