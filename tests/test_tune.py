@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -442,6 +443,23 @@ def test_the_command_tells_tables_lines_and_a_recipe_that_train_takes(
     assert load_recipe(best).dropout == 0.1
     code, _, _ = _run(capsys, monkeypatch, "train", place / "catalogue", "--recipe", best, "--out", place / "bundle")
     assert code == 0 and (place / "bundle" / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("verb", ["train", "tune"])
+def test_a_package_that_is_not_installed_is_named_with_its_extra(
+    verb: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.import_module
+
+    def refuse(module: str, *rest: Any) -> Any:
+        if module == "psutil":
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+        return real(module, *rest)
+
+    monkeypatch.setattr(importlib, "import_module", refuse)
+    words = (verb, place / "catalogue", "--recipe", place / "mine.toml", "--out", place / "out")
+    code, _, err = _run(capsys, monkeypatch, *words)
+    assert code == 2 and "needs the package 'psutil'" in err and "'vestiary[train]'" in err
 
 
 @pytest.mark.parametrize(

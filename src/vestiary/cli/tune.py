@@ -48,7 +48,7 @@ def run(
     chosen = load_recipe(recipe, settings)
     varied = load_space(space, chosen) if space else parse_space(searches, chosen) or default_space(chosen)
     loaded = load_catalogue(catalogue)
-    for module in ("torch", "filelock", "optuna"):
+    for module in ("torch", "onnx", "filelock", "optuna", "psutil", "safetensors"):
         require(module, extra="train", feature="The search")
     from vestiary.training.tune import BEST, Search, tune
 
