@@ -293,6 +293,15 @@ def test_a_value_that_does_not_fit_the_catalogue_is_refused_before_any_trial(
     assert not (tmp_path / "study").exists()
 
 
+def test_a_backbone_that_cannot_be_loaded_is_refused_before_any_trial(
+    tiny_catalogue: Catalogue, search: Search, recipe: Recipe, cache: Path, tmp_path: Path
+) -> None:
+    gone = replace(recipe, pretrained=True, backbone_weights=str(tmp_path / "gone.pt"))
+    with pytest.raises(TrainingError, match=r"gone\.pt is not there; correct backbone_weights or --backbone\."):
+        tune(tiny_catalogue, replace(search, recipe=gone), tmp_path / "study", cache=cache, trials=1)
+    assert not (tmp_path / "study").exists()
+
+
 def test_short_trials_of_a_staged_recipe_let_its_backbone_learn(recipe: Recipe) -> None:
     phases = (Phase(15, recipe.height, recipe.width),)
     staged = replace(recipe, phases=phases, train_backbone="staged", frozen_epochs=5)

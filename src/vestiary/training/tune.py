@@ -28,6 +28,7 @@ from vestiary.product import Split
 from vestiary.taxonomy import Taxonomy
 from vestiary.training.dataset import Samples, open_samples
 from vestiary.training.fit import fit
+from vestiary.training.model import Classifier
 from vestiary.training.progress import FitProgress
 from vestiary.training.rare import settle_rare_values
 from vestiary.training.recipe import Phase, Recipe, check_catalogue, parse_recipe
@@ -121,8 +122,8 @@ def tune(
     figures of those before it. A trial that was running when the study was killed counts as failed; its parameters
     are tried again, from its last checkpoint. A trial that cannot be trained (its loss is no longer a number) is
     failed, and the search goes on. The test split is not touched. Raises UsageError for an unknown objective or
-    pruner, when ``out`` holds a study and ``resume`` is not set, another study or none to resume; TrainingError when
-    every trial failed.
+    pruner, when ``out`` holds a study and ``resume`` is not set, another study or none to resume; RecipeError when a
+    recipe does not fit the catalogue, what ``Classifier`` raises, and TrainingError when every trial failed.
     """
     _check_words(search, catalogue.taxonomy)
     _check_place(out, resume=resume)
@@ -130,6 +131,8 @@ def tune(
         torch.set_num_threads(threads)
     for recipe in _list_recipes(search):
         check_catalogue(recipe, catalogue)
+    if "backbone" not in search.space:
+        Classifier(search.recipe, catalogue.taxonomy)  # refuses once what every trial would stumble over
     refuse_single_answers(catalogue)
     samples = _take_share(open_samples(catalogue, search.recipe.preprocess, cache, progress=on_decode), search)
     refuse_missing_answers(catalogue, samples)
