@@ -4,7 +4,7 @@
 
 Rival (a) is a DataLoader whose workers decode the JPEGs with Pillow in every epoch, rival (b) has all pixels as one
 tensor in memory. Each variant runs in a process of its own, in turns; the time for decoding the cache, which is paid
-once, is not counted and printed. Prints pictures a second, both ratios, and the peak memory of each process.
+once, is not counted. Prints pictures a second, both ratios, and the peak memory of each process.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
 
 SMALL is the Fashion Product Images (Small) set. MEDIUM holds larger pictures of some of the same products: each becomes
 a product of its own, beside its small twin, in the same split, so that calibration sees both sizes. WILD is the small
-clothing data set (a folder per class under ``train/``): its photos join the training split with the labels that their
-class is sure of. The test split is exactly that of ``vestiary ingest SMALL.zip``; half of its validation groups learn.
+clothing data set (a folder per class under ``train/``): its photos join the training split with the likeliest labels of
+their class. The test split is exactly that of ``vestiary ingest SMALL.zip``; half of its validation groups learn.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def test_a_run_says_which_network_it_trains_and_what_is_rare(
     phases = (Phase(1, tiny_recipe.height, tiny_recipe.width),)
     bundle, _ = train(
         tiny_catalogue,
-        replace(tiny_recipe, phases=phases, rare_below=8),
+        replace(tiny_recipe, phases=phases, rare_below=8, train_backbone="staged", frozen_epochs=2),
         tmp_path / "bundle",
         cache=tmp_path / "cache",
         on_stage=lines.append,
@@ -136,4 +136,5 @@ def test_a_run_says_which_network_it_trains_and_what_is_rare(
     assert lines[0] == "backbone residual, 0.1 million parameters: random weights"
     assert bundle.training["backbone"] == lines[0]
     assert f"{lines[0]}." in bundle.card
+    assert lines[1] == "the backbone never learns: frozen_epochs is 2, and the run has no more epochs"
     assert any("have fewer than 8 training pictures" in line for line in lines)

@@ -224,7 +224,8 @@ def test_another_backbone_replaces_the_recipes_own(tmp_path: Path) -> None:
     recipe = load_recipe("r1-convnext", backbone=str(file))
     assert (recipe.backbone, recipe.backbone_weights) == ("facebook/convnext-tiny-224", str(file))
     assert recipe.architecture["model_type"] == "convnext"
-    assert not load_recipe("r1-convnext", ["pretrained=false"], backbone=str(file)).pretrained
+    with pytest.raises(RecipeError, match="backbone_weights names a file, but pretrained is false"):
+        load_recipe("r1-convnext", ["pretrained=false"], backbone=str(file))
 
 
 def test_what_cannot_be_a_backbone_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 
-from vestiary.errors import MissingExtraError, UsageError  # noqa: E402
+from vestiary.errors import MissingExtraError, TrainingError, UsageError  # noqa: E402
 from vestiary.product import Split  # noqa: E402
 from vestiary.taxonomy import Attribute, Taxonomy  # noqa: E402
 from vestiary.training.dataset import Samples  # noqa: E402
@@ -63,6 +63,18 @@ def test_tensorboard_shows_every_figure_of_every_epoch_of_a_resumed_run(tmp_path
         assert [point.value for point in points] == pytest.approx([line[name.replace("/", ".")] for line in log])
 
 
+def test_tensorboard_does_not_show_a_run_that_was_discarded(tmp_path: Path) -> None:
+    reading = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is not installed"
+    )
+    run_twice(tmp_path, "tensorboard")
+    short = replace(RECIPE, phases=(Phase(1, 8, 8),))
+    fit(short, TAXONOMY, make_samples(), tmp_path, logs=["tensorboard"], overwrite=True)
+    events = reading.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [point.step for point in events.Scalars("train_loss")] == [3]
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_mlflow_holds_one_run_with_recipe_and_figures(
     named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -86,6 +98,30 @@ def test_mlflow_holds_one_run_with_recipe_and_figures(
     assert [(point.step, point.value) for point in points] == [
         (step, line["validation_loss"]) for step, line in zip((3, 6, 9), log, strict=True)
     ]
+
+
+def test_mlflow_tells_a_stopped_run_from_a_finished_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
+    pytest.importorskip("sqlalchemy", reason="sqlalchemy is not installed")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'runs.db'}")
+
+    def stop(progress: FitProgress) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        fit(RECIPE, TAXONOMY, make_samples(), tmp_path / "work", logs=["mlflow"], on_progress=stop)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'runs.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("vestiary").experiment_id])
+    assert run.info.status == "KILLED"
+
+
+def test_an_mlflow_that_cannot_be_reached_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow", reason="mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://runs")
+    with pytest.raises(TrainingError, match=r"^MLflow at nowhere://runs cannot be .*; correct MLFLOW_TRACKING_URI, "):
+        fit(RECIPE, TAXONOMY, make_samples(), tmp_path, logs=["mlflow"])
 
 
 def test_a_log_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:

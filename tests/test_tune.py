@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -101,6 +102,10 @@ def test_a_file_says_the_same_as_the_command_line(recipe: Recipe, tmp_path: Path
         ("erase=0.5", "erase has one value, give several, or fix it with --set"),
         ("erase", "'erase' is no search, write key=low:high, key=low:high:log or key=a,b,c"),
         ("width=20:30", "width cannot be searched (pictures are decoded once, for all trials alike), remove it"),
+        (
+            "preparation=any,r1",
+            "preparation cannot be searched (the catalogue has gone through the one it has), remove it",
+        ),
         ("seed=1:9", "seed cannot be searched (it makes no recipe better), remove it"),
         (
             "weights=fp16,fp32",
@@ -270,13 +275,37 @@ def test_words_that_are_not_known_are_answered_with_the_nearest(
     tiny_catalogue: Catalogue, search: Search, cache: Path, tmp_path: Path
 ) -> None:
     for change, words in (
-        ({"objective": "articletype"}, "--objective articletype is not known; write articleType."),
+        ({"objective": "articletype"}, "--objective articletype is not known; write 'articleType'."),
         ({"objective": "speed"}, "choose one of: accuracy, validation_loss, gender"),
         ({"pruner": "fast"}, "--pruner fast is not known; choose one of: median, halving, none."),
     ):
         with pytest.raises(UsageError, match=words):
             tune(tiny_catalogue, replace(search, **change), tmp_path / "study", cache=cache, trials=1)
     assert not (tmp_path / "study").exists()
+
+
+def test_a_value_that_does_not_fit_the_catalogue_is_refused_before_any_trial(
+    tiny_catalogue: Catalogue, search: Search, recipe: Recipe, cache: Path, tmp_path: Path
+) -> None:
+    space = parse_space(["head_widths={ gender = 8 }, { gendr = 8 }"], recipe)
+    with pytest.raises(RecipeError, match=r"unknown attribute 'head_widths\.gendr', write 'gender'"):
+        tune(tiny_catalogue, replace(search, space=space), tmp_path / "study", cache=cache, trials=1)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_backbone_that_cannot_be_loaded_is_refused_before_any_trial(
+    tiny_catalogue: Catalogue, search: Search, recipe: Recipe, cache: Path, tmp_path: Path
+) -> None:
+    gone = replace(recipe, pretrained=True, backbone_weights=str(tmp_path / "gone.pt"))
+    with pytest.raises(TrainingError, match=r"gone\.pt is not there; correct backbone_weights or --backbone\."):
+        tune(tiny_catalogue, replace(search, recipe=gone), tmp_path / "study", cache=cache, trials=1)
+    assert not (tmp_path / "study").exists()
+
+
+def test_short_trials_of_a_staged_recipe_let_its_backbone_learn(recipe: Recipe) -> None:
+    phases = (Phase(15, recipe.height, recipe.width),)
+    staged = replace(recipe, phases=phases, train_backbone="staged", frozen_epochs=5)
+    assert [Search(staged, {}, epochs=n).trial_recipe.frozen_epochs for n in (None, 9, 3, 2)] == [5, 3, 1, 1]
 
 
 def test_the_test_split_changes_nothing(
@@ -423,6 +452,23 @@ def test_the_command_tells_tables_lines_and_a_recipe_that_train_takes(
     assert load_recipe(best).dropout == 0.1
     code, _, _ = _run(capsys, monkeypatch, "train", place / "catalogue", "--recipe", best, "--out", place / "bundle")
     assert code == 0 and (place / "bundle" / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("verb", ["train", "tune"])
+def test_a_package_that_is_not_installed_is_named_with_its_extra(
+    verb: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.import_module
+
+    def refuse(module: str, *rest: Any) -> Any:
+        if module == "psutil":
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+        return real(module, *rest)
+
+    monkeypatch.setattr(importlib, "import_module", refuse)
+    words = (verb, place / "catalogue", "--recipe", place / "mine.toml", "--out", place / "out")
+    code, _, err = _run(capsys, monkeypatch, *words)
+    assert code == 2 and "needs the package 'psutil'" in err and "'vestiary[train]'" in err
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def run(
         raise UsageError("--resume and --overwrite exclude each other; give one of them.")
     chosen = load_recipe(recipe, settings, backbone=backbone)
     loaded = load_catalogue(catalogue)
-    for module in ("torch", "onnx", "onnxscript", "filelock"):
+    for module in ("torch", "onnx", "onnxscript", "filelock", "psutil", "safetensors"):
         require(module, extra="train", feature="Training")
     from vestiary.training.train import train
 

@@ -19,6 +19,9 @@ SHOWN = 10
 def run(
     catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
     recipe: str = typer.Option("default", help="Name of a shipped recipe, or a TOML file, to start from."),
+    backbone: str | None = typer.Option(
+        None, metavar="ID|PATH", help="Another backbone: a vision model of the hub, its folder, or a file of weights."
+    ),
     out: Path = typer.Option(help="Folder for the study and its best recipe."),
     trials: int = typer.Option(20, min=1, help="How many recipes to try, those before --resume included."),
     searches: list[str] = typer.Option(
@@ -45,10 +48,10 @@ def run(
 
     if searches and space:
         raise UsageError("--search and --space exclude each other; write all keys into the file.")
-    chosen = load_recipe(recipe, settings)
+    chosen = load_recipe(recipe, settings, backbone=backbone)
     varied = load_space(space, chosen) if space else parse_space(searches, chosen) or default_space(chosen)
     loaded = load_catalogue(catalogue)
-    for module in ("torch", "filelock", "optuna"):
+    for module in ("torch", "onnx", "filelock", "optuna", "psutil", "safetensors"):
         require(module, extra="train", feature="The search")
     from vestiary.training.tune import BEST, Search, tune
 

@@ -64,6 +64,7 @@ def fit(
     run = _Run(recipe, taxonomy, samples, work, processes or join_processes(), on_stage)
     run.start(resume=resume, overwrite=overwrite)
     run.trackers = open_trackers(logs, work, recipe, step=run.step) if run.processes.is_main else []
+    is_finished = False
     try:
         with catch_interrupt() as is_interrupted:
             while not run.is_over():
@@ -75,9 +76,10 @@ def fit(
                     run.save()
                     on_stage(f"stopped at step {run.step:,} of {run.batches.steps:,}; go on with --resume")
                     raise KeyboardInterrupt
+        is_finished = True
     finally:
         for tracker in run.trackers:
-            tracker.close()
+            tracker.close(finished=is_finished)
     return run.finish(), run.facts()
 
 

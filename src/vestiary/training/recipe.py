@@ -264,6 +264,8 @@ def parse_recipe(plain: Mapping[str, Any], *, where: str = "The recipe") -> Reci
         problems.append(
             "pretrained is true, but nobody publishes weights for the residual backbone, give --backbone FILE"
         )
+    if values.get("backbone_weights") and not values.get("pretrained"):
+        problems.append("backbone_weights names a file, but pretrained is false, set it to true or leave the file out")
     if problems:
         raise RecipeError(where, problems)
     return Recipe(**values)

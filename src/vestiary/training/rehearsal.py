@@ -24,6 +24,8 @@ def rehearse(recipe: Recipe, taxonomy: Taxonomy, on_stage: Callable[[str], None]
     on_stage(model.describe())
     if recipe.train_backbone == "frozen" and not recipe.pretrained:
         on_stage("the backbone is frozen with random weights, so only the heads learn")
+    if recipe.train_backbone == "staged" and recipe.frozen_epochs >= recipe.epochs:
+        on_stage(f"the backbone never learns: frozen_epochs is {recipe.frozen_epochs}, and the run has no more epochs")
     if is_residual:
         return
     try:

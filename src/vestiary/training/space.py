@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +10,13 @@ from typing import Any, Final, get_type_hints
 
 from vestiary.errors import RecipeError, UsageError
 from vestiary.training.recipe import AFTER_TRAINING, Recipe, parse_recipe, parse_value
+from vestiary.training.settings import suggest
 
 WHERE: Final = "The search"
 KEPT: Final = {
     **dict.fromkeys(("name", "seed"), "it makes no recipe better"),
     **dict.fromkeys(("width", "height", "phases"), "pictures are decoded once, for all trials alike"),
+    "preparation": "the catalogue has gone through the one it has",
     **dict.fromkeys(AFTER_TRAINING, "it changes nothing that is measured while training"),
 }
 """Recipe keys that are no part of a search, and why."""
@@ -115,10 +116,10 @@ def _read_table(key: str, entry: Any) -> Range | Choices:
     form = f"write {key} = {{ low = …, high = …, log = true }} or {{ values = […] }}"
     if not isinstance(entry, dict):
         raise ValueError(f"{key} is {entry!r}, {form}")
+    known = ("low", "high", "log", "values")
     for name in entry:
-        if name not in ("low", "high", "log", "values"):
-            near = difflib.get_close_matches(name, ("low", "high", "log", "values"), n=1)
-            raise ValueError(f"{key} has the unknown part '{name}', " + (f"write '{near[0]}'" if near else form))
+        if name not in known:
+            raise ValueError(f"{key} has the unknown part '{name}', {suggest(name, known, otherwise=form)}")
     if entry.keys() == {"values"} and isinstance(entry["values"], list):
         return Choices(tuple(entry["values"]))
     ends = [entry.get("low"), entry.get("high")]

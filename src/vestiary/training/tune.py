@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 import os
 import re
@@ -29,9 +28,11 @@ from vestiary.product import Split
 from vestiary.taxonomy import Taxonomy
 from vestiary.training.dataset import Samples, open_samples
 from vestiary.training.fit import fit
+from vestiary.training.model import Classifier
 from vestiary.training.progress import FitProgress
 from vestiary.training.rare import settle_rare_values
 from vestiary.training.recipe import Phase, Recipe, check_catalogue, parse_recipe
+from vestiary.training.settings import suggest
 from vestiary.training.space import Choices, Range, Space
 from vestiary.training.train import refuse_missing_answers, refuse_single_answers
 
@@ -91,10 +92,11 @@ class Search:
 
     @property
     def trial_recipe(self) -> Recipe:
-        """The recipe that trials start from: with as many epochs as they do."""
+        """The recipe that trials start from: with as many epochs as they do, as large a part of them frozen."""
         if self.epochs is None:
             return self.recipe
-        return replace(self.recipe, phases=shorten_phases(self.recipe.phases, self.epochs))
+        frozen = max(round(self.recipe.frozen_epochs * self.epochs / self.recipe.epochs), 1)
+        return replace(self.recipe, phases=shorten_phases(self.recipe.phases, self.epochs), frozen_epochs=frozen)
 
 
 OnTrial = Callable[[TrialResult, TrialResult | None], None]
@@ -120,14 +122,17 @@ def tune(
     figures of those before it. A trial that was running when the study was killed counts as failed; its parameters
     are tried again, from its last checkpoint. A trial that cannot be trained (its loss is no longer a number) is
     failed, and the search goes on. The test split is not touched. Raises UsageError for an unknown objective or
-    pruner, when ``out`` holds a study and ``resume`` is not set, another study or none to resume; TrainingError when
-    every trial failed.
+    pruner, when ``out`` holds a study and ``resume`` is not set, another study or none to resume; RecipeError when a
+    recipe does not fit the catalogue, what ``Classifier`` raises, and TrainingError when every trial failed.
     """
     _check_words(search, catalogue.taxonomy)
     _check_place(out, resume=resume)
     if threads:
         torch.set_num_threads(threads)
-    check_catalogue(search.recipe, catalogue)
+    for recipe in _list_recipes(search):
+        check_catalogue(recipe, catalogue)
+    if "backbone" not in search.space:
+        Classifier(search.recipe, catalogue.taxonomy)  # refuses once what every trial would stumble over
     refuse_single_answers(catalogue)
     samples = _take_share(open_samples(catalogue, search.recipe.preprocess, cache, progress=on_decode), search)
     refuse_missing_answers(catalogue, samples)
@@ -245,9 +250,16 @@ def _check_words(search: Search, taxonomy: Taxonomy) -> None:
     if search.pruner not in PRUNERS:
         raise UsageError(f"--pruner {search.pruner} is not known; choose one of: {', '.join(PRUNERS)}.")
     if search.objective not in objectives:
-        near = difflib.get_close_matches(search.objective, objectives, n=1)
-        remedy = f"write {near[0]}." if near else f"choose one of: {', '.join(objectives)}."
-        raise UsageError(f"--objective {search.objective} is not known; {remedy}")
+        remedy = suggest(search.objective, objectives, otherwise=f"choose one of: {', '.join(objectives)}")
+        raise UsageError(f"--objective {search.objective} is not known; {remedy}.")
+
+
+def _list_recipes(search: Search) -> Iterator[Recipe]:
+    """The recipe, and with each of the values that a key is chosen from."""
+    yield search.recipe
+    for key, entry in search.space.items():
+        for value in entry.values if isinstance(entry, Choices) else ():
+            yield parse_recipe(search.recipe.to_dict() | {key: value})
 
 
 def _check_place(out: Path, *, resume: bool) -> None:
