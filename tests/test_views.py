@@ -140,6 +140,10 @@ def test_a_category_that_the_bundle_cannot_give_is_wrong(bundle: Bundle, make_so
     other = ingest(make_source([*ROWS, ROWS[0] | {"id": 6, "articleType": "Watches"}]))
     view = take_view("10-way", bundle, other, _answer(bundle, other, {}))
     assert (view.n, _accuracy(view)) == (3, pytest.approx(2 / 3))
+    # Nor is it right when the plain answer is outside the view too: neither has a place, which is no agreement.
+    outside = {"Formal Shoes": 0.9, "Casual Shoes": 0.04, "Kurtas": 0.02, "Ring": 0.02, "Tunics": 0.02}
+    view = take_view("10-way", bundle, other, _answer(bundle, other, {"6": {"articleType": outside}}))
+    assert view.plain_accuracy == pytest.approx(2 / 3)
 
 
 def test_views_are_offered_only_where_there_is_something_to_say(
