@@ -18,7 +18,7 @@ from vestiary.cli.main import main
 from vestiary.errors import CatalogueError
 from vestiary.metrics import Evaluation, compare
 from vestiary.predictor import Predictor, evaluate, evaluate_outputs, take_all_views, take_view
-from vestiary.taxonomy import Attribute, ParentRule, Taxonomy
+from vestiary.taxonomy import UNKNOWN, Attribute, ParentRule, Taxonomy
 
 TYPES = ("Casual Shoes", "Formal Shoes", "Kurtas", "Ring", "Tunics")
 SUBS = ("Jewellery", "Shoes", "Topwear")
@@ -199,6 +199,31 @@ def test_two_bundles_are_compared_product_by_product(bundle: Bundle, catalogue: 
     assert [(one.value, one.change) for one in own.better] == [("Casual Shoes", 1), ("Tunics", 1)]
     assert [(one.value, one.change) for one in own.worse] == [("Formal Shoes", -1)]
     assert compare(better, worse).attributes["gender"].values == ()
+
+
+def test_a_value_that_the_new_bundle_lacks_is_among_the_lost(bundle: Bundle, catalogue: Catalogue) -> None:
+    whole = _answer(bundle, catalogue, {})
+    outcome = whole.outcomes["gender"]
+    fewer = replace(
+        outcome,
+        values=("Men",),
+        labels=np.where(outcome.labels == 1, UNKNOWN, outcome.labels),
+        answers=np.zeros_like(outcome.answers),
+        probabilities=np.ones((len(outcome.labels), 1)),
+    )
+    own = compare(replace(whole, outcomes={"gender": fewer}), whole).attributes["gender"]
+    assert [(one.value, one.n, one.before, one.after) for one in own.worse] == [("Women", 3, 3, 0)]
+    assert own.lost == 3
+
+
+def test_an_attribute_without_labels_is_not_compared(bundle: Bundle, catalogue: Catalogue) -> None:
+    products = tuple(
+        replace(one, labels={name: value for name, value in one.labels.items() if name != "gender"})
+        for one in catalogue.products
+    )
+    told = _answer(bundle, replace(catalogue, products=products), {})
+    assert "gender" in told.outcomes
+    assert "gender" not in compare(told, told).attributes
 
 
 def test_bundles_asked_about_other_products_are_not_compared(bundle: Bundle, catalogue: Catalogue) -> None:
