@@ -38,8 +38,9 @@ def calibrate_bundle(
     """The bundle with everything fitted anew that its confidences rest on, and its figures on the validation split.
 
     Temperatures, thresholds, set limits and the limit of what is unfamiliar come from the validation split, the
-    reference of what is familiar from the training split (without one, the bundle's own reference stays). An attribute
-    without labels there is left for review. The model is the same, and so are card and file: nothing is written.
+    reference of what is familiar from the training split (where that gives none, the bundle's own stays). An attribute
+    without labels there is left for review. The fp32 model is the same, and so is the card, and nothing is written; an
+    int8 model, which was measured and let in with the confidences of before, is left out.
     CatalogueError when the validation split is empty, has no label that the bundle answers, or has unreadable pictures.
     """
     taxonomy = bundle.taxonomy
@@ -70,6 +71,7 @@ def calibrate_bundle(
         bundle,
         calibration=calibration,
         familiarity=reference,
+        int8=None,
         training={**bundle.training, "calibration": told},
         fingerprint="",
     )
@@ -79,7 +81,7 @@ def calibrate_bundle(
 
 
 def _refer(predictor: Predictor, catalogue: Catalogue, progress: Progress | None) -> Familiarity | None:
-    """The reference of what is familiar, from the training split."""
+    """The reference of what is familiar, from the training split; that of the bundle where it gives none."""
     products = catalogue.select(Split.TRAIN)
     if len(products) > MAX_REFERENCE:
         spaced = np.linspace(0, len(products) - 1, MAX_REFERENCE).astype(int)
@@ -87,4 +89,5 @@ def _refer(predictor: Predictor, catalogue: Catalogue, progress: Progress | None
     if not products:
         return predictor.bundle.familiarity
     embeddings = collect_embeddings(predictor, catalogue, products, progress=progress)
-    return fit_familiarity(embeddings, encode_labels(predictor.bundle.taxonomy, products))
+    found = fit_familiarity(embeddings, encode_labels(predictor.bundle.taxonomy, products))
+    return found or predictor.bundle.familiarity
