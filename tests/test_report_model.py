@@ -224,6 +224,19 @@ def test_a_catalogue_without_any_label_of_the_bundle_still_gives_a_page(
     assert "Not measured, since no product has a label: season." in text
 
 
+def test_an_attribute_about_people_without_a_label_is_no_trouble(
+    make_bundle: Callable[..., Path], make_source: Callable[..., Path]
+) -> None:
+    taxonomy = Taxonomy((Attribute("gender", ("Men", "Boys", "Women")),))
+    bundle = open_bundle(make_bundle(taxonomy=taxonomy, rule={"gender": ((1.0, 0.0, 0.0, 0.0),) * 3}))
+    catalogue = ingest(make_source([{"id": number, "gender": "Men"} for number in (1, 2, 3)]))
+    catalogue = replace(catalogue, products=tuple(replace(own, labels={}) for own in catalogue.products))
+    evaluation = _people(bundle, catalogue)
+    text = text_of(parse(render_model_report(build_model_report(bundle, catalogue, evaluation))))
+    assert "Not measured, since no product has a label: gender." in text
+    assert "No attribute with labels here is about people" in write_card(bundle, catalogue, evaluation)
+
+
 def test_a_matrix_says_its_cells_in_words_and_keeps_zero_pale() -> None:
     svg, width = draw_matrix(("a & b", "c"), [[3, 1], [0, 2]], description="x < y")
     tree = ElementTree.fromstring(svg)
@@ -265,13 +278,17 @@ def test_adult_labels_on_products_for_children_are_counted(
         {"id": 2, "gender": "Men", "productDisplayName": "Blue Shirt"},
         {"id": 3, "gender": "Men", "productDisplayName": "Boy's Cap"},
     ]
-    evaluation = _people(bundle, ingest(make_source(rows)))
+    catalogue = ingest(make_source(rows))
+    evaluation = _people(bundle, catalogue)
     adults = count_adult_labels(evaluation)
     assert adults is not None
     assert (adults.n, adults.answered) == (2, 1)
     people = compare_people(evaluation)
     assert people is not None
-    assert (people[0], people[1][0].value, people[1][0].n, people[1][0].others) == ("gender", "Men", 3, (("Boys", 1),))
+    name, finest, groups = people
+    assert (name, finest) == ("gender", None)
+    assert (groups[0].value, groups[0].n, groups[0].others) == ("Men", 3, (("Boys", 1),))
+    assert "gender right | no other attribute right" in write_card(bundle, catalogue, evaluation)
 
 
 def test_the_card_of_a_training_is_complete(trained_bundle: Path, tiny_catalogue: Catalogue) -> None:
@@ -307,7 +324,7 @@ def test_a_bundle_that_recorded_nothing_gets_a_card_that_says_so(
     bundle, catalogue = open_bundle(make_bundle(training={})), _own(make_source)
     card = write_card(bundle, catalogue, evaluate(Predictor(bundle, threads=1), catalogue, split=None))
     assert f"Machine: {NOT_RECORDED}." in card
-    assert "None of the attributes is about people" in card
+    assert "No attribute with labels here is about people" in card
     assert "They come from another catalogue" in card
 
 

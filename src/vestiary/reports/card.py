@@ -13,7 +13,7 @@ from vestiary.bundle import Bundle
 from vestiary.catalogue import Catalogue
 from vestiary.metrics import RESAMPLES, SEED, Evaluation, Scores, format_percent
 from vestiary.product import Split
-from vestiary.reports.bias import compare_people, count_adult_labels, find_finest
+from vestiary.reports.bias import compare_people, count_adult_labels
 from vestiary.taxonomy import Taxonomy
 
 LEAST_CASES = 20
@@ -219,13 +219,12 @@ def _taken_for(evaluation: Evaluation, name: str, value: str) -> str:
 def _describe_people(evaluation: Evaluation) -> str:
     told = compare_people(evaluation)
     if told is None:
-        return "None of the attributes is about people, so no groups of them can be compared."
-    name, groups = told
-    finest = find_finest(evaluation, without=name) or "no other attribute"
+        return "No attribute with labels here is about people, so no groups of them can be compared."
+    name, finest, groups = told
     lines = [
         f"Right answers by the label of {name}.",
         "",
-        f"| {name} | products | {name} right | {finest} right | all right | wrongly called |",
+        f"| {name} | products | {name} right | {finest or 'no other attribute'} right | all right | wrongly called |",
         "|---|---:|---:|---:|---:|---|",
     ]
     for own in groups:

@@ -78,7 +78,7 @@ class ModelReport:
     comparison: Comparison | None
     agreement: tuple[Agreement, ...]
     answered: tuple[Answered, ...]
-    people: tuple[str, tuple[PeopleGroup, ...]] | None
+    people: tuple[str, str | None, tuple[PeopleGroup, ...]] | None
     adults: AdultLabels | None
     curves: TrainingCurves | None
     advice: tuple[tuple[str, str], ...]
