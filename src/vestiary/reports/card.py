@@ -11,6 +11,7 @@ from typing import Any
 
 from vestiary.bundle import Bundle
 from vestiary.catalogue import Catalogue
+from vestiary.catalogue.catalogue import BY_GROUP
 from vestiary.metrics import RESAMPLES, SEED, Evaluation, Scores, format_percent
 from vestiary.product import Split
 from vestiary.reports.bias import compare_people, count_adult_labels
@@ -73,12 +74,20 @@ def _describe_data(bundle: Bundle) -> str:
         return "\n".join([f"- Products and splits: {NOT_RECORDED}.", *lines])
     splits = counts["splits"]
     left_out = counts.get("rejected_by_reason", {})
+    grouped = f" in {counts['groups']:,} groups of one name or picture, which stay together"
+    elsewhere = bundle.calibrated_on != catalogue["fingerprint"]
+    if elsewhere:
+        fitted = bundle.training["calibration"]
+        lines.append(
+            f"- Temperatures and thresholds were fitted again on {fitted['products']:,} validation products of another "
+            f"catalogue, `{fitted['catalogue'][:16]}`."
+        )
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in left_out.items()) or "none"
     return "\n".join(
         [
-            f"- {counts['products']:,} products in {counts['groups']:,} groups of one name or picture, which stay "
-            f"together: {splits['train']:,} to learn from, {splits['validation']:,} for validation (temperatures and "
-            f"thresholds), {splits['test']:,} for test.",
+            f"- {counts['products']:,} products{grouped if counts['groups'] < counts['products'] else ''}: "
+            f"{splits['train']:,} to learn from, {splits['validation']:,} for validation"
+            f"{'' if elsewhere else ' (temperatures and thresholds)'}, {splits['test']:,} for test.",
             f"- Rows left out: {reasons}.",
             f"- Fingerprint of products, labels and splits: `{catalogue['fingerprint'][:16]}`.",
             *lines,
@@ -89,16 +98,18 @@ def _describe_data(bundle: Bundle) -> str:
 def _introduce(bundle: Bundle, catalogue: Catalogue, evaluation: Evaluation) -> str:
     same = bundle.training.get("catalogue", {}).get("fingerprint") == catalogue.fingerprint
     words = f"{evaluation.n:,} products. "
-    if same and evaluation.split == Split.VALIDATION:
+    if bundle.calibrated_on == catalogue.fingerprint and evaluation.split == Split.VALIDATION:
         words += (
             "Temperatures and thresholds were fitted on these same products, so expect slightly less on others; "
             "`vestiary evaluate` measures the untouched test split. "
         )
-    elif same and evaluation.split == Split.TEST:
+    elif same and evaluation.split == Split.TEST and catalogue.split_by == BY_GROUP:
         words += "None of their names or pictures occur in training or validation. "
-    elif same:
+    elif same and evaluation.split == Split.TEST:
+        words += f"The splits go by {catalogue.split_by}: names and pictures may stand in several of them. "
+    elif same and evaluation.split != Split.VALIDATION:
         words += "The bundle learnt from some of them, which flatters it. "
-    else:
+    if not same:
         words += "They come from another catalogue than the one it was trained on. "
     return words + (
         f"In brackets 95 % intervals: {RESAMPLES:,} resamples of whole groups, seed {SEED}; rare values fall out of "
@@ -261,13 +272,12 @@ def _describe_making(bundle: Bundle) -> str:
     training: Mapping[str, Any] = bundle.training
     recipe: Mapping[str, Any] = training.get("recipe", {})
     preprocess = bundle.preprocess
-    phases = recipe.get("phases", ())
     seconds = training.get("seconds")
     parity = training.get("parity")
     facts = {
         "Recipe": f"`{recipe['name']}`" if "name" in recipe else NOT_RECORDED,
         "Seed": recipe.get("seed", NOT_RECORDED),
-        "Epochs": sum(phase["epochs"] for phase in phases) or NOT_RECORDED,
+        "Epochs": _tell_epochs(training),
         "Network": training.get("backbone", recipe.get("backbone", NOT_RECORDED)),
         "Parameters": f"{training['parameters']:,}" if "parameters" in training else NOT_RECORDED,
         "Input": f"{preprocess.width}×{preprocess.height} px, aspect kept, white around it",
@@ -289,9 +299,19 @@ def _describe_making(bundle: Bundle) -> str:
     every = ", ".join(
         f"{key} = {json.dumps(value, sort_keys=True)}" for key, value in sorted(recipe.items()) if key != "name"
     )
-    return f"{told}\n\nTo make and measure it again, from the same catalogue:\n\n```sh\n{again}\n```" + (
-        f"\n\nEvery choice of the recipe: {every}." if every else ""
+    how = (
+        "To make and measure it again, from the same catalogue and with `--set` for each choice below that the recipe "
+        f"has otherwise:\n\n```sh\n{again}\n```"
     )
+    return f"{told}\n\n{how}" + (f"\n\nEvery choice of the recipe: {every}." if every else "")
+
+
+def _tell_epochs(training: Mapping[str, Any]) -> str:
+    """How many epochs it learnt, which an early stop makes fewer than the recipe has, and whose weights were kept."""
+    planned = sum(phase["epochs"] for phase in training.get("recipe", {}).get("phases", ()))
+    done = len(training.get("log", ())) or planned
+    kept = training.get("epoch", done)
+    return f"{done or NOT_RECORDED}" + ("" if kept == done else f", with the weights after epoch {kept}")
 
 
 def _tell_time(seconds: float) -> str:
