@@ -129,6 +129,23 @@ def test_an_int8_model_that_was_let_in_with_the_old_confidences_is_left_out_alou
     assert open_bundle(tmp_path / "new").int8 is None
 
 
+def test_views_of_a_product_are_calibrated_on_one_by_one_as_they_are_tagged(
+    trained: Bundle, tiny_catalogue: Catalogue
+) -> None:
+    together, apart = [], []
+    for split in (Split.TRAIN, Split.VALIDATION):
+        own = tiny_catalogue.select(split)
+        for one, other in zip(own, own[1:] + own[:1], strict=True):
+            images = one.images + other.images
+            together.append(replace(one, images=images))
+            apart += [replace(one, id=f"{one.id}-{number}", images=(image,)) for number, image in enumerate(images)]
+    made, evaluation = calibrate_bundle(trained, replace(tiny_catalogue, products=tuple(together)))
+    single, _ = calibrate_bundle(trained, replace(tiny_catalogue, products=tuple(apart)))
+    assert made.calibration == single.calibration
+    assert made.familiarity == single.familiarity
+    assert evaluation.n == made.training["calibration"]["products"] == len(tiny_catalogue.select(Split.VALIDATION))
+
+
 def test_nothing_to_calibrate_on_is_refused(
     trained: Bundle, tiny_catalogue: Catalogue, make_bundle: Callable[..., Path]
 ) -> None:
