@@ -355,11 +355,15 @@ def test_a_bundle_calibrated_elsewhere_says_on_what(trained_bundle: Path, tiny_c
     assert "also chose the temperatures and thresholds" in text_of(parse(page))
 
 
-def test_the_card_tells_the_epochs_that_were_run(trained_bundle: Path, tiny_catalogue: Catalogue) -> None:
+def test_the_card_tells_the_epochs_that_were_run_and_quotes_the_licence(
+    trained_bundle: Path, tiny_catalogue: Catalogue
+) -> None:
     bundle = open_bundle(trained_bundle)
     evaluation = evaluate(Predictor(bundle, threads=1), tiny_catalogue, split=Split.VALIDATION)
     log = bundle.training["log"]
     assert f"- Epochs: {len(log)}.\n" in bundle.card
+    spaced = replace(bundle, licence="CC BY 4.0")
+    assert "--licence 'CC BY 4.0' --out" in write_card(spaced, tiny_catalogue, evaluation)
     early = replace(bundle, training={**bundle.training, "log": log[:2], "epoch": 1})
     assert "- Epochs: 2, with the weights after epoch 1.\n" in write_card(early, tiny_catalogue, evaluation)
 

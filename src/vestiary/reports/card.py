@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -289,10 +290,10 @@ def _describe_making(bundle: Bundle) -> str:
         "Made at": bundle.created_at,
     }
     told = "\n".join(f"- {name}: {fact}." for name, fact in facts.items())
-    options = "".join(f" --set {key}={value}" for key, value in recipe.items() if key == "seed")
+    options = f" --set seed={recipe['seed']}" if "seed" in recipe else ""
+    licence = shlex.quote(bundle.licence)
     again = (
-        f"vestiary train CATALOGUE --recipe {recipe.get('name', 'RECIPE')}{options} --licence {bundle.licence} "
-        "--out BUNDLE\n"
+        f"vestiary train CATALOGUE --recipe {recipe.get('name', 'RECIPE')}{options} --licence {licence} --out BUNDLE\n"
         "vestiary evaluate CATALOGUE --bundle BUNDLE\n"
         "vestiary report model BUNDLE CATALOGUE --out report.html --card card.md"
     )
