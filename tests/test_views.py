@@ -272,3 +272,5 @@ def test_evaluate_by_a_view_and_against_another_bundle_on_the_command_line(
     assert code == 0
     assert "against" in out
     assert "+0.0" in out
+    code, out = run([*base, "--against", trained_bundle, "--by", "10-way"], monkeypatch, capsys)
+    assert (code, "test split, view 10-way: bundle" in out) == (0, True)
