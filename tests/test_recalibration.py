@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vestiary.bundle import Bundle, open_bundle
+from vestiary.bundle import Bundle, Int8, open_bundle
 from vestiary.calibration import Calibration, Hierarchy
 from vestiary.catalogue import Catalogue, ingest
 from vestiary.errors import CatalogueError
@@ -112,6 +112,38 @@ def test_without_training_products_the_reference_stays_and_its_limit_moves(
     assert (made.familiarity.means == trained.familiarity.means).all()
     assert made.familiarity.limit < trained.familiarity.limit
     assert calibrate_bundle(_strip(trained), only)[0].familiarity is None
+    bare = tuple(replace(one, labels={}) if one.split == Split.TRAIN else one for one in tiny_catalogue.products)
+    made, _ = calibrate_bundle(trained, replace(tiny_catalogue, products=bare))
+    assert made.familiarity is not None
+    assert (made.familiarity.means == trained.familiarity.means).all()
+
+
+def test_an_int8_model_that_was_let_in_with_the_old_confidences_is_left_out_aloud(
+    trained: Bundle, ingested: Path, tmp_path: Path
+) -> None:
+    both = replace(trained, int8=Int8(trained.model, {"validation": {}}, {})).write(tmp_path / "both")
+    assert both.int8 is not None
+    done = _vestiary("calibrate", tmp_path / "both", ingested, "--out", tmp_path / "new")
+    assert done.returncode == 0
+    assert "is left out; vestiary quantise adds one again." in done.stderr
+    assert open_bundle(tmp_path / "new").int8 is None
+
+
+def test_views_of_a_product_are_calibrated_on_one_by_one_as_they_are_tagged(
+    trained: Bundle, tiny_catalogue: Catalogue
+) -> None:
+    together, apart = [], []
+    for split in (Split.TRAIN, Split.VALIDATION):
+        own = tiny_catalogue.select(split)
+        for one, other in zip(own, own[1:] + own[:1], strict=True):
+            images = one.images + other.images
+            together.append(replace(one, images=images))
+            apart += [replace(one, id=f"{one.id}-{number}", images=(image,)) for number, image in enumerate(images)]
+    made, evaluation = calibrate_bundle(trained, replace(tiny_catalogue, products=tuple(together)))
+    single, _ = calibrate_bundle(trained, replace(tiny_catalogue, products=tuple(apart)))
+    assert made.calibration == single.calibration
+    assert made.familiarity == single.familiarity
+    assert evaluation.n == made.training["calibration"]["products"] == len(tiny_catalogue.select(Split.VALIDATION))
 
 
 def test_nothing_to_calibrate_on_is_refused(

@@ -20,7 +20,8 @@ from vestiary.catalogue import Catalogue, ingest
 from vestiary.charts import draw_matrix, plot_lines, render_svg
 from vestiary.cli.main import main
 from vestiary.metrics import Evaluation, compare
-from vestiary.predictor import Predictor, evaluate, evaluate_outputs, take_all_views
+from vestiary.predictor import Predictor, calibrate_bundle, evaluate, evaluate_outputs, take_all_views
+from vestiary.product import Split
 from vestiary.reports.bias import compare_people, count_adult_labels
 from vestiary.reports.card import NOT_RECORDED, write_card
 from vestiary.reports.model import ModelReport, build_model_report, load_log, render_model_report
@@ -180,6 +181,18 @@ def test_the_log_of_a_training_becomes_curves(report: ModelReport, page: Element
     assert "Accuracy on validation" in text_of(section(page, "training"))
 
 
+def test_the_log_in_a_bundle_goes_before_one_that_lies_beside_it(
+    tiny_catalogue: Catalogue, evaluated: tuple[Bundle, Evaluation]
+) -> None:
+    bundle, evaluation = evaluated
+    beside = [{"epoch": number, "train_loss": 9.0} for number in (1, 2)]
+    curves = build_model_report(bundle, tiny_catalogue, evaluation, log=beside).curves
+    assert curves is not None and curves.epochs == len(bundle.training["log"])
+    older = replace(bundle, training={key: value for key, value in bundle.training.items() if key != "log"})
+    curves = build_model_report(older, tiny_catalogue, evaluation, log=beside).curves
+    assert curves is not None and curves.epochs == 2
+
+
 def test_a_log_with_gaps_or_without_epochs_is_no_trouble(tmp_path: Path) -> None:
     assert load_log(tmp_path / "log.csv") == []
     (tmp_path / "log.csv").write_text("epoch,train_loss,gender,note\n1,nan,0.5,x\n2,1.5,0.6,\n", encoding="utf-8")
@@ -224,6 +237,19 @@ def test_a_catalogue_without_any_label_of_the_bundle_still_gives_a_page(
     assert "Not measured, since no product has a label: season." in text
 
 
+def test_an_attribute_about_people_without_a_label_is_no_trouble(
+    make_bundle: Callable[..., Path], make_source: Callable[..., Path]
+) -> None:
+    taxonomy = Taxonomy((Attribute("gender", ("Men", "Boys", "Women")),))
+    bundle = open_bundle(make_bundle(taxonomy=taxonomy, rule={"gender": ((1.0, 0.0, 0.0, 0.0),) * 3}))
+    catalogue = ingest(make_source([{"id": number, "gender": "Men"} for number in (1, 2, 3)]))
+    catalogue = replace(catalogue, products=tuple(replace(own, labels={}) for own in catalogue.products))
+    evaluation = _people(bundle, catalogue)
+    text = text_of(parse(render_model_report(build_model_report(bundle, catalogue, evaluation))))
+    assert "Not measured, since no product has a label: gender." in text
+    assert "No attribute with labels here is about people" in write_card(bundle, catalogue, evaluation)
+
+
 def test_a_matrix_says_its_cells_in_words_and_keeps_zero_pale() -> None:
     svg, width = draw_matrix(("a & b", "c"), [[3, 1], [0, 2]], description="x < y")
     tree = ElementTree.fromstring(svg)
@@ -265,13 +291,17 @@ def test_adult_labels_on_products_for_children_are_counted(
         {"id": 2, "gender": "Men", "productDisplayName": "Blue Shirt"},
         {"id": 3, "gender": "Men", "productDisplayName": "Boy's Cap"},
     ]
-    evaluation = _people(bundle, ingest(make_source(rows)))
+    catalogue = ingest(make_source(rows))
+    evaluation = _people(bundle, catalogue)
     adults = count_adult_labels(evaluation)
     assert adults is not None
     assert (adults.n, adults.answered) == (2, 1)
     people = compare_people(evaluation)
     assert people is not None
-    assert (people[0], people[1][0].value, people[1][0].n, people[1][0].others) == ("gender", "Men", 3, (("Boys", 1),))
+    name, finest, groups = people
+    assert (name, finest) == ("gender", None)
+    assert (groups[0].value, groups[0].n, groups[0].others) == ("Men", 3, (("Boys", 1),))
+    assert "gender right | no other attribute right" in write_card(bundle, catalogue, evaluation)
 
 
 def test_the_card_of_a_training_is_complete(trained_bundle: Path, tiny_catalogue: Catalogue) -> None:
@@ -307,8 +337,44 @@ def test_a_bundle_that_recorded_nothing_gets_a_card_that_says_so(
     bundle, catalogue = open_bundle(make_bundle(training={})), _own(make_source)
     card = write_card(bundle, catalogue, evaluate(Predictor(bundle, threads=1), catalogue, split=None))
     assert f"Machine: {NOT_RECORDED}." in card
-    assert "None of the attributes is about people" in card
+    assert "No attribute with labels here is about people" in card
     assert "They come from another catalogue" in card
+
+
+def test_a_bundle_calibrated_elsewhere_says_on_what(trained_bundle: Path, tiny_catalogue: Catalogue) -> None:
+    half = tiny_catalogue.products[::2]
+    other = replace(tiny_catalogue, products=half)
+    made, evaluation = calibrate_bundle(open_bundle(trained_bundle), other)
+    card = write_card(made, other, evaluation)
+    n = len(other.select(Split.VALIDATION))
+    assert f"fitted again on {n} validation products of another catalogue" in card
+    assert "for validation (temperatures and thresholds)" not in card
+    assert "were fitted on these same products" in card
+    assert "They come from another catalogue" in card
+    page = render_model_report(build_model_report(made, other, evaluation))
+    assert "also chose the temperatures and thresholds" in text_of(parse(page))
+
+
+def test_the_card_tells_the_epochs_that_were_run_and_quotes_the_licence(
+    trained_bundle: Path, tiny_catalogue: Catalogue
+) -> None:
+    bundle = open_bundle(trained_bundle)
+    evaluation = evaluate(Predictor(bundle, threads=1), tiny_catalogue, split=Split.VALIDATION)
+    log = bundle.training["log"]
+    assert f"- Epochs: {len(log)}.\n" in bundle.card
+    spaced = replace(bundle, licence="CC BY 4.0")
+    assert "--licence 'CC BY 4.0' --out" in write_card(spaced, tiny_catalogue, evaluation)
+    early = replace(bundle, training={**bundle.training, "log": log[:2], "epoch": 1})
+    assert "- Epochs: 2, with the weights after epoch 1.\n" in write_card(early, tiny_catalogue, evaluation)
+
+
+def test_a_split_that_names_may_cross_is_not_praised(trained_bundle: Path, tiny_catalogue: Catalogue) -> None:
+    bundle = open_bundle(trained_bundle)
+    evaluation = evaluate(Predictor(bundle, threads=1), tiny_catalogue)
+    assert "None of their names or pictures occur" in write_card(bundle, tiny_catalogue, evaluation)
+    card = write_card(bundle, replace(tiny_catalogue, split_by="each product on its own"), evaluation)
+    assert "None of their names or pictures occur" not in card
+    assert "The splits go by each product on its own: names and pictures may stand" in card
 
 
 def run(
@@ -352,3 +418,7 @@ def test_page_pdf_and_card_on_the_command_line(
     assert set(trained.card.splitlines()) <= set(card.splitlines())
     code, _, err = run(command, monkeypatch, capsys)
     assert (code, "already exists" in err) == (2, True)
+    monkeypatch.chdir(trained_bundle)
+    here = ["report", "model", ".", tmp_path / "catalogue", "--split", "validation", "--out", tmp_path / "here.html"]
+    code, _, err = run(here, monkeypatch, capsys)
+    assert (code, (tmp_path / "here.html").is_file()) == (0, True), err

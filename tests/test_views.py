@@ -18,7 +18,7 @@ from vestiary.cli.main import main
 from vestiary.errors import CatalogueError
 from vestiary.metrics import Evaluation, compare
 from vestiary.predictor import Predictor, evaluate, evaluate_outputs, take_all_views, take_view
-from vestiary.taxonomy import Attribute, ParentRule, Taxonomy
+from vestiary.taxonomy import UNKNOWN, Attribute, ParentRule, Taxonomy
 
 TYPES = ("Casual Shoes", "Formal Shoes", "Kurtas", "Ring", "Tunics")
 SUBS = ("Jewellery", "Shoes", "Topwear")
@@ -140,6 +140,10 @@ def test_a_category_that_the_bundle_cannot_give_is_wrong(bundle: Bundle, make_so
     other = ingest(make_source([*ROWS, ROWS[0] | {"id": 6, "articleType": "Watches"}]))
     view = take_view("10-way", bundle, other, _answer(bundle, other, {}))
     assert (view.n, _accuracy(view)) == (3, pytest.approx(2 / 3))
+    # Nor is it right when the plain answer is outside the view too: neither has a place, which is no agreement.
+    outside = {"Formal Shoes": 0.9, "Casual Shoes": 0.04, "Kurtas": 0.02, "Ring": 0.02, "Tunics": 0.02}
+    view = take_view("10-way", bundle, other, _answer(bundle, other, {"6": {"articleType": outside}}))
+    assert view.plain_accuracy == pytest.approx(2 / 3)
 
 
 def test_views_are_offered_only_where_there_is_something_to_say(
@@ -197,6 +201,31 @@ def test_two_bundles_are_compared_product_by_product(bundle: Bundle, catalogue: 
     assert compare(better, worse).attributes["gender"].values == ()
 
 
+def test_a_value_that_the_new_bundle_lacks_is_among_the_lost(bundle: Bundle, catalogue: Catalogue) -> None:
+    whole = _answer(bundle, catalogue, {})
+    outcome = whole.outcomes["gender"]
+    fewer = replace(
+        outcome,
+        values=("Men",),
+        labels=np.where(outcome.labels == 1, UNKNOWN, outcome.labels),
+        answers=np.zeros_like(outcome.answers),
+        probabilities=np.ones((len(outcome.labels), 1)),
+    )
+    own = compare(replace(whole, outcomes={"gender": fewer}), whole).attributes["gender"]
+    assert [(one.value, one.n, one.before, one.after) for one in own.worse] == [("Women", 3, 3, 0)]
+    assert own.lost == 3
+
+
+def test_an_attribute_without_labels_is_not_compared(bundle: Bundle, catalogue: Catalogue) -> None:
+    products = tuple(
+        replace(one, labels={name: value for name, value in one.labels.items() if name != "gender"})
+        for one in catalogue.products
+    )
+    told = _answer(bundle, replace(catalogue, products=products), {})
+    assert "gender" in told.outcomes
+    assert "gender" not in compare(told, told).attributes
+
+
 def test_bundles_asked_about_other_products_are_not_compared(bundle: Bundle, catalogue: Catalogue) -> None:
     first = _answer(bundle, catalogue, {})
     fewer = replace(catalogue, products=catalogue.products[:3])
@@ -243,3 +272,5 @@ def test_evaluate_by_a_view_and_against_another_bundle_on_the_command_line(
     assert code == 0
     assert "against" in out
     assert "+0.0" in out
+    code, out = run([*base, "--against", trained_bundle, "--by", "10-way"], monkeypatch, capsys)
+    assert (code, "test split, view 10-way: bundle" in out) == (0, True)

@@ -113,6 +113,13 @@ class Bundle:
         return self.int8.model
 
     @property
+    def calibrated_on(self) -> str | None:
+        """Fingerprint of the catalogue whose validation split its confidences were fitted on; None if not recorded."""
+        trained: str | None = self.training.get("catalogue", {}).get("fingerprint")
+        fitted: str | None = self.training.get("calibration", {}).get("catalogue")
+        return fitted or trained
+
+    @property
     def format(self) -> int:
         """The lowest format number whose readers understand this bundle."""
         return 2 if self.calibration.joint else 1

@@ -52,6 +52,8 @@ def run(
     for name in made.taxonomy.names:
         if name not in scores:
             say(f"{name} has no label in the validation split, so all its tags are left for review")
+    if opened.int8 is not None:
+        say("The int8 model was measured with the old confidences and is left out; vestiary quantise adds one again.")
     made = replace(made, card=write_card(made, loaded, evaluation)).write(out, overwrite=overwrite)
     if as_json:
         print_json({name: own.to_brief() for name, own in scores.items()})

@@ -116,7 +116,8 @@ def print_comparison(comparison: Comparison) -> None:
     from vestiary.cli.output import make_console
     from vestiary.metrics import format_percent
 
-    title = f"{comparison.split} split: bundle {comparison.bundle[:12]} against {comparison.against[:12]}"
+    view = f", view {comparison.view}" if comparison.view else ""
+    title = f"{comparison.split} split{view}: bundle {comparison.bundle[:12]} against {comparison.against[:12]}"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", title=title, title_justify="left")
     table.add_column("attribute", no_wrap=True)
     for column in ("products", "against", "bundle", "difference", "95 % interval", "gained", "lost", "p"):

@@ -94,6 +94,7 @@ def run_model(
     check_places({"--out": out, "--pdf": pdf, "--card": card}, overwrite=overwrite)
     need_drawing()
     set_pdf = load_page_setter() if pdf is not None else None
+    place = bundle.resolve()
     opened, loaded = open_bundle(bundle), load_catalogue(catalogue)
     evaluation = answer_split(loaded, bundle, split)
     comparison = compare(evaluation, answer_split(loaded, against, split)) if against is not None else None
@@ -105,7 +106,7 @@ def run_model(
             evaluation,
             views=views,
             comparison=comparison,
-            log=load_log(bundle.with_name(f"{bundle.name}.training") / "log.csv") if bundle.exists() else [],
+            log=load_log(place.parent / f"{place.name}.training" / "log.csv") if place.exists() else [],
             on_pictures=on_pictures,
         )
     say("Drawing the charts.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from vestiary.errors import CatalogueError
 from vestiary.metrics.evaluation import Evaluation
+from vestiary.metrics.outcome import Outcome
 from vestiary.metrics.resampling import Interval, Resamples, divide
 
 
@@ -62,7 +65,10 @@ class AttributeComparison:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two bundles, by fingerprint, on the same ``n`` products of a split; attributes that both answer, by name."""
+    """Two bundles, by fingerprint, on the same ``n`` products of a split.
+
+    ``attributes`` are those that both answer and that any product has a label for, by name.
+    """
 
     bundle: str
     against: str
@@ -95,7 +101,11 @@ def compare(evaluation: Evaluation, against: Evaluation) -> Comparison:
         against=against.bundle,
         split=evaluation.split,
         n=evaluation.n,
-        attributes={name: _compare_attribute(name, evaluation, against, resamples) for name in names},
+        attributes={
+            name: _compare_attribute(name, evaluation, against, resamples)
+            for name in names
+            if evaluation.outcomes[name].known.any()
+        },
         view=evaluation.view,
     )
 
@@ -125,29 +135,29 @@ def _compare_attribute(name: str, new: Evaluation, old: Evaluation, resamples: R
     return AttributeComparison(
         attribute=name,
         n=n,
-        before=float(then.sum() / max(n, 1)),
-        after=float(now.sum() / max(n, 1)),
-        difference=(gained - lost) / max(n, 1),
+        before=float(then.sum() / n),
+        after=float(now.sum() / n),
+        difference=(gained - lost) / n,
         interval=resamples.interval(columns, lambda sums: divide(sums[:, 0], sums[:, 1])),
         gained=gained,
         lost=lost,
         p_value=mcnemar_p_value(gained, lost),
-        values=_find_changes(name, new, now, then),
+        values=_find_changes(after, before, now, then),
     )
 
 
 def _find_changes(
-    name: str, new: Evaluation, now: NDArray[np.bool_], then: NDArray[np.bool_]
+    new: Outcome, old: Outcome, now: NDArray[np.bool_], then: NDArray[np.bool_]
 ) -> tuple[ValueChange, ...]:
-    outcome = new.outcomes[name]
-    named = outcome.labels >= 0
-    size = len(outcome.values)
-    n, after, before = (
-        np.bincount(outcome.labels[rows & named], minlength=size) for rows in (np.ones_like(now), now, then)
-    )
+    """Changes by label; one that only the old bundle has a value for counts as well."""
+    labels = [
+        new.values[own] if own >= 0 else old.values[other] if other >= 0 else None
+        for own, other in zip(new.labels.tolist(), old.labels.tolist(), strict=True)
+    ]
+    n, after, before = (Counter(itertools.compress(labels, rows.tolist())) for rows in (np.ones_like(now), now, then))
     changes = [
-        ValueChange(value, int(n[index]), int(before[index]), int(after[index]))
-        for index, value in enumerate(outcome.values)
-        if after[index] != before[index]
+        ValueChange(value, n[value], before[value], after[value])
+        for value in dict.fromkeys([*new.values, *old.values])
+        if after[value] != before[value]
     ]
     return tuple(sorted(changes, key=lambda own: -own.change))

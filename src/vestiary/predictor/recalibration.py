@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,10 +21,10 @@ from vestiary.errors import CatalogueError
 from vestiary.metrics import Evaluation
 from vestiary.predictor.evaluation import collect_embeddings, collect_outputs, encode_labels, evaluate_outputs
 from vestiary.predictor.session import Predictor
-from vestiary.product import Split
+from vestiary.product import Product, Split
 
 MAX_REFERENCE = 50_000
-"""Training products that the reference of familiar pictures is made from; of more, evenly spaced ones are taken."""
+"""Training pictures that the reference of what is familiar is made from; of more, evenly spaced ones are taken."""
 
 
 def calibrate_bundle(
@@ -38,29 +39,32 @@ def calibrate_bundle(
     """The bundle with everything fitted anew that its confidences rest on, and its figures on the validation split.
 
     Temperatures, thresholds, set limits and the limit of what is unfamiliar come from the validation split, the
-    reference of what is familiar from the training split (without one, the bundle's own reference stays). An attribute
-    without labels there is left for review. The model is the same, and so are card and file: nothing is written.
+    reference of what is familiar from the training split (where that gives none, the bundle's own stays); each view of
+    a product counts on its own, as tagging answers it, while the figures are those of ``evaluate``. An attribute
+    without labels there is left for review. The fp32 model is the same, and so is the card, and nothing is written; an
+    int8 model, which was measured and let in with the confidences of before, is left out.
     CatalogueError when the validation split is empty, has no label that the bundle answers, or has unreadable pictures.
     """
     taxonomy = bundle.taxonomy
     products = catalogue.select(Split.VALIDATION)
     if not products:
         raise CatalogueError("The validation split of this catalogue has no products; ingest it with more of them.")
-    labels = encode_labels(taxonomy, products)
+    views = _part_views(products)
+    labels = encode_labels(taxonomy, views)
     if not any((labels[name] >= 0).any() for name in taxonomy.names):
         raise CatalogueError(
             f"The validation split has no label for {', '.join(taxonomy.names)}, which the bundle answers; "
             "calibrate on a catalogue with one of these."
         )
     predictor = Predictor(bundle)
-    outputs = collect_outputs(predictor, catalogue, products, progress=progress)
+    outputs = collect_outputs(predictor, catalogue, views, progress=progress)
     calibration = calibrate(
         {name: outputs[name] for name in taxonomy.names},
         labels,
         taxonomy,
         target_precision=target_precision,
         set_coverage=set_coverage,
-        groups=np.unique([product.group for product in products], return_inverse=True)[1],
+        groups=np.unique([view.group for view in views], return_inverse=True)[1],
     )
     reference = _refer(predictor, catalogue, progress)
     if reference is not None:
@@ -70,21 +74,30 @@ def calibrate_bundle(
         bundle,
         calibration=calibration,
         familiarity=reference,
+        int8=None,
         training={**bundle.training, "calibration": told},
         fingerprint="",
     )
+    if len(views) > len(products):
+        outputs = collect_outputs(predictor, catalogue, products, progress=progress)
     evaluation = evaluate_outputs(bundle, catalogue, products, outputs, split=str(Split.VALIDATION))
     scores = {name: own.to_dict() for name, own in evaluation.attributes.items() if own.n}
     return replace(bundle, scores={"validation": scores}), evaluation
 
 
+def _part_views(products: Sequence[Product]) -> list[Product]:
+    """A product for each picture: a tag is an answer for one, which is less sure than the mean over all views."""
+    return [replace(product, images=(image,)) for product in products for image in product.images]
+
+
 def _refer(predictor: Predictor, catalogue: Catalogue, progress: Progress | None) -> Familiarity | None:
-    """The reference of what is familiar, from the training split."""
-    products = catalogue.select(Split.TRAIN)
+    """The reference of what is familiar, from the training split; that of the bundle where it gives none."""
+    products = _part_views(catalogue.select(Split.TRAIN))
     if len(products) > MAX_REFERENCE:
         spaced = np.linspace(0, len(products) - 1, MAX_REFERENCE).astype(int)
-        products = tuple(products[index] for index in spaced)
+        products = [products[index] for index in spaced]
     if not products:
         return predictor.bundle.familiarity
     embeddings = collect_embeddings(predictor, catalogue, products, progress=progress)
-    return fit_familiarity(embeddings, encode_labels(predictor.bundle.taxonomy, products))
+    found = fit_familiarity(embeddings, encode_labels(predictor.bundle.taxonomy, products))
+    return found or predictor.bundle.familiarity

@@ -91,7 +91,7 @@ def take_view(name: str, bundle: Bundle, catalogue: Catalogue, evaluation: Evalu
         exact_match_interval=resamples.share(right & labelled, labelled),
         view=name,
         left_out=evaluation.n - len(products),
-        plain_accuracy=float((plain == outcome.labels).mean()),
+        plain_accuracy=float(((plain == outcome.labels) & (plain >= 0)).mean()),
         outcomes={outcome.attribute: outcome},
         products=products,
     )

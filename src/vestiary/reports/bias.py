@@ -50,13 +50,16 @@ def find_people(evaluation: Evaluation) -> str | None:
 
 
 def find_finest(evaluation: Evaluation, *, without: str) -> str | None:
-    """The attribute with the most values, other than ``without``."""
-    others = [own for own in evaluation.outcomes.values() if own.attribute != without]
+    """The labelled attribute with the most values, other than ``without``."""
+    others = [own for own in evaluation.outcomes.values() if own.attribute != without and own.known.any()]
     return max(others, key=lambda own: len(own.values)).attribute if others else None
 
 
-def compare_people(evaluation: Evaluation) -> tuple[str, tuple[PeopleGroup, ...]] | None:
-    """The attribute about people and the figures of each of its labels, most products first; None without one."""
+def compare_people(evaluation: Evaluation) -> tuple[str, str | None, tuple[PeopleGroup, ...]] | None:
+    """The attribute about people, the finest of the others, and the figures of each label, most products first.
+
+    None where no attribute is about people, or none of its values is a label.
+    """
     name = find_people(evaluation)
     if name is None:
         return None
@@ -81,7 +84,7 @@ def compare_people(evaluation: Evaluation) -> tuple[str, tuple[PeopleGroup, ...]
                 others=tuple((outcome.values[answer], n) for answer, n in ranked[:3]),
             )
         )
-    return name, tuple(sorted(groups, key=lambda own: -own.n))
+    return (name, finest, tuple(sorted(groups, key=lambda own: -own.n))) if groups else None
 
 
 def count_adult_labels(evaluation: Evaluation) -> AdultLabels | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vestiary.bundle import Bundle
 from vestiary.catalogue import Catalogue
+from vestiary.catalogue.catalogue import BY_GROUP
 from vestiary.metrics import RESAMPLES, SEED, Evaluation, Scores, format_percent
 from vestiary.product import Split
-from vestiary.reports.bias import compare_people, count_adult_labels, find_finest
+from vestiary.reports.bias import compare_people, count_adult_labels
 from vestiary.taxonomy import Taxonomy
 
 LEAST_CASES = 20
@@ -73,12 +75,20 @@ def _describe_data(bundle: Bundle) -> str:
         return "\n".join([f"- Products and splits: {NOT_RECORDED}.", *lines])
     splits = counts["splits"]
     left_out = counts.get("rejected_by_reason", {})
+    grouped = f" in {counts['groups']:,} groups of one name or picture, which stay together"
+    elsewhere = bundle.calibrated_on != catalogue["fingerprint"]
+    if elsewhere:
+        fitted = bundle.training["calibration"]
+        lines.append(
+            f"- Temperatures and thresholds were fitted again on {fitted['products']:,} validation products of another "
+            f"catalogue, `{fitted['catalogue'][:16]}`."
+        )
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in left_out.items()) or "none"
     return "\n".join(
         [
-            f"- {counts['products']:,} products in {counts['groups']:,} groups of one name or picture, which stay "
-            f"together: {splits['train']:,} to learn from, {splits['validation']:,} for validation (temperatures and "
-            f"thresholds), {splits['test']:,} for test.",
+            f"- {counts['products']:,} products{grouped if counts['groups'] < counts['products'] else ''}: "
+            f"{splits['train']:,} to learn from, {splits['validation']:,} for validation"
+            f"{'' if elsewhere else ' (temperatures and thresholds)'}, {splits['test']:,} for test.",
             f"- Rows left out: {reasons}.",
             f"- Fingerprint of products, labels and splits: `{catalogue['fingerprint'][:16]}`.",
             *lines,
@@ -89,16 +99,18 @@ def _describe_data(bundle: Bundle) -> str:
 def _introduce(bundle: Bundle, catalogue: Catalogue, evaluation: Evaluation) -> str:
     same = bundle.training.get("catalogue", {}).get("fingerprint") == catalogue.fingerprint
     words = f"{evaluation.n:,} products. "
-    if same and evaluation.split == Split.VALIDATION:
+    if bundle.calibrated_on == catalogue.fingerprint and evaluation.split == Split.VALIDATION:
         words += (
             "Temperatures and thresholds were fitted on these same products, so expect slightly less on others; "
             "`vestiary evaluate` measures the untouched test split. "
         )
-    elif same and evaluation.split == Split.TEST:
+    elif same and evaluation.split == Split.TEST and catalogue.split_by == BY_GROUP:
         words += "None of their names or pictures occur in training or validation. "
-    elif same:
+    elif same and evaluation.split == Split.TEST:
+        words += f"The splits go by {catalogue.split_by}: names and pictures may stand in several of them. "
+    elif same and evaluation.split != Split.VALIDATION:
         words += "The bundle learnt from some of them, which flatters it. "
-    else:
+    if not same:
         words += "They come from another catalogue than the one it was trained on. "
     return words + (
         f"In brackets 95 % intervals: {RESAMPLES:,} resamples of whole groups, seed {SEED}; rare values fall out of "
@@ -219,13 +231,12 @@ def _taken_for(evaluation: Evaluation, name: str, value: str) -> str:
 def _describe_people(evaluation: Evaluation) -> str:
     told = compare_people(evaluation)
     if told is None:
-        return "None of the attributes is about people, so no groups of them can be compared."
-    name, groups = told
-    finest = find_finest(evaluation, without=name) or "no other attribute"
+        return "No attribute with labels here is about people, so no groups of them can be compared."
+    name, finest, groups = told
     lines = [
         f"Right answers by the label of {name}.",
         "",
-        f"| {name} | products | {name} right | {finest} right | all right | wrongly called |",
+        f"| {name} | products | {name} right | {finest or 'no other attribute'} right | all right | wrongly called |",
         "|---|---:|---:|---:|---:|---|",
     ]
     for own in groups:
@@ -262,13 +273,12 @@ def _describe_making(bundle: Bundle) -> str:
     training: Mapping[str, Any] = bundle.training
     recipe: Mapping[str, Any] = training.get("recipe", {})
     preprocess = bundle.preprocess
-    phases = recipe.get("phases", ())
     seconds = training.get("seconds")
     parity = training.get("parity")
     facts = {
         "Recipe": f"`{recipe['name']}`" if "name" in recipe else NOT_RECORDED,
         "Seed": recipe.get("seed", NOT_RECORDED),
-        "Epochs": sum(phase["epochs"] for phase in phases) or NOT_RECORDED,
+        "Epochs": _tell_epochs(training),
         "Network": training.get("backbone", recipe.get("backbone", NOT_RECORDED)),
         "Parameters": f"{training['parameters']:,}" if "parameters" in training else NOT_RECORDED,
         "Input": f"{preprocess.width}×{preprocess.height} px, aspect kept, white around it",
@@ -280,19 +290,29 @@ def _describe_making(bundle: Bundle) -> str:
         "Made at": bundle.created_at,
     }
     told = "\n".join(f"- {name}: {fact}." for name, fact in facts.items())
-    options = "".join(f" --set {key}={value}" for key, value in recipe.items() if key == "seed")
+    options = f" --set seed={recipe['seed']}" if "seed" in recipe else ""
+    licence = shlex.quote(bundle.licence)
     again = (
-        f"vestiary train CATALOGUE --recipe {recipe.get('name', 'RECIPE')}{options} --licence {bundle.licence} "
-        "--out BUNDLE\n"
+        f"vestiary train CATALOGUE --recipe {recipe.get('name', 'RECIPE')}{options} --licence {licence} --out BUNDLE\n"
         "vestiary evaluate CATALOGUE --bundle BUNDLE\n"
         "vestiary report model BUNDLE CATALOGUE --out report.html --card card.md"
     )
     every = ", ".join(
         f"{key} = {json.dumps(value, sort_keys=True)}" for key, value in sorted(recipe.items()) if key != "name"
     )
-    return f"{told}\n\nTo make and measure it again, from the same catalogue:\n\n```sh\n{again}\n```" + (
-        f"\n\nEvery choice of the recipe: {every}." if every else ""
+    how = (
+        "To make and measure it again, from the same catalogue and with `--set` for each choice below that the recipe "
+        f"has otherwise:\n\n```sh\n{again}\n```"
     )
+    return f"{told}\n\n{how}" + (f"\n\nEvery choice of the recipe: {every}." if every else "")
+
+
+def _tell_epochs(training: Mapping[str, Any]) -> str:
+    """How many epochs it learnt, which an early stop makes fewer than the recipe has, and whose weights were kept."""
+    planned = sum(phase["epochs"] for phase in training.get("recipe", {}).get("phases", ()))
+    done = len(training.get("log", ())) or planned
+    kept = training.get("epoch", done)
+    return f"{done or NOT_RECORDED}" + ("" if kept == done else f", with the weights after epoch {kept}")
 
 
 def _tell_time(seconds: float) -> str:

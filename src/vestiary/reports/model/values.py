@@ -70,6 +70,7 @@ class ModelReport:
     catalogue: str
     catalogue_fingerprint: str
     trained_on_it: bool
+    calibrated_on_it: bool
     made_at: datetime
     evaluation: Evaluation
     attributes: tuple[AttributeReport, ...]
@@ -78,7 +79,7 @@ class ModelReport:
     comparison: Comparison | None
     agreement: tuple[Agreement, ...]
     answered: tuple[Answered, ...]
-    people: tuple[str, tuple[PeopleGroup, ...]] | None
+    people: tuple[str, str | None, tuple[PeopleGroup, ...]] | None
     adults: AdultLabels | None
     curves: TrainingCurves | None
     advice: tuple[tuple[str, str], ...]
@@ -102,7 +103,7 @@ def build_model_report(
 ) -> ModelReport:
     """Sum up an evaluation of ``bundle`` on a split of ``catalogue``, and choose the pictures that tell most.
 
-    ``log`` are the epochs of the training (those in the bundle when left empty). Raises CatalogueError when the
+    ``log`` are the epochs of the training, for a bundle that does not hold them itself. Raises CatalogueError when the
     pictures' source is gone.
     """
     taxonomy = bundle.taxonomy
@@ -120,6 +121,7 @@ def build_model_report(
         catalogue=Path(catalogue.source).name,
         catalogue_fingerprint=catalogue.fingerprint,
         trained_on_it=bundle.training.get("catalogue", {}).get("fingerprint") == catalogue.fingerprint,
+        calibrated_on_it=bundle.calibrated_on == catalogue.fingerprint,
         made_at=made_at or datetime.now(UTC),
         evaluation=evaluation,
         attributes=tuple(attributes),
@@ -130,7 +132,7 @@ def build_model_report(
         answered=answered,
         people=compare_people(evaluation),
         adults=count_adult_labels(evaluation),
-        curves=trace_training(log or bundle.training.get("log", ()), taxonomy.names),
+        curves=trace_training(bundle.training.get("log") or log, taxonomy.names),
         advice=tuple(_advise(attributes, bundle)),
     )
 
