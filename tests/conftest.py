@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -31,6 +31,38 @@ ROOT = Path(__file__).parents[1]
 
 # Nets in tests are tiny: one thread is faster than two that wait for each other, above all beside other work.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Vestiary = Callable[..., Done]
+
+
+@pytest.fixture
+def vestiary(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Vestiary:
+    """Run the command line in this process."""
+    from vestiary.cli.main import main
+
+    def run(*arguments: object, stdin: bytes = b"") -> Done:
+        monkeypatch.setattr(sys, "argv", ["vestiary", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsysbinary.readouterr()
+        code: object = 0
+        try:
+            main()
+        except SystemExit as leaving:
+            code = leaving.code or 0
+        captured = capsysbinary.readouterr()
+        assert isinstance(code, int), f"left with {code!r} instead of a number"
+        return Done(code, captured.out.decode(), captured.err.decode())
+
+    return run
 
 
 @pytest.fixture(scope="session")

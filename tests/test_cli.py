@@ -13,44 +13,13 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from PIL import Image
 
-from conftest import draw_shapes, encode_picture
-from vestiary.cli.main import main
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def vestiary(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Done]:
-    """Run the command line in this process."""
-
-    def run(*arguments: object, stdin: bytes = b"") -> Done:
-        monkeypatch.setattr(sys, "argv", ["vestiary", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        capsysbinary.readouterr()
-        code: object = 0
-        try:
-            main()
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        captured = capsysbinary.readouterr()
-        assert isinstance(code, int), f"left with {code!r} instead of a number"
-        return Done(code, captured.out.decode(), captured.err.decode())
-
-    return run
+from conftest import Vestiary, draw_shapes, encode_picture
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +78,7 @@ def one_sentence(text: str) -> bool:
 
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_a_bad_picture_gets_one_sentence_and_spoils_no_other(
-    name: str, vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, tmp_path: Path
+    name: str, vestiary: Vestiary, trained_bundle: Path, photos: Path, tmp_path: Path
 ) -> None:
     data, sentence = UNREADABLE[name]
     (tmp_path / name).write_bytes(data)
@@ -126,9 +95,7 @@ def test_a_bad_picture_gets_one_sentence_and_spoils_no_other(
 
 
 @pytest.mark.parametrize("name", READABLE)
-def test_an_unusual_picture_is_answered(
-    name: str, vestiary: Callable[..., Done], trained_bundle: Path, tmp_path: Path
-) -> None:
+def test_an_unusual_picture_is_answered(name: str, vestiary: Vestiary, trained_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(READABLE[name])
     done = vestiary("tag", tmp_path / name, "--bundle", trained_bundle, "--format", "json")
     assert (done.code, done.err) == (0, "")
@@ -137,7 +104,7 @@ def test_an_unusual_picture_is_answered(
 
 
 def test_missing_paths_empty_folders_and_patterns_without_a_match_are_named(
-    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, tmp_path: Path
+    vestiary: Vestiary, trained_bundle: Path, photos: Path, tmp_path: Path
 ) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -153,7 +120,7 @@ def test_missing_paths_empty_folders_and_patterns_without_a_match_are_named(
 
 
 def test_a_folder_a_zip_a_pattern_and_stdin_give_the_same_answers(
-    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, tmp_path: Path
+    vestiary: Vestiary, trained_bundle: Path, photos: Path, tmp_path: Path
 ) -> None:
     archive = tmp_path / "photos.zip"
     with zipfile.ZipFile(archive, "w") as packed:
@@ -170,9 +137,7 @@ def test_a_folder_a_zip_a_pattern_and_stdin_give_the_same_answers(
     assert json.loads(done.out)["tags"] == answers[0][0]
 
 
-def test_a_path_that_cannot_be_a_path_spoils_no_other(
-    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path
-) -> None:
+def test_a_path_that_cannot_be_a_path_spoils_no_other(vestiary: Vestiary, trained_bundle: Path, photos: Path) -> None:
     done = vestiary("tag", "a" * 300 + ".jpg", "", photos, "--bundle", trained_bundle, "--format", "jsonl")
     assert done.code == 2
     assert [json.loads(line)["status"] for line in done.out.splitlines()] == ["error", "error", "success", "success"]
@@ -180,7 +145,7 @@ def test_a_path_that_cannot_be_a_path_spoils_no_other(
     assert "The path is empty" in done.err
 
 
-def test_an_endless_stdin_is_cut_off(vestiary: Callable[..., Done], trained_bundle: Path) -> None:
+def test_an_endless_stdin_is_cut_off(vestiary: Vestiary, trained_bundle: Path) -> None:
     done = vestiary("tag", "-", "--bundle", trained_bundle, "--format", "json", stdin=bytes(50_000_001))
     assert done.code == 2
     assert "more than the 50,000,000 bytes allowed" in done.err
@@ -197,7 +162,7 @@ def test_pictures_are_read_when_their_turn_comes(photos: Path, tmp_path: Path) -
 
 
 def test_a_zip_name_that_leaves_the_archive_is_refused_and_the_others_answered(
-    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, tmp_path: Path
+    vestiary: Vestiary, trained_bundle: Path, photos: Path, tmp_path: Path
 ) -> None:
     archive = tmp_path / "photos.zip"
     with zipfile.ZipFile(archive, "w") as packed:
@@ -211,9 +176,7 @@ def test_a_zip_name_that_leaves_the_archive_is_refused_and_the_others_answered(
     assert not (tmp_path.parent / "outside.jpg").exists()
 
 
-def test_table_json_jsonl_and_csv_say_the_same(
-    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path
-) -> None:
+def test_table_json_jsonl_and_csv_say_the_same(vestiary: Vestiary, trained_bundle: Path, photos: Path) -> None:
     def tag(form: str) -> str:
         done = vestiary("tag", photos, "--bundle", trained_bundle, "--format", form)
         assert (done.code, done.err) == (0, "")
@@ -234,7 +197,7 @@ def test_table_json_jsonl_and_csv_say_the_same(
             assert f"{100 * own['confidence']:.0f} % {'✓' if own['accepted'] else '?'}" in table
 
 
-def test_top_k_tells_as_many_answers(vestiary: Callable[..., Done], trained_bundle: Path, photos: Path) -> None:
+def test_top_k_tells_as_many_answers(vestiary: Vestiary, trained_bundle: Path, photos: Path) -> None:
     done = vestiary("tag", photos / "a-shirt.jpg", "--bundle", trained_bundle, "--format", "json", "--top-k", 4)
     own = json.loads(done.out)[0]["tags"]["articleType"]
     confidences = [own["confidence"], *(runner["confidence"] for runner in own["runners_up"])]
@@ -243,7 +206,7 @@ def test_top_k_tells_as_many_answers(vestiary: Callable[..., Done], trained_bund
 
 
 def test_a_narrow_terminal_gets_a_long_table(
-    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+    vestiary: Vestiary, trained_bundle: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from vestiary.cli import output
 
@@ -287,7 +250,7 @@ def test_a_narrow_terminal_gets_a_long_table(
 def test_wrong_use_is_one_sentence_and_exit_2(
     arguments: list[str],
     sentence: str,
-    vestiary: Callable[..., Done],
+    vestiary: Vestiary,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -301,7 +264,7 @@ def test_wrong_use_is_one_sentence_and_exit_2(
 
 
 def test_a_changed_byte_and_a_newer_format_are_refused_in_words(
-    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, tmp_path: Path
+    vestiary: Vestiary, trained_bundle: Path, photos: Path, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bundle"
     shutil.copytree(trained_bundle, bundle)
@@ -320,9 +283,7 @@ def test_a_changed_byte_and_a_newer_format_are_refused_in_words(
     assert one_sentence(done.err)
 
 
-def test_from_source_to_figures(
-    vestiary: Callable[..., Done], draw: ModuleType, trained_bundle: Path, tmp_path: Path
-) -> None:
+def test_from_source_to_figures(vestiary: Vestiary, draw: ModuleType, trained_bundle: Path, tmp_path: Path) -> None:
     drawn = draw.draw_catalogue(tmp_path / "shop.zip", products=120, seed=3)
     done = vestiary("ingest", drawn.path, "--out", tmp_path / "catalogue", "--json")
     counts = json.loads(done.out)
@@ -355,9 +316,7 @@ def test_from_source_to_figures(
         assert f"{100 * own['accuracy']:.1f} %" in line
 
 
-def test_a_given_taxonomy_rejects_other_values(
-    vestiary: Callable[..., Done], drawn_folder: Path, tmp_path: Path
-) -> None:
+def test_a_given_taxonomy_rejects_other_values(vestiary: Vestiary, drawn_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "genders.toml").write_text(
         '[[attributes]]\nname = "gender"\nvalues = ["Men", "Ladies", "Unisex"]\naliases = { Women = "Ladies" }\n'
     )
@@ -373,7 +332,7 @@ def test_a_given_taxonomy_rejects_other_values(
 
 
 @pytest.fixture
-def checked(make_source: Callable[..., Path], vestiary: Callable[..., Done], tmp_path: Path) -> Path:
+def checked(make_source: Callable[..., Path], vestiary: Vestiary, tmp_path: Path) -> Path:
     """A catalogue of 20 products with sharp pictures and one wrong word."""
     rows = [{"id": number, "season": ("Summer", "Winter")[number % 2]} for number in range(1, 21)]
     rows[0]["productDisplayName"] = "Red Shirt"
@@ -384,9 +343,7 @@ def checked(make_source: Callable[..., Path], vestiary: Callable[..., Done], tmp
     return tmp_path / "catalogue"
 
 
-def test_check_tells_what_it_found_and_leaves_with_0_without_errors(
-    vestiary: Callable[..., Done], checked: Path
-) -> None:
+def test_check_tells_what_it_found_and_leaves_with_0_without_errors(vestiary: Vestiary, checked: Path) -> None:
     done = vestiary("check", checked)
     assert (done.code, done.err) == (0, "")
     assert "Warnings: " in done.out
@@ -404,7 +361,7 @@ def test_check_tells_what_it_found_and_leaves_with_0_without_errors(
     assert (finding["severity"], finding["products"]) == ("warning", ["1"])
 
 
-def test_check_leaves_with_1_for_findings_at_error_level(vestiary: Callable[..., Done], checked: Path) -> None:
+def test_check_leaves_with_1_for_findings_at_error_level(vestiary: Vestiary, checked: Path) -> None:
     (checked.parent / "source" / "images" / "3.jpg").unlink()
     done = vestiary("check", checked)
     assert (done.code, done.err) == (1, "")
@@ -414,7 +371,7 @@ def test_check_leaves_with_1_for_findings_at_error_level(vestiary: Callable[...,
     assert json.loads(done.out)["findings"][0]["severity"] == "error"
 
 
-def test_check_takes_the_count_from_which_a_value_is_rare(vestiary: Callable[..., Done], checked: Path) -> None:
+def test_check_takes_the_count_from_which_a_value_is_rare(vestiary: Vestiary, checked: Path) -> None:
     def rare(*options: object) -> list[str]:
         findings = json.loads(vestiary("check", checked, "--json", *options).out)["findings"]
         return [finding["message"].split(" fewer")[0] for finding in findings if finding["check"] == "labels.rare"]
@@ -425,7 +382,7 @@ def test_check_takes_the_count_from_which_a_value_is_rare(vestiary: Callable[...
 
 
 def test_check_names_a_few_findings_of_a_kind_and_json_all(
-    vestiary: Callable[..., Done], checked: Path, make_source: Callable[..., Path], tmp_path: Path
+    vestiary: Vestiary, checked: Path, make_source: Callable[..., Path], tmp_path: Path
 ) -> None:
     pictures = {str(number): encode_picture(draw_shapes(number // 2)) for number in range(20, 40)}
     source = make_source([{"id": number} for number in range(20, 40)], pictures=pictures, name="pairs")
@@ -438,7 +395,7 @@ def test_check_names_a_few_findings_of_a_kind_and_json_all(
 
 
 def test_check_finds_wrong_labels_with_a_bundle(
-    vestiary: Callable[..., Done],
+    vestiary: Vestiary,
     make_source: Callable[..., Path],
     make_bundle: Callable[..., Path],
     tmp_path: Path,
@@ -462,7 +419,7 @@ def test_check_finds_wrong_labels_with_a_bundle(
     assert "looks like Green" in told[1]["message"]
 
 
-def test_inspect_tells_what_a_bundle_is(vestiary: Callable[..., Done], trained_bundle: Path) -> None:
+def test_inspect_tells_what_a_bundle_is(vestiary: Vestiary, trained_bundle: Path) -> None:
     brief = vestiary("inspect", trained_bundle)
     assert brief.code == 0
     for words in ("articleType", "40", "tiny", "fingerprint"):
@@ -498,7 +455,7 @@ def test_names_survive_a_pipe_that_is_not_utf_8(trained_bundle: Path, photos: Pa
 
 
 def test_ctrl_c_says_so_and_leaves_with_130(
-    vestiary: Callable[..., Done], trained_bundle: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+    vestiary: Vestiary, trained_bundle: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(paths: object) -> None:
         raise KeyboardInterrupt
@@ -509,7 +466,7 @@ def test_ctrl_c_says_so_and_leaves_with_130(
 
 
 def test_another_seed_over_an_earlier_catalogue_is_refused(
-    vestiary: Callable[..., Done], drawn_folder: Path, tmp_path: Path
+    vestiary: Vestiary, drawn_folder: Path, tmp_path: Path
 ) -> None:
     assert vestiary("ingest", drawn_folder, "--out", tmp_path / "out", "--seed", 7).code == 0
     done = vestiary("ingest", drawn_folder, "--out", tmp_path / "out", "--overwrite", "--seed", 8)

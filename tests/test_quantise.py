@@ -19,9 +19,9 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from conftest import Vestiary
 from vestiary.bundle import CARD, INT8, MANIFEST, MODEL, open_bundle
 from vestiary.catalogue import Catalogue, ingest
-from vestiary.cli import main as cli
 from vestiary.errors import BundleDamagedError, BundleError, CatalogueError, PrecisionError, UsageError
 from vestiary.predictor import Predictor, evaluate
 from vestiary.product import Split
@@ -57,14 +57,6 @@ def saved_catalogue(tiny_catalogue: Catalogue, tmp_path: Path) -> Path:
     folder = tmp_path / "catalogue"
     tiny_catalogue.save(folder)
     return folder
-
-
-def _run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> tuple[int, str, str]:
-    monkeypatch.setattr("sys.argv", ["vestiary", *map(str, words)])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    out, err = capsys.readouterr()
-    return int(left.value.code or 0), out, err
 
 
 def _outputs(model: bytes, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -137,7 +129,7 @@ def test_an_int8_model_that_loses_accuracy_is_refused_with_its_figures(
     saved_catalogue: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    vestiary: Vestiary,
 ) -> None:
     sound = quantise_module.quantise_model
 
@@ -146,7 +138,7 @@ def test_an_int8_model_that_loses_accuracy_is_refused_with_its_figures(
 
     monkeypatch.setattr(quantise_module, "quantise_model", spoil)
     out = tmp_path / "out"
-    code, told, err = _run(capsys, monkeypatch, "quantise", trained_bundle, saved_catalogue, "--out", out)
+    code, told, err = vestiary("quantise", trained_bundle, saved_catalogue, "--out", out)
     assert (code, told) == (1, "")
     assert re.search(
         r"loses more than 0\.5 points of accuracy on \d+ validation products \(.*articleType [\d.]+ → ", err
@@ -177,19 +169,16 @@ def test_the_command_writes_tells_and_the_others_take_it(
     saved_catalogue: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    vestiary: Vestiary,
 ) -> None:
     monkeypatch.setattr(quantise_module, "MAX_LOSS", MAX_LOSS)
 
-    def run(*words: object) -> tuple[int, str, str]:
-        return _run(capsys, monkeypatch, *words)
-
     out = tmp_path / "out"
-    code, told, _ = run("quantise", trained_bundle, saved_catalogue, "--out", out)
+    code, told, _ = vestiary("quantise", trained_bundle, saved_catalogue, "--out", out)
     assert code == 0
     assert "articleType" in told and "--precision int8" in told
     assert {file.name for file in out.iterdir()} == {MANIFEST, MODEL, INT8, CARD}
-    code, told, _ = run(
+    code, told, _ = vestiary(
         "evaluate", saved_catalogue, "--bundle", out, "--precision", "int8", "--split", "validation", "--json"
     )
     figures = {name: own["accuracy"] for name, own in json.loads(told)["attributes"].items()}
@@ -197,23 +186,23 @@ def test_the_command_writes_tells_and_the_others_take_it(
     assert code == 0 and int8 is not None
     assert figures == {name: own["accuracy"] for name, own in int8.scores["validation"].items()}
     photo = Path(__file__).parents[1] / "examples" / "photos" / "red-dress.jpg"
-    code, told, _ = run("tag", photo, "--bundle", out, "--precision", "int8", "--format", "json")
+    code, told, _ = vestiary("tag", photo, "--bundle", out, "--precision", "int8", "--format", "json")
     assert code == 0 and json.loads(told)[0]["tags"]
-    code, told, _ = run("inspect", out)
+    code, told, _ = vestiary("inspect", out)
     assert "int8" in told and "in int8" in told
-    code, _, err = run("quantise", out, saved_catalogue, "--out", out)
+    code, _, err = vestiary("quantise", out, saved_catalogue, "--out", out)
     assert code == 2 and "already holds a bundle" in err
-    code, told, _ = run("quantise", out, saved_catalogue, "--out", out, "--overwrite", "--json")
+    code, told, _ = vestiary("quantise", out, saved_catalogue, "--out", out, "--overwrite", "--json")
     assert code == 0 and json.loads(told)["bundle"] == open_bundle(out).fingerprint
     for verb in (("tag", photo), ("evaluate", saved_catalogue)):
-        code, _, err = run(*verb, "--bundle", trained_bundle, "--precision", "int8")
+        code, _, err = vestiary(*verb, "--bundle", trained_bundle, "--precision", "int8")
         assert code == 2 and "has no int8 model; make one with vestiary quantise" in err
-        code, _, err = run(*verb, "--bundle", out, "--precision", "int4")
+        code, _, err = vestiary(*verb, "--bundle", out, "--precision", "int4")
         assert code == 2 and "'int4' is not known; choose one of: fp32, int8" in err
 
 
 def test_train_adds_an_int8_model_or_keeps_the_bundle_without(
-    saved_catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    saved_catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vestiary: Vestiary
 ) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
@@ -222,11 +211,11 @@ def test_train_adds_an_int8_model_or_keeps_the_bundle_without(
     )
     words = ("train", saved_catalogue, "--recipe", recipe, "--int8")
     monkeypatch.setattr(quantise_module, "MAX_LOSS", 1.0)
-    code, told, _ = _run(capsys, monkeypatch, *words, "--out", tmp_path / "both")
+    code, told, _ = vestiary(*words, "--out", tmp_path / "both")
     assert code == 0 and "in int8" in told
     assert open_bundle(tmp_path / "both").int8 is not None
     monkeypatch.setattr(quantise_module, "MAX_LOSS", -1.0)
-    code, told, err = _run(capsys, monkeypatch, *words, "--out", tmp_path / "one")
+    code, told, err = vestiary(*words, "--out", tmp_path / "one")
     assert code == 1 and "points of accuracy" in err
     assert "written to" in told and "in int8" not in told
     assert open_bundle(tmp_path / "one").int8 is None

@@ -20,10 +20,10 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image, ImageDraw
 
+from conftest import Vestiary
 from vestiary.catalogue import Catalogue, Preparation, RejectReason, Source, ingest, load_catalogue, prepare
 from vestiary.catalogue.steps import DropValues, SplitEach
 from vestiary.checks import Finding, Severity
-from vestiary.cli.main import main
 from vestiary.errors import CatalogueError, MissingExtraError, UsageError
 from vestiary.product import Product, Split
 from vestiary.reports import page as page_module
@@ -34,7 +34,6 @@ from vestiary.reports.photos import measure_colour
 
 Element = ElementTree.Element
 VOID = {"meta", "img", "br", "hr", "link", "input"}
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -114,23 +113,6 @@ def html(report: CatalogueReport) -> str:
 @pytest.fixture(scope="module")
 def page(html: str) -> Element:
     return parse(html)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vestiary", *map(str, arguments)])
-        capsys.readouterr()
-        code: object = 0
-        try:
-            main()
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        captured = capsys.readouterr()
-        assert isinstance(code, int)
-        return code, captured.out, captured.err
-
-    return command
 
 
 @pytest.fixture
@@ -413,12 +395,12 @@ def prepared(shop: Catalogue) -> Catalogue:
 
 
 def test_the_steps_of_the_preparation_are_told_as_inspect_tells_them(
-    prepared: Catalogue, page: Element, run: Run, tmp_path: Path
+    prepared: Catalogue, page: Element, vestiary: Vestiary, tmp_path: Path
 ) -> None:
     prepared.save(tmp_path / "catalogue")
     told = parse(render_catalogue_report(build_catalogue_report(prepared)))
     (steps,) = [own for own in told.iter("ol") if own.get("id") == "prepared"]
-    inspected = run("inspect", tmp_path / "catalogue")[1].partition("Prepared in this order:\n")[2].splitlines()
+    inspected = vestiary("inspect", tmp_path / "catalogue")[1].partition("Prepared in this order:\n")[2].splitlines()
     assert [text_of(step).replace("own: ", "own  ") for step in steps] == [line.strip() for line in inspected[:2]]
     assert "left out" in text_of(steps[0])
     assert "As prepared" not in text_of(page)
@@ -643,9 +625,9 @@ def test_the_heading_of_the_findings_stands_with_the_first_of_them(space: int, s
 # ---------------------------------------------------------------- the verb
 
 
-def test_the_verb_writes_one_file_and_says_where(run: Run, saved: Path, tmp_path: Path) -> None:
+def test_the_verb_writes_one_file_and_says_where(vestiary: Vestiary, saved: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "report.html"
-    code, told, err = run("report", "catalogue", saved, "--out", out, "--classes", 3, "--cross", "usage,gender")
+    code, told, err = vestiary("report", "catalogue", saved, "--out", out, "--classes", 3, "--cross", "usage,gender")
     assert (code, told) == (0, f"Written to {out} ({out.stat().st_size / 1e6:.1f} MB).\n")
     assert err == "Drawing the charts.\n"
     page = parse(out.read_text(encoding="utf-8"))
@@ -654,23 +636,23 @@ def test_the_verb_writes_one_file_and_says_where(run: Run, saved: Path, tmp_path
     assert [path.name for path in out.parent.iterdir()] == ["report.html"]
 
 
-def test_html_and_pdf_as_json(run: Run, saved: Path, tmp_path: Path) -> None:
+def test_html_and_pdf_as_json(vestiary: Vestiary, saved: Path, tmp_path: Path) -> None:
     need_pango()
     out, pdf = tmp_path / "report.html", tmp_path / "report.pdf"
-    code, told, _ = run("report", "catalogue", saved, "--out", out, "--pdf", pdf, "--json")
+    code, told, _ = vestiary("report", "catalogue", saved, "--out", out, "--pdf", pdf, "--json")
     assert code == 0
     assert json.loads(told) == [{"path": str(own), "bytes": own.stat().st_size} for own in (out, pdf)]
     assert pdf.read_bytes().startswith(b"%PDF-")
 
 
-def test_a_file_that_is_there_is_replaced_only_when_asked(run: Run, saved: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_there_is_replaced_only_when_asked(vestiary: Vestiary, saved: Path, tmp_path: Path) -> None:
     out = tmp_path / "report.html"
     out.write_text("mine")
-    code, told, err = run("report", "catalogue", saved, "--out", out)
+    code, told, err = vestiary("report", "catalogue", saved, "--out", out)
     assert (code, told) == (2, "")
     assert err == f"vestiary: {out} already exists; choose another name or add --overwrite.\n"
     assert out.read_text() == "mine"
-    assert run("report", "catalogue", saved, "--out", out, "--overwrite")[0] == 0
+    assert vestiary("report", "catalogue", saved, "--out", out, "--overwrite")[0] == 0
     assert out.read_text().startswith("<!doctype html>")
 
 
@@ -687,11 +669,11 @@ def test_a_file_that_is_there_is_replaced_only_when_asked(run: Run, saved: Path,
     ],
 )
 def test_wrong_use_is_one_sentence_and_leaves_nothing(
-    arguments: list[str], sentence: str, run: Run, saved: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], sentence: str, vestiary: Vestiary, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(saved.parent)
     before = sorted(saved.parent.rglob("*"))
-    code, told, err = run("report", "catalogue", *arguments)
+    code, told, err = vestiary("report", "catalogue", *arguments)
     assert (code, told) == (2, "")
     assert sentence in err
     assert len(err.splitlines()) == 1
@@ -710,8 +692,8 @@ def without_extras(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("without_extras")
-def test_without_the_extra_nothing_is_begun(run: Run, saved: Path, tmp_path: Path) -> None:
-    code, told, err = run("report", "catalogue", saved, "--out", tmp_path / "r.html")
+def test_without_the_extra_nothing_is_begun(vestiary: Vestiary, saved: Path, tmp_path: Path) -> None:
+    code, told, err = vestiary("report", "catalogue", saved, "--out", tmp_path / "r.html")
     assert (code, told) == (2, "")
     assert "pip install 'vestiary[ui]'" in err
     assert not (tmp_path / "r.html").exists()
@@ -754,7 +736,7 @@ def test_a_place_without_the_right_to_write_is_refused_before_the_work(
 
 
 def test_every_picture_is_looked_at_once(
-    run: Run, saved: Path, shop: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vestiary: Vestiary, saved: Path, shop: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind = type(shop.open_source())
     read = kind.read
@@ -766,12 +748,12 @@ def test_every_picture_is_looked_at_once(
 
     monkeypatch.setattr(kind, "read", count)
     monkeypatch.setattr("vestiary.reports.gallery.load_small", lambda *_: None)
-    assert run("report", "catalogue", saved, "--out", tmp_path / "r.html")[0] == 0
+    assert vestiary("report", "catalogue", saved, "--out", tmp_path / "r.html")[0] == 0
     assert {looks[name] for product in shop.products for name in product.images} == {1}
 
 
 def test_likely_label_errors_come_with_their_pictures(
-    run: Run, make_source: Callable[..., Path], make_bundle: Callable[..., Path], tmp_path: Path
+    vestiary: Vestiary, make_source: Callable[..., Path], make_bundle: Callable[..., Path], tmp_path: Path
 ) -> None:
     pytest.importorskip("cleanlab", reason="the extra 'checks' is not installed")
     pytest.importorskip("onnx", reason="the extra 'train' is not installed")
@@ -783,7 +765,7 @@ def test_likely_label_errors_come_with_their_pictures(
         pictures[str(number)] = tuple(level + number // 3 for level in hues[name])
     ingest(make_source(rows, pictures=pictures)).save(tmp_path / "catalogue")
     out = tmp_path / "r.html"
-    code, _, err = run(
+    code, _, err = vestiary(
         "report", "catalogue", tmp_path / "catalogue", "--out", out, "--labels", "--bundle", make_bundle()
     )
     assert code == 0, err

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from conftest import Vestiary
 from test_report_catalogue import parse, text_of
 from vestiary.bundle import Bundle, open_bundle
 from vestiary.catalogue import Catalogue, ingest
 from vestiary.charts import draw_matrix, plot_lines, render_svg
-from vestiary.cli.main import main
 from vestiary.metrics import Evaluation, compare
 from vestiary.predictor import Predictor, calibrate_bundle, evaluate, evaluate_outputs, take_all_views
 from vestiary.product import Split
@@ -377,23 +376,12 @@ def test_a_split_that_names_may_cross_is_not_praised(trained_bundle: Path, tiny_
     assert "The splits go by each product on its own: names and pictures may stand" in card
 
 
-def run(
-    arguments: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["vestiary", *map(str, arguments)])
-    with pytest.raises(SystemExit) as leaving:
-        main()
-    captured = capsys.readouterr()
-    assert isinstance(leaving.value.code, int)
-    return leaving.value.code, captured.out, captured.err
-
-
 def test_page_pdf_and_card_on_the_command_line(
     tiny_catalogue: Catalogue,
     trained_bundle: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    vestiary: Vestiary,
 ) -> None:
     pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
     pytest.importorskip("weasyprint", reason="the extra 'pdf' is not installed")
@@ -402,7 +390,7 @@ def test_page_pdf_and_card_on_the_command_line(
     command = ["report", "model", trained_bundle, tmp_path / "catalogue", "--split", "validation", "--against"]
     command += [trained_bundle, "--out", places["report.html"], "--pdf", places["report.pdf"]]
     command += ["--card", places["card.md"], "--json"]
-    code, out, _ = run(command, monkeypatch, capsys)
+    code, out, _ = vestiary(*command)
     assert code == 0
     told = {Path(own["path"]): own["bytes"] for own in json.loads(out)}
     assert told == {
@@ -416,9 +404,9 @@ def test_page_pdf_and_card_on_the_command_line(
     trained = open_bundle(trained_bundle)
     assert trained.fingerprint in card
     assert set(trained.card.splitlines()) <= set(card.splitlines())
-    code, _, err = run(command, monkeypatch, capsys)
+    code, _, err = vestiary(*command)
     assert (code, "already exists" in err) == (2, True)
     monkeypatch.chdir(trained_bundle)
     here = ["report", "model", ".", tmp_path / "catalogue", "--split", "validation", "--out", tmp_path / "here.html"]
-    code, _, err = run(here, monkeypatch, capsys)
+    code, _, err = vestiary(*here)
     assert (code, (tmp_path / "here.html").is_file()) == (0, True), err

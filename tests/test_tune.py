@@ -19,8 +19,8 @@ import pytest
 pytest.importorskip("torch", reason="the extra 'train' is not installed")
 pytest.importorskip("optuna", reason="the extra 'train' is not installed")
 
+from conftest import Vestiary
 from vestiary.catalogue import Catalogue
-from vestiary.cli import main as cli
 from vestiary.errors import RecipeError, TrainingError, UsageError
 from vestiary.product import Split
 from vestiary.training import tune as tune_module
@@ -428,35 +428,27 @@ def place(tiny_catalogue: Catalogue, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> tuple[int, str, str]:
-    monkeypatch.setattr("sys.argv", ["vestiary", *map(str, words)])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    out, err = capsys.readouterr()
-    return int(left.value.code or 0), out, err
-
-
 def test_the_command_tells_tables_lines_and_a_recipe_that_train_takes(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    place: Path, monkeypatch: pytest.MonkeyPatch, vestiary: Vestiary
 ) -> None:
     words = ("tune", place / "catalogue", "--recipe", place / "mine.toml", "--out", place / "study")
     options = ("--search", "learning_rate=1e-3:1e-2:log", "--set", "dropout=0.1", "--threads", 1)
-    code, told, err = _run(capsys, monkeypatch, *words, *options, "--trials", 2)
+    code, told, err = vestiary(*words, *options, "--trials", 2)
     assert code == 0
     assert "learning_rate" in told and "2 trials: 2 complete" in told and "vestiary train" in told
     assert "trial 1/2  " in err and "trial 2/2  " in err
-    code, told, _ = _run(capsys, monkeypatch, *words, *options, "--trials", 2, "--resume", "--json")
+    code, told, _ = vestiary(*words, *options, "--trials", 2, "--resume", "--json")
     plain = json.loads(told)
     assert code == 0 and len(plain["trials"]) == 2 and plain["best"] == plain["trials"][0]
     best = plain["recipe"]
     assert load_recipe(best).dropout == 0.1
-    code, _, _ = _run(capsys, monkeypatch, "train", place / "catalogue", "--recipe", best, "--out", place / "bundle")
+    code, _, _ = vestiary("train", place / "catalogue", "--recipe", best, "--out", place / "bundle")
     assert code == 0 and (place / "bundle" / "model.onnx").exists()
 
 
 @pytest.mark.parametrize("verb", ["train", "tune"])
 def test_a_package_that_is_not_installed_is_named_with_its_extra(
-    verb: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    verb: str, place: Path, monkeypatch: pytest.MonkeyPatch, vestiary: Vestiary
 ) -> None:
     real = importlib.import_module
 
@@ -467,7 +459,7 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra(
 
     monkeypatch.setattr(importlib, "import_module", refuse)
     words = (verb, place / "catalogue", "--recipe", place / "mine.toml", "--out", place / "out")
-    code, _, err = _run(capsys, monkeypatch, *words)
+    code, _, err = vestiary(*words)
     assert code == 2 and "needs the package 'psutil'" in err and "'vestiary[train]'" in err
 
 
@@ -487,10 +479,10 @@ def test_wrong_words_are_told_in_one_sentence(
     words: str,
     place: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    vestiary: Vestiary,
 ) -> None:
     command = ("tune", place / "catalogue", "--recipe", place / "mine.toml", "--out", place / "study")
-    code, told, err = _run(capsys, monkeypatch, *command, *options)
+    code, told, err = vestiary(*command, *options)
     assert (code, told) == (2, "")
     assert words in err and err.count("\n") == 1
     assert not (place / "study").exists()

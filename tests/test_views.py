@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import Vestiary
 from vestiary.bundle import Bundle, open_bundle
 from vestiary.calibration import Calibration
 from vestiary.catalogue import Catalogue, freeze, ingest, load_preparation, prepare, relabel
-from vestiary.cli.main import main
 from vestiary.errors import CatalogueError
 from vestiary.metrics import Evaluation, compare
 from vestiary.predictor import Predictor, evaluate, evaluate_outputs, take_all_views, take_view
@@ -233,27 +232,16 @@ def test_bundles_asked_about_other_products_are_not_compared(bundle: Bundle, cat
         compare(first, _answer(bundle, fewer, {}))
 
 
-def run(
-    arguments: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[int, str]:
-    monkeypatch.setattr(sys, "argv", ["vestiary", *map(str, arguments)])
-    with pytest.raises(SystemExit) as leaving:
-        main()
-    assert isinstance(leaving.value.code, int)
-    return leaving.value.code, capsys.readouterr().out
-
-
 def test_evaluate_by_a_view_and_against_another_bundle_on_the_command_line(
     tiny_catalogue: Catalogue,
     trained_bundle: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    vestiary: Vestiary,
 ) -> None:
     tiny_catalogue.save(tmp_path / "catalogue")
     base = ["evaluate", tmp_path / "catalogue", "--bundle", trained_bundle]
     for name in ("10-way", "65-way", "colour-groups"):
-        code, out = run([*base, "--by", name, "--json"], monkeypatch, capsys)
+        code, out, _ = vestiary(*base, "--by", name, "--json")
         figures = json.loads(out)
         assert (code, figures["view"]) == (0, name)
         whole = evaluate(Predictor(open_bundle(trained_bundle), threads=1), tiny_catalogue)
@@ -261,16 +249,16 @@ def test_evaluate_by_a_view_and_against_another_bundle_on_the_command_line(
         (own,) = figures["attributes"].values()
         assert own["accuracy"] > 0.5
         assert own["coverage"] is None
-        code, out = run([*base, "--by", name], monkeypatch, capsys)
+        code, out, _ = vestiary(*base, "--by", name)
         assert f"View {name}: {figures['n']} products" in out
-    code, out = run([*base, "--against", trained_bundle, "--json"], monkeypatch, capsys)
+    code, out, _ = vestiary(*base, "--against", trained_bundle, "--json")
     told = json.loads(out)
     assert code == 0
     assert {own["difference"] for own in told["attributes"].values()} == {0.0}
     assert {own["p_value"] for own in told["attributes"].values()} == {1.0}
-    code, out = run([*base, "--against", trained_bundle], monkeypatch, capsys)
+    code, out, _ = vestiary(*base, "--against", trained_bundle)
     assert code == 0
     assert "against" in out
     assert "+0.0" in out
-    code, out = run([*base, "--against", trained_bundle, "--by", "10-way"], monkeypatch, capsys)
+    code, out, _ = vestiary(*base, "--against", trained_bundle, "--by", "10-way")
     assert (code, "test split, view 10-way: bundle" in out) == (0, True)
