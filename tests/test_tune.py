@@ -27,7 +27,8 @@ from vestiary.training import tune as tune_module
 from vestiary.training.progress import FitProgress
 from vestiary.training.recipe import Phase, Recipe, load_recipe
 from vestiary.training.space import Choices, Range, Space, default_space, load_space, parse_space
-from vestiary.training.tune import Search, TrialResult, shorten_phases, tune
+from vestiary.training.study import Search, TrialResult, shorten_phases
+from vestiary.training.tune import tune
 
 SPACE: Space = {"learning_rate": Range(1e-4, 3e-2, log=True), "stages": Choices(([[8, 1]], [[8, 1], [16, 1]]))}
 

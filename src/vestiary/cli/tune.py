@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from vestiary.training.progress import FitProgress
-    from vestiary.training.tune import TrialResult
+    from vestiary.training.study import TrialResult
 
 SHOWN = 10
 
@@ -53,7 +53,8 @@ def run(
     loaded = load_catalogue(catalogue)
     for module in ("torch", "onnx", "filelock", "optuna", "psutil", "safetensors"):
         require(module, extra="train", feature="The search")
-    from vestiary.training.tune import BEST, Search, tune
+    from vestiary.training.study import Search
+    from vestiary.training.tune import BEST, tune
 
     search = Search(chosen, varied, objective, share, epochs, pruner)
     with progress_bar("Decoding, trying recipes") as show:
