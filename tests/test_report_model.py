@@ -389,7 +389,9 @@ def test_page_pdf_and_card_on_the_command_line(
     places = {name: tmp_path / "out" / name for name in ("report.html", "report.pdf", "card.md")}
     command = ["report", "model", trained_bundle, tmp_path / "catalogue", "--split", "validation", "--against"]
     command += [trained_bundle, "--out", places["report.html"], "--pdf", places["report.pdf"]]
-    command += ["--card", places["card.md"], "--json"]
+    notes = tmp_path / "notes.md"
+    notes.write_text("Tried on 27 photos of Bodø besides.\n", encoding="utf-8")
+    command += ["--card", places["card.md"], "--notes", notes, "--json"]
     code, out, _ = vestiary(*command)
     assert code == 0
     told = {Path(own["path"]): own["bytes"] for own in json.loads(out)}
@@ -403,6 +405,7 @@ def test_page_pdf_and_card_on_the_command_line(
     card = places["card.md"].read_text(encoding="utf-8")
     trained = open_bundle(trained_bundle)
     assert trained.fingerprint in card
+    assert "## Notes\n\nTried on 27 photos of Bodø besides.\n\n## Limits\n" in card
     assert set(trained.card.splitlines()) <= set(card.splitlines())
     code, _, err = vestiary(*command)
     assert (code, "already exists" in err) == (2, True)
@@ -410,3 +413,17 @@ def test_page_pdf_and_card_on_the_command_line(
     here = ["report", "model", ".", tmp_path / "catalogue", "--split", "validation", "--out", tmp_path / "here.html"]
     code, _, err = vestiary(*here)
     assert (code, (tmp_path / "here.html").is_file()) == (0, True), err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--notes", "notes.md"], "there is no card; add --card FILE."),
+        (["--notes", "gone.md", "--card", "card.md"], "--notes gone.md cannot be read as UTF-8 text; name a"),
+    ],
+)
+def test_notes_need_a_card_and_a_file(
+    options: list[str], sentence: str, trained_bundle: Path, vestiary: Vestiary, tmp_path: Path
+) -> None:
+    code, _, err = vestiary("report", "model", trained_bundle, tmp_path, "--out", tmp_path / "r.html", *options)
+    assert (code, sentence in err) == (2, True), err

@@ -74,6 +74,7 @@ def run_model(
     out: Path = typer.Option(help="HTML file to write."),
     pdf: Path | None = typer.Option(None, help="Write the same as PDF to this file (extra 'pdf')."),
     card: Path | None = typer.Option(None, help="Write the model card with these figures to this Markdown file."),
+    notes: Path | None = typer.Option(None, help="Markdown file with what the card shall say besides."),
     split: str = typer.Option("test", help="Which products: test, validation, train, all."),
     against: Path | None = typer.Option(None, help="Compare with this bundle, on the same products."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace files that are there."),
@@ -92,6 +93,7 @@ def run_model(
 
     check_split(split)
     check_places({"--out": out, "--pdf": pdf, "--card": card}, overwrite=overwrite)
+    remarks = _read_notes(notes, card)
     need_drawing()
     set_pdf = load_page_setter() if pdf is not None else None
     place = bundle.resolve()
@@ -113,11 +115,24 @@ def run_model(
     html = render_model_report(report)
     content = {out: html.encode()}
     if card is not None:
-        content[card] = write_card(opened, loaded, evaluation, views=views).encode()
+        content[card] = write_card(opened, loaded, evaluation, views=views, notes=remarks).encode()
     if pdf is not None and set_pdf is not None:
         say("Setting the PDF.")
         content[pdf] = set_pdf(html)
     write_all(content, as_json=as_json)
+
+
+def _read_notes(notes: Path | None, card: Path | None) -> str:
+    from vestiary.errors import UsageError
+
+    if notes is None:
+        return ""
+    if card is None:
+        raise UsageError("--notes says what the card shall say besides, but there is no card; add --card FILE.")
+    try:
+        return notes.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--notes {notes} cannot be read as UTF-8 text; name a Markdown file.") from error
 
 
 def check_places(places: Mapping[str, Path | None], *, overwrite: bool) -> None:

@@ -26,9 +26,12 @@ NOT_RECORDED = "not recorded in this bundle"
 
 
 def write_card(
-    bundle: Bundle, catalogue: Catalogue, evaluation: Evaluation, *, views: Iterable[Evaluation] = ()
+    bundle: Bundle, catalogue: Catalogue, evaluation: Evaluation, *, views: Iterable[Evaluation] = (), notes: str = ""
 ) -> str:
-    """The card in Markdown, with the figures of an evaluation on a split of ``catalogue``."""
+    """The card in Markdown, with the figures of an evaluation on a split of ``catalogue``.
+
+    ``notes`` is Markdown by whoever made the bundle, told before the limits: what no figure of this catalogue says.
+    """
     split = "all splits" if evaluation.split == "all" else f"the {evaluation.split} split"
     sections = [
         f"# {bundle.name} {bundle.version}",
@@ -38,6 +41,7 @@ def write_card(
         f"## Calibration\n\n{_describe_calibration(bundle, evaluation)}",
         f"## Where it fails\n\n{_list_weakest(evaluation)}",
         f"## Equally good for everybody?\n\n{_describe_people(evaluation)}",
+        *([f"## Notes\n\n{notes.strip()}"] if notes.strip() else []),
         f"## Limits\n\n{_list_limits(evaluation)}",
         f"## How it was made\n\n{_describe_making(bundle)}",
     ]
