@@ -196,6 +196,13 @@ def test_accumulation_takes_fewer_steps_of_more_pictures(tmp_path: Path) -> None
     assert set(steps) == {4 * 3}  # 200 pictures are three steps of up to 96
 
 
+def test_a_lone_picture_at_the_end_of_an_epoch_is_let_go(tmp_path: Path) -> None:
+    steps = []
+    recipe = replace(SMALL, stages=((8, 1), (8, 1), (8, 1)))  # one place is left of 8 × 8: no variance of one picture
+    fit(recipe, TAXONOMY, draw_samples(141), tmp_path, on_progress=lambda progress: steps.append(progress.steps))
+    assert set(steps) == {4 * 5}  # 161 pictures
+
+
 def test_clipping_limits_the_norm_of_the_gradient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     norms: list[float] = []
     real = torch.optim.SGD.step

@@ -45,7 +45,9 @@ class Batches:
         self.recipe, self.pictures, self.processes = recipe, pictures, processes
         self.train_rows = pictures.samples.rows[Split.TRAIN]
         self.pictures_per_step = recipe.batch_size * recipe.accumulate
-        self.per_epoch = math.ceil(len(self.train_rows) / self.pictures_per_step)
+        n = len(self.train_rows)
+        # One picture left over at the end of an epoch, another each time, is let go: alone it has no statistics.
+        self.per_epoch = math.ceil(n / self.pictures_per_step) - (n > 1 and n % self.pictures_per_step == 1)
         self.steps = self.per_epoch * recipe.epochs
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, dtype=np.int64))
 
