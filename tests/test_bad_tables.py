@@ -204,6 +204,17 @@ def test_splits_are_kept_only_where_every_row_has_one(shop: Path) -> None:
     assert rejects_of(ingest(shop / "c.csv", reading=reading)) == [(3, "unusable value")]
 
 
+def test_products_of_one_name_are_a_group_within_the_split_that_the_source_gives_them(shop: Path) -> None:
+    rows = ["1.png,Red,Train,Polo", "2.png,Blue,Train,polo", "3.png,Red,Train,Cap", "4.png,Red,Test,Polo"]
+    for number in (3, 4):
+        (shop / f"{number}.png").write_bytes(paint_picture((0, number * 50, 0)))
+    (shop / "d.csv").write_text("\n".join(["image,baseColour,split,name", *rows]), encoding="utf-8")
+    kept = ingest(shop / "d.csv", reading=Reading(Columns(split="split", name="name")), keep_splits=True)
+    groups = [one.group for one in kept.products]
+    assert groups[0] == groups[1]
+    assert len(set(groups)) == 3
+
+
 @pytest.mark.parametrize("options", [["--attribute", "="], ["--attribute", "a", "--attribute", "a=b"]])
 def test_an_option_that_makes_no_sense_is_refused(options: list[str]) -> None:
     with pytest.raises(UsageError, match="--attribute"):

@@ -80,7 +80,7 @@ def ingest(
         _require_splits(rows, reader.table)
     rejects += [Reject(None, _printable(key), RejectReason.NO_ROW, _printable(name)) for key, name in reader.orphans()]
     taxonomy = taxonomy or Taxonomy.from_labels((row.labels for row in rows), reader.titles, reader.hierarchy)
-    placed = _keep_splits(rows) if keep_splits else _deal_splits(rows, hashes, taxonomy, seed, earlier)
+    placed = _keep_splits(rows, hashes) if keep_splits else _deal_splits(rows, hashes, taxonomy, seed, earlier)
     return Catalogue(
         taxonomy=taxonomy,
         products=_make_products(rows, *placed, hashes, taxonomy, reader.table),
@@ -217,8 +217,11 @@ def _require_splits(rows: Sequence[Row], table: str) -> None:
         raise UsageError(f"{table} puts nothing into the split train; leave --keep-splits out to have it split anew.")
 
 
-def _keep_splits(rows: Sequence[Row]) -> tuple[list[str], list[Split]]:
-    return [row.id for row in rows], [row.split or Split.TRAIN for row in rows]
+def _keep_splits(rows: Sequence[Row], hashes: Hashes) -> tuple[list[str], list[Split]]:
+    """The group of every row, none of which reaches beyond its split, and the split."""
+    splits = [row.split or Split.TRAIN for row in rows]
+    clues = ((f"{split}:{clue}" for clue in _clues_of(row, hashes)) for row, split in zip(rows, splits, strict=True))
+    return group_products([row.id for row in rows], clues), splits
 
 
 def _deal_splits(
