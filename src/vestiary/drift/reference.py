@@ -125,8 +125,8 @@ def fit_reference(
     ``values`` are those of each attribute, ``groups`` (``int64 [n]``) tells which pictures belong together: these are
     drawn together, as they arrive together. The limits come from a bootstrap: in every round both the reference and a
     window are drawn anew from ``sightings`` and compared, so that a limit covers the chance in either. A figure's limit
-    is its mean plus ``c`` of its standard deviations, with one ``c`` for all figures: that which only ``false_alarms``
-    of the rounds exceed in any of them (the step-down maxT idea of Westfall and Young 1993, in its single step).
+    is its median plus ``c`` times the way from there to its 99th percentile, with one ``c`` for all figures: that which
+    only ``false_alarms`` of the rounds exceed in any of them (single-step maxT, Westfall and Young 1993).
     """
     own, place = np.unique(groups, return_inverse=True)
     if len(own) < LEAST_GROUPS:
@@ -150,12 +150,12 @@ def _find_limits(layout: Layout, by_group: Sums, n_groups: int, false_alarms: fl
     ]
     keys = list(rounds[0])
     figures = np.array([np.concatenate([one[key] for one in rounds]) for key in keys])  # [figures, rounds]
-    known = np.isfinite(figures).any(axis=1)
-    figures[~known] = 0.0  # never seen in the reference, and so not judged
-    mean, spread = np.nanmean(figures, axis=1), np.nanstd(figures, axis=1)
-    apart = np.divide(figures - mean[:, None], spread[:, None], out=np.zeros_like(figures), where=spread[:, None] > 0)
-    worst = np.nanmax(apart, axis=0)
-    allowed = mean + float(np.quantile(worst, 1 - false_alarms, method="higher")) * spread
+    figures[~np.isfinite(figures).any(axis=1)] = 0.0  # never seen in the reference, and so not judged
+    usual, high = np.nanquantile(figures, (0.5, 0.99), axis=1)
+    scale = np.maximum(high - usual, np.nanstd(figures, axis=1))[:, None]  # the second for what seldom varies at all
+    apart = np.divide(figures - usual[:, None], scale, out=np.zeros_like(figures), where=scale > 0)
+    reach = float(np.quantile(np.nanmax(apart, axis=0), 1 - false_alarms, method="higher"))
+    allowed = usual + reach * scale[:, 0]
     return {
         key: max(LEAST_CHANGE[key[0]], float(f"{limit:.{_DIGITS}g}")) for key, limit in zip(keys, allowed, strict=True)
     }
