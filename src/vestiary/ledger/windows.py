@@ -13,7 +13,7 @@ from vestiary.ledger.ledger import BLOCK, Ledger
 from vestiary.ledger.records import Source
 
 MOST_PICTURES: Final = 20_000
-"""Pictures that a window is made of at most; of more, evenly spaced ones are taken. Limits do not fall beyond."""
+"""Pictures that a window is made of at most, if not told otherwise: limits fall no further with more."""
 
 
 def read_window(
@@ -24,10 +24,12 @@ def read_window(
     since: datetime | None = None,
     until: datetime | None = None,
     source: Source | None = None,
+    most: int = MOST_PICTURES,
 ) -> Window:
     """What the bundle with this fingerprint, whose ``reference`` this is, answered from ``since`` on, before ``until``.
 
-    Answers of other bundles are not comparable: they are counted and left out. Raises what ``Ledger`` raises.
+    Answers of other bundles are not comparable: they are counted and left out. Of more than ``most`` pictures evenly
+    spaced ones are taken. Raises what ``Ledger`` raises.
     """
     table = schema.predictions
     within = _limit(since, until, source)
@@ -37,7 +39,7 @@ def read_window(
         n = counts.pop(bundle, 0)
         place = func.row_number().over(order_by=(table.c.at, table.c.id)).label("place")
         own = select(table, place).where(*within, table.c.bundle == bundle).subquery()
-        step = max(1, -(-n // MOST_PICTURES))
+        step = max(1, -(-n // most))
         names = ("tags", "unfamiliar", "width", "height", "brightness", "background", "features")
         chosen = select(*(own.c[name] for name in names)).where(own.c.place % step == 0)
         rows = connection.execute(chosen.execution_options(yield_per=BLOCK))

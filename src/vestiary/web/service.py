@@ -18,6 +18,7 @@ from starlette.types import Receive
 from vestiary.bundle import open_bundle
 from vestiary.errors import BundleError
 from vestiary.images import Limits
+from vestiary.ledger.opening import VARIABLE
 from vestiary.predictor import Predictor
 from vestiary.web import errors
 from vestiary.web.answers import find_category
@@ -25,6 +26,7 @@ from vestiary.web.batching import Outcome, Scheduler
 from vestiary.web.limits import Held, Rates, read_body
 from vestiary.web.settings import Settings
 from vestiary.web.tally import Tally
+from vestiary.web.watch import DriftWatch
 
 Result = TypeVar("Result")
 
@@ -61,6 +63,7 @@ class Service:
             path=shared.rates if shared else None,
             salt=shared.salt if shared else b"",
         )
+        self.watch = DriftWatch(self.bundle, os.environ.get(VARIABLE))
         self.held = Held()
         self.in_flight = 0
         self.is_ready = False
@@ -94,6 +97,7 @@ class Service:
         self.is_ready = False
         self.tally.set_gauge("ready", 0)
         await asyncio.to_thread(self.scheduler.close)
+        await asyncio.to_thread(self.watch.close)
         self._talkers.shutdown()
         self._painters.shutdown()
 
