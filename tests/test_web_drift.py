@@ -70,9 +70,13 @@ def _keep(ledger: Path, bundle: Path, sightings: list[Sighting]) -> None:
 
 
 def _read_samples(running: Running) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Values by name and label values."""
+    """Values by name and values of the labels, these in the order of their names."""
     families = parser.text_string_to_metric_families(httpx.get(f"{running.url}/metrics").text)
-    return {(one.name, tuple(one.labels.values())): one.value for family in families for one in family.samples}
+    return {
+        (one.name, tuple(value for _, value in sorted(one.labels.items()))): one.value
+        for family in families
+        for one in family.samples
+    }
 
 
 def _measure(running: Running) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -91,10 +95,10 @@ def test_the_gauges_tell_what_the_drift_report_finds(
     found = _measure(running)
     assert found["vestiary_drift_alarm", ()] == 1
     assert found["vestiary_drift_pictures", ()] == 150
-    key = ("jensen_shannon", "baseColour")
+    key = ("baseColour", "jensen_shannon")
     assert found["vestiary_drift_distance", key] > found["vestiary_drift_limit", key] > 0
-    assert found["vestiary_drift_distance", ("psi", "season")] == 0
-    assert ("vestiary_drift_distance", ("brightness", "")) not in found  # these records do not know it
+    assert found["vestiary_drift_distance", ("season", "psi")] == 0
+    assert ("vestiary_drift_distance", ("", "brightness")) not in found  # these records do not know it
     assert found["vestiary_drift_measured_time_seconds", ()] == pytest.approx(datetime.now(UTC).timestamp(), abs=300)
 
 
