@@ -26,6 +26,7 @@ from vestiary.web.limits import Held, Rates, read_body
 from vestiary.web.recorder import make_recorder
 from vestiary.web.settings import Settings
 from vestiary.web.tally import Tally
+from vestiary.web.watch import DriftWatch
 
 Result = TypeVar("Result")
 
@@ -63,6 +64,7 @@ class Service:
             salt=shared.salt if shared else b"",
         )
         self.recorder = make_recorder(settings.ledger_url, bundle_name=self.bundle.name, tally=self.tally)
+        self.watch = DriftWatch(self.bundle, settings.ledger_url or None)
         self.held = Held()
         self.in_flight = 0
         self.is_ready = False
@@ -98,6 +100,7 @@ class Service:
         self.is_ready = False
         self.tally.set_gauge("ready", 0)
         await asyncio.to_thread(self.scheduler.close)
+        await asyncio.to_thread(self.watch.close)
         self._talkers.shutdown()
         self._painters.shutdown()
         if self.recorder is not None:

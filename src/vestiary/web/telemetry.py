@@ -13,14 +13,15 @@ from prometheus_client.registry import Collector
 
 from vestiary.bundle import Bundle
 from vestiary.web.tally import Tally
+from vestiary.web.watch import Measured
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _STAGES: Final = ("queue", "decode", "infer")
 
 
 class _Counts(Collector):
-    def __init__(self, tally: Tally, bundle: Bundle) -> None:
-        self.tally, self.bundle = tally, bundle
+    def __init__(self, tally: Tally, bundle: Bundle, drift: Measured | None) -> None:
+        self.tally, self.bundle, self.drift = tally, bundle, drift
 
     def collect(self) -> Iterator[Metric]:
         tally = self.tally
@@ -48,6 +49,8 @@ class _Counts(Collector):
         batches.add_metric([], *tally.histogram("batch"))
         yield batches
         yield from self._gauges()
+        if self.drift is not None:
+            yield from _list_drift(self.drift)
 
     def _gauges(self) -> Iterator[Metric]:
         tally = self.tally
@@ -63,10 +66,30 @@ class _Counts(Collector):
         yield bundle
 
 
-def render_metrics(tally: Tally, bundle: Bundle) -> bytes:
-    """Everything in Prometheus' text format 0.0.4."""
+def _list_drift(drift: Measured) -> Iterator[Metric]:
+    """What was measured; of too few pictures only their number."""
+    report = drift.report
+    yield GaugeMetricFamily("vestiary_drift_pictures", "Pictures compared with the reference.", value=report.n)
+    yield GaugeMetricFamily("vestiary_drift_measured_time_seconds", "When drift was measured.", value=drift.at)
+    if not report.is_judged:
+        return
+    yield GaugeMetricFamily("vestiary_drift_alarm", "Whether any figure is over its limit.", value=report.alarm)
+    distance = GaugeMetricFamily(
+        "vestiary_drift_distance", "How far pictures are from the reference.", labels=["figure", "attribute"]
+    )
+    limit = GaugeMetricFamily("vestiary_drift_limit", "How far they may be.", labels=["figure", "attribute"])
+    for figure in report.figures:
+        if figure.distance is not None:
+            distance.add_metric([figure.name, figure.attribute], figure.distance)
+            limit.add_metric([figure.name, figure.attribute], figure.limit)
+    yield distance
+    yield limit
+
+
+def render_metrics(tally: Tally, bundle: Bundle, drift: Measured | None = None) -> bytes:
+    """Everything in Prometheus' text format 0.0.4; the gauges of drift only where it has been measured."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Counts(tally, bundle))
+    registry.register(_Counts(tally, bundle, drift))
     return bytes(generate_latest(registry))
 
 

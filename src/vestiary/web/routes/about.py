@@ -139,7 +139,8 @@ async def stats(request: Request) -> Response:
     | described.problems(401),
 )
 async def metrics(request: Request) -> Response:
-    """The same whichever worker is asked."""
+    """Counts and times are the same whichever worker is asked; drift is measured by each, every few minutes at most."""
     service: Service = request.app.state.service
-    content = await service.off_loop(lambda: telemetry.render_metrics(service.tally, service.bundle))
+    drift = service.watch.latest()
+    content = await service.off_loop(lambda: telemetry.render_metrics(service.tally, service.bundle, drift))
     return Response(content, headers={"content-type": telemetry.CONTENT_TYPE})
