@@ -16,6 +16,7 @@
     ├── TrainingError           a training run that cannot start, go on or be shipped
     ├── PrecisionError          an int8 model that answers worse than is let through: the answer is no
     ├── ServiceError            a running service that gave no answer, or a refusal
+    ├── BatchError              a batch that ended before all pictures were answered, or never began: the answer is no
     └── MissingExtraError       a feature whose optional packages are not installed
 
 Each message is one plain sentence: what was found, where, and what to do.
@@ -111,6 +112,12 @@ class ServiceError(VestiaryError):
     def __init__(self, detail: str, *, status: int | None = None, request_id: str = "") -> None:
         self.status, self.request_id = status, request_id
         super().__init__(detail)
+
+
+class BatchError(VestiaryError):
+    """A batch that another run is at, or that had to stop before its end and can be taken up again."""
+
+    exit_code = 1
 
 
 class MissingExtraError(VestiaryError):
