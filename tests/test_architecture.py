@@ -26,6 +26,7 @@ FLOORS = {
     "charts": 2,
     "bundle": 3,
     "checks": 3,
+    "ledger": 3,
     "predictor": 4,
     "reports": 4,
     "client": 2,
@@ -44,6 +45,7 @@ WALLS = {
     "starlette": "web",
     "uvicorn": "web",
     "httpx": "client",
+    "alembic": "ledger",
 }
 HEAVY = (
     "torch",
@@ -69,6 +71,8 @@ HEAVY = (
     "datasets",
     "fsspec",
     "openpyxl",
+    "sqlalchemy",
+    "alembic",
 )
 WORDS_NOT_USED = {"utils", "common", "helpers", "manager", "core", "base", "engine"}
 
