@@ -114,6 +114,9 @@ class Filing:
         except FileNotFoundError:
             self._say(f"{order.name} is gone from {self._pictures.place}, so it was not filed.")
             return True
+        except FileExistsError:
+            self._say(f"{order.name} was not filed, since {target} is another file by now.")
+            return True
         except OSError as error:
             if error.errno == errno.EXDEV and self._mode == "link":
                 raise UsageError(
@@ -144,6 +147,8 @@ class Filing:
             draft.write_bytes(data)
             sync(draft)
             _give_name(draft, target)
+        except FileExistsError:
+            self._say(f"{order.name} was not filed, since {target} is another file by now.")
         finally:
             draft.unlink(missing_ok=True)
 

@@ -25,8 +25,10 @@ ROWS = 5_000
 
 @dataclass(frozen=True)
 class Layout:
-    """How an answer becomes a row: the ``columns`` in order with the kind of each (text, share, flag or time), and
-    ``to_row``. JSON lines take the answer of a ``nested`` layout as it is.
+    """How an answer becomes a row.
+
+    ``columns`` are those of the row in order, with the kind of each: text, share, flag or time. JSON lines take the
+    answer of a ``nested`` layout as it is.
     """
 
     columns: Mapping[str, str]
@@ -43,7 +45,9 @@ def full_layout(taxonomy: Taxonomy) -> Layout:
 
     def to_row(answer: Row) -> Row:
         unfamiliar = answer.get("unfamiliar") or {}
-        return flatten(answer) | {"unfamiliar_score": unfamiliar.get("score")} | {name: answer.get(name) for name in rest}
+        return (
+            flatten(answer) | {"unfamiliar_score": unfamiliar.get("score")} | {name: answer.get(name) for name in rest}
+        )
 
     return Layout(columns | {"unfamiliar_score": "share"} | rest, to_row, nested=True)
 
@@ -104,8 +108,7 @@ def write_csv(file: Path, earlier: Path | None, layout: Layout) -> Iterator[Writ
 def write_parquet(file: Path, earlier: Path | None, layout: Layout) -> Iterator[Write]:
     """Parquet, zstd, by row groups; names as in CSV, times as timestamps."""
     parquet = require("pyarrow.parquet", extra="ui", feature="Writing Parquet")
-    import pyarrow
-
+    pyarrow = require("pyarrow", extra="ui", feature="Writing Parquet")
     kinds = {"text": pyarrow.string(), "share": pyarrow.float32(), "flag": pyarrow.bool_()}
     kinds["time"] = pyarrow.timestamp("ms", tz="UTC")
     schema = pyarrow.schema([(name, kinds[kind]) for name, kind in layout.columns.items()])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -32,16 +32,21 @@ class Found:
 
 @dataclass(frozen=True)
 class Pictures:
-    """What one source names. ``place`` says where, the same for every run; ``list`` goes through it from the start."""
+    """What one source names. ``place`` says where, the same for every run; ``find`` goes through it from the start."""
 
     place: str
     source: Source
-    list: Callable[[], Iterator[Found]]
+    find: Callable[[], Iterator[Found]]
 
     @property
     def folder(self) -> Path | None:
         """The folder on this machine that the names start from; None for an archive and an address."""
         return self.source.path if isinstance(self.source, FolderSource) else None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it lies on this machine rather than at an address."""
+        return isinstance(self.source.path, Path)
 
     @property
     def is_there(self) -> bool:
@@ -120,15 +125,15 @@ def _open_pattern(pattern: str, leave_out: Path) -> Pictures:
     parts = Path(pattern).parts
     fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     source = open_source(Path(*parts[:fixed]))
-    rest = str(Path(*parts[fixed:]))
+    root, rest = Path(source.path), str(Path(*parts[fixed:]))
 
-    def matches() -> Iterator[str]:
-        for name in sorted(glob.iglob(rest, root_dir=source.path, recursive=True)):
-            file = Path(source.path) / name
-            if _is_picture(name) and not file.is_dir() and leave_out not in file.parents:
+    def match() -> Iterator[str]:
+        for name in sorted(glob.iglob(rest, root_dir=root, recursive=True)):
+            own = leave_out != root and leave_out.is_relative_to(root) and (root / name).is_relative_to(leave_out)
+            if _is_picture(name) and not own and not (root / name).is_dir():
                 yield PurePosixPath(name).as_posix()
 
-    return Pictures(f"{source.path}/{rest}", source, lambda: _stamped(source, matches()))
+    return Pictures(f"{root}/{rest}", source, lambda: _stamped(source, match()))
 
 
 def walk_pictures(root: Path, leave_out: Path, say: Say) -> Iterator[str]:
@@ -141,7 +146,9 @@ def walk_pictures(root: Path, leave_out: Path, say: Say) -> Iterator[str]:
         here = Path(folder)
         for name in inner:
             if (here / name).is_symlink():
-                say(f"{here / name} is a link to a folder and is not followed; name that folder itself if it is wanted.")
+                say(
+                    f"{here / name} is a link to a folder and is not followed; name that folder itself if it is wanted."
+                )
         inner[:] = sorted(name for name in inner if not is_hidden(name) and here / name != leave_out)
         start = here.relative_to(root)
         yield from ((start / name).as_posix() for name in sorted(files) if _is_picture(name))
@@ -151,5 +158,5 @@ def _is_picture(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES and not is_hidden(PurePosixPath(name).name)
 
 
-def _stamped(source: Source, names: Iterator[str] | list[str] | tuple[str, ...]) -> Iterator[Found]:
+def _stamped(source: Source, names: Iterable[str]) -> Iterator[Found]:
     return (Found(name, source.stamp(name)) for name in names)

@@ -44,7 +44,7 @@ class _Reading:
     """Gives the bytes of one picture when they are wanted, and remembers their stamp."""
 
     def __init__(self, pictures: Pictures, item: Item) -> None:
-        self.stamp = item.stamp
+        self.stamp: str | None = None
         self._pictures, self._item = pictures, item
 
     def __call__(self) -> bytes:
@@ -82,9 +82,7 @@ class Pipeline:
 
     def _work(self, parcel: Sequence[Item]) -> list[Answered]:
         readings = [_Reading(self._pictures, item) for item in parcel]
-        prepared = [
-            self._predictor.prepare(item.name, reading) for item, reading in zip(parcel, readings, strict=True)
-        ]
+        prepared = [self._predictor.prepare(item.name, reading) for item, reading in zip(parcel, readings, strict=True)]
         predictions = self._predictor.answer(prepared, top_k=TOP_K)
         return [
             Answered(item, prediction, reading.stamp, entry.size)

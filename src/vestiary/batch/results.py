@@ -78,8 +78,8 @@ class Tally:
     def from_dict(cls, plain: Mapping[str, Any]) -> Tally:
         """Read what ``to_dict`` wrote."""
         values = {name: Counter(counts) for name, counts in plain["values"].items()}
-        counts = (plain[name] for name in ("pictures", "answered", "accepted", "unfamiliar"))
-        return cls(*counts, Counter(plain["reasons"]), values)
+        counts = {name: int(plain[name]) for name in ("pictures", "answered", "accepted", "unfamiliar")}
+        return cls(**counts, reasons=Counter(plain["reasons"]), values=values)
 
 
 class Results:
@@ -94,7 +94,7 @@ class Results:
         self.out = out
         self.final = out / f"results.{out_format}"
         self._write = FORMATS[out_format]
-        self._layout = LAYOUTS[layout](taxonomy)
+        self._layout, self._plain = LAYOUTS[layout](taxonomy), LAYOUTS["full"](taxonomy)
         self._describe = describe
         self._parts = out / STATE / "parts"
         self._intent = out / STATE / "merge.json"
@@ -120,6 +120,16 @@ class Results:
         """The answers of one part; none when it is merged."""
         file = self.part(number)
         return list(read_lines([file])) if file.exists() else []
+
+    def count(self) -> int:
+        """The pictures whose rows are here, merged or in parts."""
+        lines = sum(file.read_bytes().count(b"\n") for file in self._parts.glob("*.jsonl"))
+        return self.read_tally().pictures + lines
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there are answers that are in no final file, or no final files yet."""
+        return not (self.out / SUMMARY).exists() or any(self._parts.glob("*.jsonl"))
 
     def part(self, number: int) -> Path:
         """Where a part lies."""
@@ -154,14 +164,16 @@ class Results:
         tally, errors = self.read_tally(), self.out / ERRORS
         with ExitStack() as stack:
             write = stack.enter_context(self._write(_hidden(self.final), _there(self.final), self._layout))
-            tell = stack.enter_context(write_lines(_hidden(errors), _there(errors), LAYOUTS["full"]))
+            tell = stack.enter_context(write_lines(_hidden(errors), _there(errors), self._plain))
             for answer in read_lines(parts):
                 tally.count(answer)
                 write(answer)
                 if "error" in answer:
                     tell({"id": answer["id"], **answer["error"], "attempts": answer["attempts"], "at": answer["at"]})
         summary = self._describe(tally)
-        _hidden(self.out / SUMMARY).write_text(json.dumps(summary, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        _hidden(self.out / SUMMARY).write_text(
+            json.dumps(summary, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+        )
         return summary
 
     def _finish_merge(self, intent: Mapping[str, list[str]]) -> None:
