@@ -44,10 +44,8 @@ def full_layout(taxonomy: Taxonomy) -> Layout:
     rest = {"image_sha256": "text", "bundle": "text", "at": "time", "filed": "text"}
 
     def to_row(answer: Row) -> Row:
-        unfamiliar = answer.get("unfamiliar") or {}
-        return (
-            flatten(answer) | {"unfamiliar_score": unfamiliar.get("score")} | {name: answer.get(name) for name in rest}
-        )
+        score = (answer.get("unfamiliar") or {}).get("score")
+        return flatten(answer) | {"unfamiliar_score": score} | {name: answer.get(name) for name in rest}
 
     return Layout(columns | {"unfamiliar_score": "share"} | rest, to_row, nested=True)
 
@@ -92,7 +90,7 @@ def write_lines(file: Path, earlier: Path | None, layout: Layout) -> Iterator[Wr
 
 @contextmanager
 def write_csv(file: Path, earlier: Path | None, layout: Layout) -> Iterator[Write]:
-    """CSV in UTF-8; bytes of a name that are no UTF-8 are written as ``\\udcXX``."""
+    r"""CSV in UTF-8; bytes of a name that are no UTF-8 are written as ``\udcXX``."""
     with _continue_text(file, earlier) as text:
         writer = csv.DictWriter(text, layout.columns, lineterminator="\n")
         if earlier is None:

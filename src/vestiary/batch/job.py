@@ -1,8 +1,8 @@
 """A batch from end to end: every picture of a source is answered exactly once, whatever happens on the way.
 
-Pictures are answered in blocks. A block's rows become a part file, then one transaction of the ledger marks its pictures
-done and adds the predictions, then they are filed. A run that is cut off between these leaves a part that the ledger
-does not know, which is dropped, or pictures that are not filed, which are filed by the next run, before anything else.
+Pictures are answered in blocks. A block's rows become a part file, then one transaction of the ledger marks its
+pictures done and adds the predictions, then they are filed. A run that is cut off between these leaves a part that the
+ledger does not know, which is dropped, or pictures that are not filed, which the next run files before anything else.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class BatchOptions:
 
 @dataclass(frozen=True)
 class BatchReport:
-    """How a run ended: the counts of this run alone, the summary of all runs, and whether it was stopped before its end.
+    """How a run ended: the counts of this run alone, and the summary of all runs.
 
-    ``left`` pictures are still to do.
+    ``is_stopped`` tells that it was stopped from outside; ``left`` pictures are still to do.
     """
 
     tally: Tally
@@ -251,12 +251,12 @@ class _Job:
 
     def _to_do(self) -> Iterator[Item]:
         last = 0
-        while page := self._keep_trying(lambda: self.items.to_do(last)):
+        while page := self._keep_trying(partial(self.items.to_do, last)):
             yield from page
             last = page[-1].position
 
     def _cut_blocks(self, parcels: Iterable[list[Answered]]) -> Iterator[list[Answered]]:
-        """Parcels together until they are many or took long; the last block is what there is when the run is stopped."""
+        """Parcels together until they are many or took long; when the run is stopped, what there is by then."""
         block: list[Answered] = []
         began = time.monotonic()
         for parcel in parcels:
@@ -303,10 +303,7 @@ class _Job:
     def _report(self) -> BatchReport:
         counts = self._count()
         left = sum(counts.get(state, 0) for state in OPEN)
-        if self.results.is_behind:
-            summary = self.results.merge()
-        else:
-            summary = self._describe(self.results.read_tally())
+        summary = self.results.merge() if self.results.is_behind else self._describe(self.results.read_tally())
         return BatchReport(self.tally, summary, is_stopped=self.is_stopped(), left=left)
 
     def _describe(self, tally: Tally) -> dict[str, Any]:
