@@ -23,6 +23,7 @@ FLOORS = {
     "interruption": 1,
     "metrics": 2,
     "calibration": 2,
+    "drift": 2,
     "catalogue": 2,
     "charts": 2,
     "bundle": 3,

@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """The number of the newest migration; a ledger with a higher one was written by a newer Vestiary."""
 
 _UNSTORABLE: Final = re.compile(r"[\\\x00\ud800-\udfff]")
@@ -153,8 +153,15 @@ predictions = Table(
     Column("features", LargeBinary),
     Column("latency_ms", Float),
     Column("tags", Json, nullable=False),
+    Column("request_id", Text),
     Index("predictions_by_time", "at", "id"),
     Index("predictions_by_job", "job_id", "at", "id"),
+)
+Index(
+    "predictions_by_request",
+    predictions.c.request_id,
+    sqlite_where=predictions.c.request_id.is_not(None),
+    postgresql_where=predictions.c.request_id.is_not(None),
 )
 
 failures = Table(
