@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from typing import Any
 
 from vestiary.batch.pipeline import Answered
@@ -36,7 +35,15 @@ def build_block(answers: Iterable[Answered], *, job_id: str, bundle: Bundle) -> 
         identity = identify(item.name, answered.stamp) if answered.stamp is not None else None
         if failure is None:
             block.outcomes.append(Outcome(item.position, identity, "done", attempts))
-            block.predictions.append(_to_record(answered, job_id, bundle, at))
+            record = PredictionRecord.from_prediction(
+                answered.prediction,
+                source="batch",
+                bundle_name=bundle.name,
+                job_id=job_id,
+                latency_ms=answered.latency_ms,
+                at=at,
+            )
+            block.predictions.append(record)
         else:
             given_up = attempts >= ATTEMPTS or item.refused is not None
             state = "quarantined" if given_up else "failed"
@@ -57,32 +64,3 @@ def build_block(answers: Iterable[Answered], *, job_id: str, bundle: Bundle) -> 
         row = answered.prediction.to_dict() | {"at": at.isoformat(timespec="milliseconds"), "filed": None}
         block.rows.append(row if failure is None else row | {"attempts": attempts})
     return block
-
-
-def _to_record(answered: Answered, job_id: str, bundle: Bundle, at: datetime) -> PredictionRecord:
-    prediction = answered.prediction
-    unfamiliar = prediction.unfamiliar
-    width, height = answered.size or (None, None)
-    return PredictionRecord(
-        name=prediction.id,
-        source="batch",
-        job_id=job_id,
-        at=at,
-        bundle=prediction.bundle,
-        bundle_name=bundle.name,
-        image_sha256=prediction.image_sha256,
-        width=width,
-        height=height,
-        accepted=prediction.accepted,
-        unfamiliar_score=unfamiliar.score if unfamiliar else None,
-        unfamiliar=unfamiliar.flag if unfamiliar else None,
-        tags={
-            tag.attribute: {
-                "value": tag.value,
-                "confidence": tag.confidence,
-                "accepted": tag.accepted,
-                "runners_up": [list(pair) for pair in tag.runners_up[:5]],
-            }
-            for tag in prediction.tags
-        },
-    )

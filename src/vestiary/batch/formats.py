@@ -137,6 +137,12 @@ def write_parquet(file: Path, earlier: Path | None, layout: Layout) -> Iterator[
             flush()
 
 
+def require_packages(out_format: str) -> None:
+    """Raise MissingExtraError for a format whose packages are not installed."""
+    if out_format == "parquet":
+        require("pyarrow.parquet", extra="ui", feature="Writing Parquet")
+
+
 FORMATS = {"jsonl": write_lines, "csv": write_csv, "parquet": write_parquet}
 
 

@@ -50,12 +50,12 @@ Show = Callable[[int, int], None]
 class BatchOptions:
     """What is asked of a batch, the same for every run of it.
 
-    ``out_format`` is "jsonl", "csv" or "parquet", ``layout`` "full" or "r5"; ``file_by`` names an attribute by whose
+    ``format`` is "jsonl", "csv" or "parquet", ``layout`` "full" or "r5"; ``file_by`` names an attribute by whose
     value the pictures are put into folders, by ``file_mode`` "copy", "link" or "move". ``images`` and ``image_column``
     are for a table: where its pictures lie, and which column names them.
     """
 
-    out_format: str = "jsonl"
+    format: str = "jsonl"
     layout: str = "full"
     file_by: str | None = None
     file_mode: str = "copy"
@@ -136,7 +136,7 @@ class _Job:
         self.results = Results(
             self.out,
             self.bundle.taxonomy,
-            out_format=self.options.out_format,
+            out_format=self.options.format,
             layout=self.options.layout,
             describe=self._describe,
         )

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from vestiary.batch.formats import FORMATS, LAYOUTS, Row, dump_line, read_lines, write_lines
+from vestiary.batch.formats import FORMATS, LAYOUTS, Row, dump_line, read_lines, require_packages, write_lines
 from vestiary.errors import UsageError
 from vestiary.taxonomy import Taxonomy
 
@@ -91,6 +91,7 @@ class Results:
         for option, chosen, known in (("--format", out_format, FORMATS), ("--layout", layout, LAYOUTS)):
             if chosen not in known:
                 raise UsageError(f"{option} {chosen} is not known; choose one of: {', '.join(known)}.")
+        require_packages(out_format)
         self.out = out
         self.final = out / f"results.{out_format}"
         self._write = FORMATS[out_format]

@@ -53,7 +53,7 @@ def run(
     if ledger == "none":
         raise UsageError("A batch keeps its state in the ledger, so --ledger none cannot be; name a file or a URL.")
     options = BatchOptions(
-        out_format=out_format,
+        format=out_format,
         layout=layout,
         file_by=file_by,
         file_mode=file_mode,

@@ -11,9 +11,7 @@ def upgrade() -> None:
     """Add the column, empty for what is there."""
     op.add_column("predictions", sa.Column("request_id", sa.Text))
     asked = sa.text("request_id IS NOT NULL")
-    op.create_index(
-        "predictions_by_request", "predictions", ["request_id"], sqlite_where=asked, postgresql_where=asked
-    )
+    op.create_index("predictions_by_request", "predictions", ["request_id"], sqlite_where=asked, postgresql_where=asked)
 
 
 def downgrade() -> None:
