@@ -335,7 +335,7 @@ def test_results_that_do_not_fit_the_ledger_are_told(batches: Batches, photos: P
     batches.run(photos)
     summary = batches.summary()
     (batches.out / "summary.json").write_text(json.dumps(summary | {"pictures": 3}))
-    with pytest.raises(UsageError, match="holds 3 answers, but the ledger .* knows 5"):
+    with pytest.raises(UsageError, match=r"holds 3 answers, but the ledger .* knows 5"):
         batches.run(photos)
 
 

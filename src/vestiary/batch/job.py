@@ -110,9 +110,11 @@ def run_batch(
         raise UsageError(f"{place} is both the source and --out; name another folder with --out.")
     if watch and pictures.folder is None:
         raise UsageError(f"{place} is no folder here, so it cannot be watched; leave --watch out.")
+    predictor = Predictor(bundle, precision=options.precision, threads=1)
+    pipeline = Pipeline(predictor, pictures, threads=threads or (count_cores() if pictures.is_here else REMOTE_THREADS))
     filing = Filing(pictures, out, options.file_mode, say=say) if options.file_by is not None else None
-    job = _Job(pictures, out, bundle, ledger, options, filing, is_stopped, show, sleep)
-    with hold_folder(out), job.running(threads):
+    job = _Job(pictures, out, bundle, ledger, options, pipeline, filing, is_stopped, show, sleep)
+    with hold_folder(out), job.running():
         return job.watch() if watch else job.run()
 
 
@@ -125,6 +127,7 @@ class _Job:
     bundle: Bundle
     ledger: Ledger
     options: BatchOptions
+    pipeline: Pipeline
     filing: Filing | None
     is_stopped: Callable[[], bool]
     show: Show
@@ -142,7 +145,7 @@ class _Job:
         )
 
     @contextmanager
-    def running(self, threads: int) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
         """Claim the job, make good what a killed run left, and say in the ledger how it ended."""
         self.job = claim_job(
             self.ledger,
@@ -153,9 +156,6 @@ class _Job:
             final=self.results.final,
         )
         self.items = JobItems(self.ledger, self.job.id)
-        threads = threads or (count_cores() if self.pictures.is_here else REMOTE_THREADS)
-        predictor = Predictor(self.bundle, precision=self.options.precision, threads=1)
-        self.pipeline = Pipeline(predictor, self.pictures, threads=threads)
         state = "failed"
         try:
             self._recover()
