@@ -20,6 +20,7 @@ FLOORS = {
     "product": 1,
     "images": 1,
     "tags": 1,
+    "interruption": 1,
     "metrics": 2,
     "calibration": 2,
     "drift": 2,
@@ -32,6 +33,7 @@ FLOORS = {
     "reports": 4,
     "client": 2,
     "training": 5,
+    "batch": 5,
     "web": 6,
     "cli": 7,
 }

@@ -18,6 +18,7 @@
     ├── LedgerError             a ledger that cannot be opened, read or written
     │   └── LedgerUnavailableError  the same, but for now only: it is worth trying again later
     ├── ServiceError            a running service that gave no answer, or a refusal
+    ├── BatchError              a batch that ended before all pictures were answered, or never began: the answer is no
     └── MissingExtraError       a feature whose optional packages are not installed
 
 Each message is one plain sentence: what was found, where, and what to do.
@@ -121,6 +122,12 @@ class ServiceError(VestiaryError):
     def __init__(self, detail: str, *, status: int | None = None, request_id: str = "") -> None:
         self.status, self.request_id = status, request_id
         super().__init__(detail)
+
+
+class BatchError(VestiaryError):
+    """A batch that another run is at, or that had to stop before its end and can be taken up again."""
+
+    exit_code = 1
 
 
 class MissingExtraError(VestiaryError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -106,3 +106,30 @@ def _tag_to_dict(tag: Tag) -> Mapping[str, Any]:
 
 def _unfamiliar_to_dict(unfamiliar: Unfamiliar | None) -> Mapping[str, Any] | None:
     return {"score": round(unfamiliar.score, 4), "flag": unfamiliar.flag} if unfamiliar is not None else None
+
+
+def list_columns(attributes: Iterable[str]) -> list[str]:
+    """The columns of ``flatten`` in order."""
+    own = [f"{name}{part}" for name in attributes for part in ("", "_confidence", "_accepted")]
+    return ["id", "status", "decision", "unfamiliar", *own, "error", "note"]
+
+
+def flatten(wire: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of a table from what ``Prediction.to_dict`` gave; columns that say nothing of this picture are absent."""
+    row = {"id": wire["id"], "status": wire["status"], "decision": wire.get("decision"), "note": wire["note"]}
+    if "error" in wire:
+        row["error"] = wire["error"]["message"]
+    if wire.get("unfamiliar"):
+        row["unfamiliar"] = wire["unfamiliar"]["flag"]
+    for name, tag in wire.get("tags", {}).items():
+        row |= {name: tag["value"], f"{name}_confidence": tag["confidence"], f"{name}_accepted": tag["accepted"]}
+    return row
+
+
+def to_cell(value: Any) -> str:
+    """A value of ``flatten`` as text in a CSV: yes and no, four decimals, nothing for None."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "" if value is None else str(value)

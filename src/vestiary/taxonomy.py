@@ -17,6 +17,9 @@ from vestiary.errors import TaxonomyError
 MISSING = -1
 """The index that stands for "no label": masked in the loss, left out of every score."""
 
+CATEGORY = "articleType"
+"""The attribute that older clients call the category, where a taxonomy has it."""
+
 PARENT_SHARE = 0.05
 """The share of a value's products from which on a parent counts as its own."""
 
@@ -123,6 +126,11 @@ class Taxonomy:
     def values(self) -> dict[str, tuple[str, ...]]:
         """The values of each attribute, by its name."""
         return {attribute.name: attribute.values for attribute in self.attributes}
+
+    @property
+    def category(self) -> str:
+        """What older clients call the category: the articleType, else the first (of one: the only) attribute."""
+        return CATEGORY if CATEGORY in self.names else self.names[0]
 
     def __getitem__(self, name: str) -> Attribute:
         """The attribute of that name; KeyError when there is none."""

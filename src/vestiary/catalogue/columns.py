@@ -83,7 +83,7 @@ class Columns:
         for option, column in self._named():
             if column not in header:
                 raise UsageError(f"{where} has no column {column!r} for {option}; {suggest(column, header)}.")
-        image = self.image or _guess(IMAGE_NAMES, header)
+        image = self.image or guess_column(IMAGE_NAMES, header)
         if image is None:
             raise UsageError(
                 f"{where} has no column called image or picture; say which it is with --image-column: "
@@ -96,8 +96,8 @@ class Columns:
                 f"{where} does not say which columns are questions; name each with --attribute, out of: "
                 f"{_list_names(header)}."
             )
-        product_id = self.id or _guess(ID_NAMES, header)
-        return Columns(attributes, image, product_id, self.name or _guess(NAME_NAMES, header), self.split)
+        product_id = self.id or guess_column(ID_NAMES, header)
+        return Columns(attributes, image, product_id, self.name or guess_column(NAME_NAMES, header), self.split)
 
     def _named(self) -> list[tuple[str, str]]:
         options = {
@@ -314,7 +314,8 @@ def is_writable(text: str) -> bool:
     return True
 
 
-def _guess(names: Sequence[str], header: Sequence[str]) -> str | None:
+def guess_column(names: Sequence[str], header: Sequence[str]) -> str | None:
+    """The column that has one of ``names``, in whatever case; the first name that fits wins."""
     lower = {column.casefold(): column for column in reversed(header)}
     return next((lower[name.casefold()] for name in names if name.casefold() in lower), None)
 

@@ -69,6 +69,10 @@ class HubSource:
             raise too_large(name, len(data), max_bytes)
         return data
 
+    def stamp(self, name: str) -> str | None:
+        """None: a data set says nothing of the age of its rows."""
+        return None
+
     def _find(self, name: str) -> bytes | None:
         try:
             split, place, column = name.split("/", 2)

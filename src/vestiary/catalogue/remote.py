@@ -46,6 +46,10 @@ class RemoteSource:
             raise too_large(name, max(size, len(data)), max_bytes)
         return data
 
+    def stamp(self, name: str) -> str | None:
+        """None: a store would have to be asked for each file."""
+        return None
+
     def _refuse_outside(self, name: str) -> None:
         if is_outside(name):
             raise UsageError(f"The name {name!r} leads out of {self.path}; remove it.")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Protocol, cast
@@ -35,6 +38,9 @@ class Source(Protocol):
     def read(self, name: str, *, max_bytes: int = DEFAULT_LIMITS.max_bytes) -> bytes:
         """The bytes of one file; UsageError when it is missing, PictureTooLargeError over ``max_bytes``."""
 
+    def stamp(self, name: str) -> str | None:
+        """A text that changes when the file does; None for a missing one, and where only reading would tell."""
+
 
 class FolderSource:
     """A folder on disk; links that lead out of it are refused."""
@@ -64,16 +70,29 @@ class FolderSource:
         """The bytes of one file."""
         try:
             file = self._locate(name)
-            if file.stat().st_size > max_bytes:
-                raise too_large(name, file.stat().st_size, max_bytes)
+            status = file.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise UsageError(f"{name} in {self.path} is no file with bytes in it, but a folder, pipe or device.")
+            if status.st_size > max_bytes:
+                raise too_large(name, status.st_size, max_bytes)
             return file.read_bytes()
         except (OSError, ValueError) as error:
             raise self._unreadable(name, error) from error
 
+    def stamp(self, name: str) -> str | None:
+        """Size and time of the last change."""
+        try:
+            return stamp_file(self.path / name)
+        except (OSError, ValueError):
+            return None
+
     def _locate(self, name: str) -> Path:
-        file = (self.path / name).resolve()
         if is_outside(name):
             raise UsageError(f"The name {name!r} leads out of {self.path}; remove it.")
+        try:
+            file = (self.path / name).resolve()
+        except RuntimeError as error:  # Python 3.11 and 3.12 raise this for ELOOP
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
         if not file.is_relative_to(self.path):
             raise UsageError(f"{name} is a link that leads out of {self.path}; put the file itself there.")
         return file
@@ -126,6 +145,11 @@ class ZipSource:
         except Exception as error:  # zipfile lets its decompressors' own errors through
             raise self._unreadable(name, error) from error
 
+    def stamp(self, name: str) -> str | None:
+        """Size and checksum."""
+        info = self._archive.NameToInfo.get(name)
+        return None if info is None else f"{info.file_size}-{info.CRC:08x}"
+
     def _refuse_outside(self, name: str) -> None:
         if is_outside(name):
             raise UsageError(f"The name {name!r} leads out of the archive; pack it again without '../'.")
@@ -160,6 +184,12 @@ def open_source(path: Path | str) -> Source:
             )
         return ZipSource(path)
     raise UsageError(f"{path} does not exist; check the path.")
+
+
+def stamp_file(path: Path) -> str:
+    """Size in bytes and time of the last change of a file here. Raises OSError when it is missing."""
+    status = path.stat()
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def is_address(text: str) -> bool:

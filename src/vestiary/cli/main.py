@@ -9,6 +9,7 @@ import typer
 
 from vestiary import __version__
 from vestiary.cli import (
+    batch,
     calibrate,
     check,
     drift,
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (ingest, check, train, tune, calibrate, quantise, evaluate, inspect, tag, serve, drift):
+for verb in (ingest, check, train, tune, calibrate, quantise, evaluate, inspect, tag, batch, serve, drift):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(report.app, name="report")
 app.add_typer(ledger.app, name="ledger")

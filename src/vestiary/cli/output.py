@@ -42,8 +42,8 @@ class Show(Protocol):
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Show]:
-    """A bar on stderr with count and time left; nothing is shown where nobody watches."""
+def progress_bar(what: str, *, unit: str = "") -> Iterator[Show]:
+    """A bar on stderr with count, rate (of ``unit``, where given) and time left; nothing where nobody watches."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -54,7 +54,9 @@ def progress_bar(what: str) -> Iterator[Show]:
 
         def show(done: int, total: int, seconds_left: float | None = None) -> None:
             seconds = bar.tasks[0].time_remaining if seconds_left is None else seconds_left
-            bar.update(task, completed=done, total=total, left="" if seconds is None else _format_left(seconds))
+            rate = f"{bar.tasks[0].speed:,.0f} {unit}" if unit and bar.tasks[0].speed else ""
+            left = "" if seconds is None else _format_left(seconds)
+            bar.update(task, completed=done, total=total, left=", ".join(part for part in (rate, left) if part))
 
         yield show
 

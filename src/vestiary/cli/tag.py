@@ -133,26 +133,12 @@ def _write_jsonl(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> None:
 
 
 def _write_csv(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> None:
-    columns = [f"{name}{part}" for name in taxonomy.names for part in ("", "_confidence", "_accepted")]
-    fields = ["id", "status", "decision", "unfamiliar", *columns, "error", "note"]
-    writer = csv.DictWriter(sys.stdout, fields, lineterminator="\n")
+    from vestiary.tags import flatten, list_columns, to_cell
+
+    writer = csv.DictWriter(sys.stdout, list_columns(taxonomy.names), lineterminator="\n")
     writer.writeheader()
     for prediction in predictions:
-        row: dict[str, object] = {"id": prediction.id, "status": "success", "note": prediction.note}
-        if prediction.failure:
-            row |= {"status": "error", "error": prediction.failure.message}
-        else:
-            row["decision"] = "auto" if prediction.accepted else "review"
-        if prediction.unfamiliar is not None:
-            row["unfamiliar"] = "yes" if prediction.unfamiliar.flag else "no"
-        for tag in prediction.tags:
-            accepted = "yes" if tag.accepted else "no"
-            row |= {
-                tag.attribute: tag.value,
-                f"{tag.attribute}_confidence": f"{tag.confidence:.4f}",
-                f"{tag.attribute}_accepted": accepted,
-            }
-        writer.writerow(row)
+        writer.writerow({name: to_cell(value) for name, value in flatten(prediction.to_dict()).items()})
 
 
 def _write_table(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> None:

@@ -127,10 +127,13 @@ job_items = Table(
     Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("name", AnyText, nullable=False),
+    Column("identity", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("part", Integer),
     Column("reason", AnyText),
+    Index("job_items_by_identity", "job_id", "identity"),
+    Index("job_items_by_part", "job_id", "part"),
 )
 
 predictions = Table(

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from vestiary.errors import TrainingError
+from vestiary.interruption import catch_interrupt
 from vestiary.product import Split
 from vestiary.taxonomy import MISSING, Taxonomy
 from vestiary.training.batches import Batches, seed_everything
 from vestiary.training.checkpoint import describe_damage, read_state, write_log, write_state
 from vestiary.training.dataset import Pictures, Samples, fits_on
 from vestiary.training.freezing import RATE, set_trainable
-from vestiary.training.interruption import catch_interrupt
 from vestiary.training.losses import AttributeLoss, Targets
 from vestiary.training.model import Classifier
 from vestiary.training.processes import Processes, join_processes

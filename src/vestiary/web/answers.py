@@ -17,13 +17,10 @@ from vestiary.web.batching import Outcome
 from vestiary.web.errors import MEDIA_TYPE, Problem
 from vestiary.web.schemas import Options
 
-CATEGORY = "articleType"
-"""The attribute that older clients call the category, where the bundle has it."""
-
 
 def find_category(taxonomy: Taxonomy) -> str:
-    """The attribute that stands for the category: the articleType, else the first (of one: the only) attribute."""
-    return CATEGORY if CATEGORY in taxonomy.names else taxonomy.names[0]
+    """The attribute that stands for the category."""
+    return taxonomy.category
 
 
 def describe_model(bundle: Bundle) -> dict[str, str]:

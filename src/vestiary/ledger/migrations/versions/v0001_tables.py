@@ -33,11 +33,14 @@ def upgrade() -> None:
         sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("name", sa.Text, nullable=False),
+        sa.Column("identity", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("part", sa.Integer),
         sa.Column("reason", sa.Text),
     )
+    op.create_index("job_items_by_identity", "job_items", ["job_id", "identity"])
+    op.create_index("job_items_by_part", "job_items", ["job_id", "part"])
     op.create_table(
         "predictions",
         sa.Column("id", sa.Text, primary_key=True),

@@ -1,0 +1,115 @@
+"""``vestiary batch``: a resumable job over many pictures."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from vestiary.cli.output import print_json, progress_bar, say
+from vestiary.errors import UsageError
+
+if TYPE_CHECKING:
+    from vestiary.batch import BatchReport
+
+
+def run(
+    source: str = typer.Argument(
+        help="A folder (searched to the bottom), a zip, a table that names pictures (csv, tsv, jsonl, parquet, xlsx), "
+        "a pattern in quotes, or an address (s3://…)."
+    ),
+    out: Path = typer.Option(help="Folder for the results; the same folder again goes on with the same job."),
+    bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
+    precision: str = typer.Option("fp32", help="fp32, or int8 where the bundle has such a model."),
+    out_format: str = typer.Option("jsonl", "--format", help="jsonl, csv or parquet."),
+    layout: str = typer.Option("full", help="full, or r5: filename, category, confidence, status, timestamp, error."),
+    file_by: str | None = typer.Option(
+        None, metavar="ATTRIBUTE", help="Also put the pictures into folders of OUT by this attribute's value."
+    ),
+    file_mode: str = typer.Option("copy", help="How they get there: copy, link (hard links) or move."),
+    images: str | None = typer.Option(None, help="Folder, zip or address where the pictures of a table lie."),
+    image_column: str | None = typer.Option(None, help="Column of a table with the picture, or a list of pictures."),
+    max_failure_rate: float = typer.Option(
+        0.1, min=0, max=1, help="Exit code 1 when more than this share of a run's pictures could not be answered."
+    ),
+    watch: bool = typer.Option(False, "--watch", help="Go on with pictures as they arrive in SOURCE, until stopped."),
+    threads: int = typer.Option(0, min=0, help="Threads that read, decode and answer; 0 is one for each core."),
+    ledger: str | None = typer.Option(None, help="Ledger file or URL; VESTIARY_LEDGER_URL or the user's own else."),
+    as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
+) -> None:
+    """Answer many pictures, each exactly once; after a kill, the same command goes on where it was.
+
+    Exit code 0: all is done. 1: too many failed, another run is at the same job, or it had to stop and can go on.
+    2: wrong use. 130: stopped by Ctrl-C.
+    """
+    from vestiary.batch import BatchOptions, run_batch
+    from vestiary.bundle import open_bundle
+    from vestiary.interruption import catch_interrupt
+    from vestiary.ledger import open_ledger
+
+    if ledger == "none":
+        raise UsageError("A batch keeps its state in the ledger, so --ledger none cannot be; name a file or a URL.")
+    options = BatchOptions(
+        format=out_format,
+        layout=layout,
+        file_by=file_by,
+        file_mode=file_mode,
+        precision=precision,
+        images=images,
+        image_column=image_column,
+    )
+    opened = open_bundle(bundle)
+    with (
+        open_ledger(ledger) as book,
+        progress_bar("Answering pictures", unit="pictures/s") as show,
+        catch_interrupt((signal.SIGINT, signal.SIGTERM)) as is_stopped,
+    ):
+        report = run_batch(
+            source,
+            out,
+            bundle=opened,
+            ledger=book,
+            options=options,
+            watch=watch,
+            threads=threads,
+            is_stopped=is_stopped,
+            show=show,
+            say=lambda sentence: say(f"vestiary: {' '.join(sentence.splitlines())}"),
+        )
+    if as_json:
+        print_json(report.summary)
+    elif sys.stderr.isatty():
+        say(_describe(report, out))
+    _leave(report, out, watch=watch, max_failure_rate=max_failure_rate)
+
+
+def _describe(report: BatchReport, out: Path) -> str:
+    """What a run did, for people."""
+    tally, run = report.tally, report.summary["last_run"]
+    if not tally.pictures:
+        return f"Nothing new: all {report.summary['pictures']:,} pictures are answered in {out}."
+    sentence = (
+        f"{tally.pictures:,} pictures in {run['seconds']:,} s, {run['pictures_per_second']:,} a second: "
+        f"{tally.accepted:,} accepted, {tally.answered - tally.accepted:,} for review"
+    )
+    n_failed = tally.pictures - tally.answered
+    return sentence + (
+        f"; {n_failed:,} could not be answered, see {out / 'errors.jsonl'}." if n_failed else f"; see {out}."
+    )
+
+
+def _leave(report: BatchReport, out: Path, *, watch: bool, max_failure_rate: float) -> None:
+    """Exit codes other than 0, each with a sentence."""
+    if report.is_stopped and not watch:
+        say(f"vestiary: Stopped with {report.left:,} pictures still to do; run the same command again to go on.")
+        raise typer.Exit(130)
+    n_failed = report.tally.pictures - report.tally.answered
+    if n_failed > max_failure_rate * report.tally.pictures:
+        say(
+            f"vestiary: {n_failed:,} of {report.tally.pictures:,} pictures could not be answered, more than the "
+            f"{100 * max_failure_rate:g} % that --max-failure-rate allows; {out / 'errors.jsonl'} tells why."
+        )
+        raise typer.Exit(1)

@@ -1,0 +1,353 @@
+"""Batches as their users meet them: every picture answered once, whatever the source and the format."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batches import Batches, count_files, open_batches, paint_folder
+from conftest import paint_picture
+from vestiary.batch import job, pipeline
+from vestiary.bundle import open_bundle
+from vestiary.errors import BatchError, MissingExtraError, UsageError
+
+NAMES = ["a.png", "b.png", "deep/c.png", "deep/er/d.png", "e.png"]
+
+
+@pytest.fixture
+def batches(make_bundle: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Batches]:
+    monkeypatch.setattr(job, "BLOCK", 2)
+    monkeypatch.setattr(pipeline, "PARCEL", 2)
+    opened = open_batches(open_bundle(make_bundle()), tmp_path)
+    yield opened
+    opened.ledger.close()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return paint_folder(tmp_path / "photos", NAMES)
+
+
+def colours(rows: list[dict[str, Any]]) -> dict[str, str]:
+    return {row["id"]: row["tags"]["baseColour"]["value"] for row in rows}
+
+
+def test_every_picture_of_a_folder_is_answered_and_kept_in_the_ledger(batches: Batches, photos: Path) -> None:
+    report = batches.run(photos)
+    batches.check_exact(NAMES)
+    assert colours(batches.rows()) == {
+        "a.png": "Red",
+        "b.png": "Green",
+        "e.png": "Blue",
+        "deep/c.png": "Blue",
+        "deep/er/d.png": "Red",
+    } | {"e.png": "Green"}
+    assert report.tally.pictures == 5 and report.left == 0
+    assert batches.errors() == []
+    (kept,) = batches.ledger.jobs()
+    assert (kept.state, kept.n_total, kept.n_done, kept.n_failed) == ("finished", 5, 5, 0)
+    record = next(iter(batches.ledger.predictions()))
+    assert (record.source, record.job_id, record.bundle) == ("batch", kept.id, batches.bundle.fingerprint)
+    assert (record.width, record.height) == (12, 16) and record.latency_ms is not None
+
+
+def test_rows_come_in_the_order_of_the_source(batches: Batches, tmp_path: Path) -> None:
+    names = [f"{number:03d}.png" for number in range(40)]
+    batches.run(paint_folder(tmp_path / "many", names), threads=4)
+    assert [row["id"] for row in batches.rows()] == names
+
+
+def test_run_again_it_answers_only_what_is_new(batches: Batches, photos: Path) -> None:
+    batches.run(photos)
+    before = batches.rows()
+    assert batches.run(photos).tally.pictures == 0
+    assert batches.rows() == before
+    paint_folder(photos, ["f.png"])
+    assert batches.run(photos).tally.pictures == 1
+    batches.check_exact([*NAMES, "f.png"])
+    assert batches.rows()[:5] == before
+
+
+def test_a_picture_that_was_replaced_since_is_another_picture(batches: Batches, photos: Path) -> None:
+    batches.run(photos)
+    (photos / "a.png").write_bytes(paint_picture((5, 5, 250)))
+    os.utime(photos / "a.png", (1, 1))
+    batches.run(photos)
+    batches.check_exact([*NAMES, "a.png"])
+    assert batches.rows()[-1]["tags"]["baseColour"]["value"] == "Blue"
+
+
+def zip_up(folder: Path) -> Path:
+    archive = folder.with_suffix(".zip")
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name in NAMES:
+            packed.write(folder / name, name)
+    return archive
+
+
+def write_manifest(folder: Path) -> Path:
+    table = folder / "list.csv"
+    table.write_text("sku,photo\n" + "".join(f"{number},{name}\n" for number, name in enumerate(NAMES)))
+    return table
+
+
+@pytest.mark.parametrize(
+    "point_at",
+    [
+        pytest.param(zip_up, id="zip"),
+        pytest.param(write_manifest, id="manifest"),
+        pytest.param(lambda folder: f"{folder}/**/*.png", id="pattern"),
+        pytest.param(lambda folder: f"file://{folder}", id="address"),
+    ],
+)
+def test_other_sources_give_the_same_answers(
+    batches: Batches, photos: Path, point_at: Callable[[Path], object]
+) -> None:
+    place = point_at(photos)
+    if str(place).startswith("file:"):
+        pytest.importorskip("fsspec", reason="the extra 'cloud' is not installed")
+    batches.run(place)
+    batches.check_exact(NAMES)
+    assert batches.run(place).tally.pictures == 0
+
+
+def test_a_parquet_manifest_may_list_several_pictures_in_a_row_and_name_one_twice(
+    batches: Batches, photos: Path
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="the extra 'ui' is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = pyarrow.table({"views": [["a.png", "b.png"], ["deep/c.png"], ["a.png", "e.png"]]})
+    parquet.write_table(rows, photos.parent / "list.parquet")
+    batches.run(photos.parent / "list.parquet", images=str(photos), image_column="views")
+    batches.check_exact(["a.png", "b.png", "deep/c.png", "e.png"])
+
+
+@pytest.mark.parametrize("out_format", ["csv", "parquet"])
+def test_tables_say_what_the_json_lines_say_and_grow_by_what_is_new(
+    batches: Batches, photos: Path, out_format: str
+) -> None:
+    if out_format == "parquet":
+        parquet = pytest.importorskip("pyarrow.parquet", reason="the extra 'ui' is not installed")
+    (photos / "bad.png").write_bytes(b"no picture")
+    batches.run(photos, format=out_format)
+    paint_folder(photos, ["f.png"])
+    batches.run(photos, format=out_format)
+    file = batches.out / f"results.{out_format}"
+    if out_format == "csv":
+        with file.open(newline="") as text:
+            rows: list[dict[str, Any]] = list(csv.DictReader(text))
+        assert {row["baseColour_accepted"] for row in rows} == {"yes", ""}
+        assert float(rows[0]["baseColour_confidence"]) > 0.9
+    else:
+        rows = parquet.read_table(file).to_pylist()
+        assert {row["baseColour_accepted"] for row in rows} == {True, None}
+        assert isinstance(rows[0]["at"], datetime) and abs((datetime.now(UTC) - rows[0]["at"]).total_seconds()) < 600
+    assert Counter(row["id"] for row in rows) == Counter([*NAMES, "bad.png", "f.png"])
+    (bad,) = (row for row in rows if row["id"] == "bad.png")
+    assert bad["status"] == "error" and "not a picture" in bad["error"] and not bad["baseColour"]
+    assert rows[0]["baseColour"] == "Red" and rows[0]["image_sha256"] and rows[0]["season"] == "Summer"
+
+
+def test_r5_layout_has_r5_columns_and_its_summary_r5_counts(batches: Batches, photos: Path) -> None:
+    (photos / "bad.png").write_bytes(b"no picture")
+    batches.run(photos, format="csv", layout="r5")
+    with (batches.out / "results.csv").open(newline="") as text:
+        rows = list(csv.DictReader(text))
+    assert list(rows[0]) == ["filename", "category", "confidence", "status", "timestamp", "error"]
+    assert rows[0]["category"] == "Red" and rows[0]["status"] == "success" and not rows[0]["error"]
+    (bad,) = (row for row in rows if row["filename"] == "bad.png")
+    assert bad["status"] == "failed" and bad["category"] == "" and bad["error"]
+    summary = batches.summary()
+    assert (summary["total_processed"], summary["successful"], summary["failed"]) == (6, 5, 1)
+    assert summary["categories"] == {"Red": 2, "Green": 2, "Blue": 1}
+    assert datetime.fromisoformat(summary["timestamp"]).tzinfo is not None
+
+
+def test_parquet_without_its_package_is_one_sentence_and_nothing_is_begun(
+    batches: Batches, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
+    with pytest.raises(MissingExtraError, match=r"Writing Parquet needs .*pip install 'vestiary\[ui\]'"):
+        batches.run(photos, format="parquet")
+    assert not batches.out.exists()
+
+
+def test_a_bad_picture_is_tried_three_times_then_given_up_with_its_reason(batches: Batches, photos: Path) -> None:
+    (photos / "bad.png").write_bytes(b"no picture")
+    report = batches.run(photos)
+    batches.check_exact([*NAMES, "bad.png"])
+    (error,) = batches.errors()
+    assert (error["id"], error["code"], error["attempts"]) == ("bad.png", "not-a-picture", 3)
+    (failure,) = batches.ledger.failures()
+    assert (failure.name, failure.attempts, failure.quarantined) == ("bad.png", 3, True)
+    assert report.tally.reasons == {"not-a-picture": 1}
+    assert batches.slept > 0, "it is tried again at once"
+    assert batches.run(photos).tally.pictures == 0, "a picture that was given up is tried for ever"
+
+
+def test_a_picture_that_heals_between_two_attempts_is_answered(batches: Batches, photos: Path) -> None:
+    good = (photos / "a.png").read_bytes()
+    (photos / "a.png").write_bytes(good[:40])
+
+    def mend(seconds: float) -> None:
+        (photos / "a.png").write_bytes(good)
+
+    batches.run(photos, sleep=mend)
+    batches.check_exact(NAMES)
+    assert batches.errors() == []
+    assert batches.run(photos).tally.pictures == 0
+
+
+@pytest.mark.parametrize("mode", ["copy", "link", "move"])
+def test_pictures_are_filed_by_an_attribute_and_none_is_lost_or_overwritten(
+    batches: Batches, tmp_path: Path, mode: str
+) -> None:
+    names = ["1/shot.png", "2/shot.png", "3/shot.png", "4/shot.png", "5/shot.png", "6/shot.png", "7/shot.png", "x.png"]
+    photos = paint_folder(tmp_path / "photos", names)
+    (photos / "x.png").write_bytes(b"no picture")
+    contents = count_files(photos)
+    (batches.out / "Red").mkdir(parents=True)
+    (batches.out / "Red" / "shot.png").write_bytes(b"was here before")
+    batches.run(photos, file_by="baseColour", file_mode=mode)
+    filed = {file.relative_to(batches.out).as_posix() for file in batches.out.glob("*/*.png")}
+    reds = {"Red/shot.png", "Red/shot_1.png", "Red/shot_2.png", "Red/shot_3.png"}
+    others = {"Green/shot.png", "Green/shot_1.png", "Blue/shot.png", "Blue/shot_1.png", "quarantine/x.png"}
+    assert filed == reds | others
+    assert (batches.out / "Red" / "shot.png").read_bytes() == b"was here before"
+    assert count_files(batches.out) == contents + Counter([b"was here before"])
+    assert count_files(photos) == (Counter() if mode == "move" else contents)
+    for row in batches.rows():
+        place = batches.out / row["filed"]
+        assert place.is_file()
+        if mode == "link":
+            assert place.samefile(photos / row["id"])
+        if row["status"] == "success":
+            assert place.parent.name == row["tags"]["baseColour"]["value"]
+    batches.check_exact(names)
+
+
+def test_a_name_that_comes_back_after_it_was_moved_away_is_another_picture(batches: Batches, tmp_path: Path) -> None:
+    photos = paint_folder(tmp_path / "photos", ["a.png"])
+    for _ in range(3):
+        (photos / "a.png").write_bytes(paint_picture((250, 5, 5)))
+        os.utime(photos / "a.png", (1, 1))
+        batches.run(photos, file_by="baseColour", file_mode="move")
+    batches.check_exact(["a.png"] * 3)
+    assert sorted(file.name for file in (batches.out / "Red").iterdir()) == ["a.png", "a_1.png", "a_2.png"]
+
+
+def test_what_a_batch_files_inside_its_source_is_not_its_source(batches: Batches, photos: Path) -> None:
+    out = photos / "results"
+    for _ in range(2):
+        batches.run(photos, out=out, file_by="baseColour")
+    batches.out = out
+    batches.check_exact(NAMES)
+
+
+def test_a_watched_folder_is_answered_as_pictures_arrive_and_only_when_they_have_stopped_growing(
+    batches: Batches, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(1000))
+    now = [0.0]
+    monkeypatch.setattr(job.time, "monotonic", lambda: now[0])
+    late = paint_picture((5, 5, 250))
+    growing = photos / "late.png"
+    lengths = iter([10, 20, 30, len(late), len(late), len(late), len(late), len(late)])
+    answered_early = []
+
+    def sleep(seconds: float) -> None:
+        now[0] += 1.0
+        length = next(lengths, None)
+        if length is not None:
+            growing.write_bytes(late[:length])
+            if length < len(late):
+                answered_early.extend(one.name for one in batches.ledger.predictions() if one.name == "late.png")
+                answered_early.extend(one.name for one in batches.ledger.failures())
+
+    batches.run(photos, watch=True, sleep=sleep, is_stopped=lambda: next(clock) > 400)
+    assert not answered_early
+    batches.check_exact([*NAMES, "late.png"])
+    (kept,) = batches.ledger.jobs()
+    assert kept.state == "finished"
+
+
+def test_a_stopped_run_says_how_much_is_left_and_the_next_goes_on(batches: Batches, tmp_path: Path) -> None:
+    names = [f"{number:03d}.png" for number in range(60)]
+    photos = paint_folder(tmp_path / "many", names)
+    done: list[int] = []
+    report = batches.run(photos, is_stopped=lambda: bool(done), show=lambda n, total: done.append(n))
+    assert report.is_stopped and 0 < report.left < 60
+    assert len(batches.rows()) == 60 - report.left
+    (kept,) = batches.ledger.jobs()
+    assert kept.state == "stopped"
+    batches.run(photos)
+    batches.check_exact(names)
+
+
+def test_progress_is_told_up_to_the_whole(batches: Batches, photos: Path) -> None:
+    told: list[tuple[int, int]] = []
+    batches.run(photos, show=lambda done, total: told.append((done, total)))
+    assert told[-1] == (5, 5) and [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "csv"}, "--format jsonl, not csv"),
+        ({"layout": "r5"}, "--layout full, not r5"),
+        ({"file_by": "season"}, "--file-by none, not season"),
+    ],
+)
+def test_a_folder_keeps_to_the_batch_it_was_begun_with(
+    batches: Batches, photos: Path, changes: dict[str, Any], message: str
+) -> None:
+    batches.run(photos)
+    with pytest.raises(UsageError, match=message):
+        batches.run(photos, **changes)
+
+
+def test_a_folder_with_results_of_another_ledger_or_none_is_left_alone(
+    batches: Batches, photos: Path, tmp_path: Path
+) -> None:
+    batches.run(photos)
+    other = open_batches(batches.bundle, tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="does not know; name the ledger it was begun with"):
+        batches.run(photos, ledger=other.ledger)
+    other.out.mkdir(parents=True)
+    (other.out / "results.jsonl").write_text("mine\n")
+    with pytest.raises(UsageError, match="holds results that no batch left there"):
+        other.run(photos)
+    assert (other.out / "results.jsonl").read_text() == "mine\n"
+    other.ledger.close()
+
+
+def test_results_that_do_not_fit_the_ledger_are_told(batches: Batches, photos: Path) -> None:
+    batches.run(photos)
+    summary = batches.summary()
+    (batches.out / "summary.json").write_text(json.dumps(summary | {"pictures": 3}))
+    with pytest.raises(UsageError, match=r"holds 3 answers, but the ledger .* knows 5"):
+        batches.run(photos)
+
+
+def test_two_runs_at_once_the_second_says_so_and_leaves(batches: Batches, photos: Path) -> None:
+    refused: list[BatchError] = []
+
+    def second(done: int, total: int) -> None:
+        if not refused:
+            with pytest.raises(BatchError, match=rf"Another run \(.*:{os.getpid()}\) is at the batch") as caught:
+                batches.run(photos)
+            refused.append(caught.value)
+
+    batches.run(photos, show=second)
+    assert refused[0].exit_code == 1
+    batches.check_exact(NAMES)
