@@ -29,6 +29,8 @@ FLOORS = {
     "predictor": 4,
     "reports": 4,
     "client": 2,
+    "notices": 2,
+    "schedule": 4,
     "training": 5,
     "web": 6,
     "cli": 7,

@@ -16,6 +16,7 @@
     ├── TrainingError           a training run that cannot start, go on or be shipped
     ├── PrecisionError          an int8 model that answers worse than is let through: the answer is no
     ├── ServiceError            a running service that gave no answer, or a refusal
+    ├── DeliveryError           a mail or a message to a webhook that did not arrive: the answer is no
     └── MissingExtraError       a feature whose optional packages are not installed
 
 Each message is one plain sentence: what was found, where, and what to do.
@@ -111,6 +112,12 @@ class ServiceError(VestiaryError):
     def __init__(self, detail: str, *, status: int | None = None, request_id: str = "") -> None:
         self.status, self.request_id = status, request_id
         super().__init__(detail)
+
+
+class DeliveryError(VestiaryError):
+    """A mail, or a message to a webhook, that was not taken."""
+
+    exit_code = 1
 
 
 class MissingExtraError(VestiaryError):

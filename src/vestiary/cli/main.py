@@ -8,7 +8,20 @@ import sys
 import typer
 
 from vestiary import __version__
-from vestiary.cli import calibrate, check, evaluate, ingest, inspect, quantise, report, serve, tag, train, tune
+from vestiary.cli import (
+    calibrate,
+    check,
+    evaluate,
+    ingest,
+    inspect,
+    quantise,
+    report,
+    schedule,
+    serve,
+    tag,
+    train,
+    tune,
+)
 from vestiary.errors import VestiaryError
 
 app = typer.Typer(
@@ -19,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (ingest, check, train, tune, calibrate, quantise, evaluate, inspect, tag, serve):
+for verb in (ingest, check, train, tune, calibrate, quantise, evaluate, inspect, tag, serve, schedule):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(report.app, name="report")
 
