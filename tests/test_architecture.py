@@ -22,6 +22,7 @@ FLOORS = {
     "tags": 1,
     "metrics": 2,
     "calibration": 2,
+    "drift": 2,
     "catalogue": 2,
     "charts": 2,
     "bundle": 3,
