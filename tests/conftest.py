@@ -33,6 +33,15 @@ ROOT = Path(__file__).parents[1]
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ledger_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test and nothing that a test starts comes near the user's own ledger: this file is the default instead."""
+    path = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VESTIARY_LEDGER_URL", str(path))
+        yield path
+
+
 @pytest.fixture(scope="session")
 def draw() -> ModuleType:
     """The project's own picture generator, examples/draw_photos.py."""

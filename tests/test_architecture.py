@@ -27,6 +27,7 @@ FLOORS = {
     "charts": 2,
     "bundle": 3,
     "checks": 3,
+    "ledger": 3,
     "predictor": 4,
     "reports": 4,
     "client": 2,
@@ -47,6 +48,7 @@ WALLS = {
     "starlette": "web",
     "uvicorn": "web",
     "httpx": "client",
+    "alembic": "ledger",
 }
 HEAVY = (
     "torch",
@@ -72,6 +74,8 @@ HEAVY = (
     "datasets",
     "fsspec",
     "openpyxl",
+    "sqlalchemy",
+    "alembic",
 )
 WORDS_NOT_USED = {"utils", "common", "helpers", "manager", "core", "base", "engine"}
 
