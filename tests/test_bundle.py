@@ -313,7 +313,7 @@ def test_a_signed_manifest_with_a_garbled_part_is_refused(bundle: Path, key: str
 
 
 def test_a_signed_manifest_with_a_key_from_the_future_opens(bundle: Path) -> None:
-    _sign(bundle, _read_manifest(bundle) | {"reference": {"hue": [0.5]}})
+    _sign(bundle, _read_manifest(bundle) | {"weather": {"hue": [0.5]}})
     assert open_bundle(bundle).name == "tiny"
 
 

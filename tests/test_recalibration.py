@@ -50,7 +50,9 @@ def test_calibrating_gives_an_old_bundle_what_training_gives_a_new_one(
     assert made.familiarity == trained.familiarity
     assert json.loads(json.dumps(made.scores)) == trained.scores
     assert made.model == trained.model
-    splits = [len(tiny_catalogue.select(split)) for split in (Split.VALIDATION, Split.TRAIN)]
+    assert made.reference == trained.reference
+    looked_at = (Split.VALIDATION, Split.TRAIN, Split.VALIDATION)
+    splits = [len(tiny_catalogue.select(split)) for split in looked_at]
     assert [done for done, total in told if done == total] == splits
     assert set(evaluation.attributes) == set(made.taxonomy.names)
 

@@ -1,6 +1,7 @@
 """The artefact: one folder (or a zip of it) with everything a prediction needs, and nothing that runs code when opened.
 
-    manifest.json   what the bundle is: taxonomy, preprocess, calibration, figures, and the SHA-256 of every other file
+    manifest.json   what the bundle is: taxonomy, preprocess, calibration, reference, figures, and the SHA-256 of every
+                    other file
     model.onnx      images: uint8 [n, height, width, 3]
                     → <attribute>: float32 [n, values] logits
                     → <attribute>.map: float32 [n, values, h, w] what each location says for each value: the gradient of
@@ -42,6 +43,7 @@ from numpy.typing import NDArray
 
 from vestiary.calibration import Answers, Calibration, Familiarity, Hierarchy, answer
 from vestiary.catalogue import Source, open_source
+from vestiary.drift import Reference
 from vestiary.errors import BundleDamagedError, BundleError, BundleFormatError, UsageError, VestiaryError
 from vestiary.images import Preprocess
 from vestiary.taxonomy import Taxonomy
@@ -81,8 +83,9 @@ class Bundle:
 
     ``scores`` holds figures by split ({"validation": {attribute: {...}}}), ``training`` how it was made (recipe,
     backbone, catalogue fingerprint, parity with the trained network, seconds of training). ``familiarity`` tells
-    pictures unlike the training split; a bundle without it calls none unfamiliar. ``fingerprint`` is the SHA-256 (hex)
-    of the whole manifest and, through it, of every file; it is empty before the bundle is written.
+    pictures unlike the training split; a bundle without it calls none unfamiliar. ``reference`` is what drift is
+    measured from; without it there is no telling. ``fingerprint`` is the SHA-256 (hex) of the whole manifest and,
+    through it, of every file; it is empty before the bundle is written.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Bundle:
     familiarity: Familiarity | None = None
     fingerprint: str = ""
     int8: Int8 | None = None
+    reference: Reference | None = None
 
     def choose_model(self, precision: str) -> bytes:
         """ONNX bytes of the model in a precision of PRECISIONS. UsageError for another, or when there is none in it."""
@@ -158,6 +162,7 @@ class Bundle:
             },
         }
         plain |= {"familiarity": self.familiarity.to_dict()} if self.familiarity else {}
+        plain |= {"reference": self.reference.to_dict()} if self.reference else {}
         return plain | ({"int8": self.int8.manifest()} if self.int8 else {})
 
     def write(self, folder: Path, *, overwrite: bool = False) -> Bundle:
@@ -243,7 +248,7 @@ def open_bundle(path: Path | str | None = None) -> Bundle:
     int8 = _read_int8(where, source, prefix, plain["int8"]) if "int8" in plain else None
     try:
         taxonomy = Taxonomy.from_dict(plain["taxonomy"])
-        familiarity = plain.get("familiarity")
+        familiarity, reference = plain.get("familiarity"), plain.get("reference")
         return Bundle(
             name=str(plain["name"]),
             version=str(plain["version"]),
@@ -259,6 +264,7 @@ def open_bundle(path: Path | str | None = None) -> Bundle:
             familiarity=Familiarity.from_dict(familiarity) if familiarity else None,
             fingerprint=str(plain["fingerprint"]),
             int8=int8,
+            reference=Reference.from_dict(reference, taxonomy.values) if reference else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, VestiaryError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")

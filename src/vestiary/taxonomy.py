@@ -119,6 +119,11 @@ class Taxonomy:
         """Names of the attributes, in order."""
         return tuple(attribute.name for attribute in self.attributes)
 
+    @property
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """The values of each attribute, by its name."""
+        return {attribute.name: attribute.values for attribute in self.attributes}
+
     def __getitem__(self, name: str) -> Attribute:
         """The attribute of that name; KeyError when there is none."""
         for attribute in self.attributes:

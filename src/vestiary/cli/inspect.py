@@ -153,3 +153,8 @@ def _describe_confidence(bundle: Bundle) -> Iterator[str]:
             f"A picture is called unfamiliar when it is far from all {len(bundle.familiarity.means)} crowds of "
             f"training pictures; {100 * bundle.familiarity.false_alarms:g} % of the validation pictures are."
         )
+    if bundle.reference is not None:
+        yield (
+            f"Drift is told from {bundle.reference.n:,} validation pictures; "
+            f"{100 * bundle.reference.false_alarms:g} % of the reports on unchanged pictures may raise an alarm."
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -17,14 +18,17 @@ from vestiary.calibration import (
     fit_familiarity,
 )
 from vestiary.catalogue import Catalogue, Progress
+from vestiary.drift import Reference, Sighting, fit_reference
 from vestiary.errors import CatalogueError
 from vestiary.metrics import Evaluation
 from vestiary.predictor.evaluation import collect_embeddings, collect_outputs, encode_labels, evaluate_outputs
-from vestiary.predictor.session import Predictor
+from vestiary.predictor.session import BATCH, Predictor
 from vestiary.product import Product, Split
 
 MAX_REFERENCE = 50_000
 """Training pictures that the reference of what is familiar is made from; of more, evenly spaced ones are taken."""
+MAX_WATCHED = 20_000
+"""Validation pictures that the reference of what is usual is made from; of more, evenly spaced ones are taken."""
 
 
 def calibrate_bundle(
@@ -38,8 +42,9 @@ def calibrate_bundle(
 ) -> tuple[Bundle, Evaluation]:
     """The bundle with everything fitted anew that its confidences rest on, and its figures on the validation split.
 
-    Temperatures, thresholds, set limits and the limit of what is unfamiliar come from the validation split, the
-    reference of what is familiar from the training split (where that gives none, the bundle's own stays); each view of
+    Temperatures, thresholds, set limits, the limit of what is unfamiliar and the reference for drift come from the
+    validation split, the reference of what is familiar from the training split (where that gives none, the bundle's
+    own stays; of too few validation pictures no reference for drift is made); each view of
     a product counts on its own, as tagging answers it, while the figures are those of ``evaluate``. An attribute
     without labels there is left for review. The fp32 model is the same, and so is the card, and nothing is written; an
     int8 model, which was measured and let in with the confidences of before, is left out.
@@ -75,6 +80,7 @@ def calibrate_bundle(
         calibration=calibration,
         familiarity=reference,
         int8=None,
+        reference=None,
         training={**bundle.training, "calibration": told},
         fingerprint="",
     )
@@ -82,7 +88,8 @@ def calibrate_bundle(
         outputs = collect_outputs(predictor, catalogue, products, progress=progress)
     evaluation = evaluate_outputs(bundle, catalogue, products, outputs, split=str(Split.VALIDATION))
     scores = {name: own.to_dict() for name, own in evaluation.attributes.items() if own.n}
-    return replace(bundle, scores={"validation": scores}), evaluation
+    bundle = replace(bundle, scores={"validation": scores}, reference=_watch(bundle, catalogue, views, progress))
+    return bundle, evaluation
 
 
 def _part_views(products: Sequence[Product]) -> list[Product]:
@@ -90,12 +97,30 @@ def _part_views(products: Sequence[Product]) -> list[Product]:
     return [replace(product, images=(image,)) for product in products for image in product.images]
 
 
+def _space_out(products: list[Product], most: int) -> list[Product]:
+    """All products, or of more than ``most`` evenly spaced ones."""
+    if len(products) <= most:
+        return products
+    return [products[index] for index in np.linspace(0, len(products) - 1, most).astype(int)]
+
+
+def _watch(bundle: Bundle, catalogue: Catalogue, views: list[Product], progress: Progress | None) -> Reference | None:
+    """What the finished bundle says of the validation pictures, answered as any other picture is."""
+    predictor, source, views = Predictor(bundle), catalogue.open_source(), _space_out(views, MAX_WATCHED)
+    sightings: list[Sighting] = []
+    for start in range(0, len(views), BATCH):
+        pictures = [partial(source.read, view.images[0]) for view in views[start : start + BATCH]]
+        sightings += [Sighting.from_prediction(prediction) for prediction in predictor.predict(pictures)]
+        if progress is not None:
+            progress(len(sightings), len(views))
+    groups = np.unique([view.group for view in views], return_inverse=True)[1]
+    return fit_reference(sightings, bundle.taxonomy.values, groups)
+
+
 def _refer(predictor: Predictor, catalogue: Catalogue, progress: Progress | None) -> Familiarity | None:
     """The reference of what is familiar, from the training split; that of the bundle where it gives none."""
     products = _part_views(catalogue.select(Split.TRAIN))
-    if len(products) > MAX_REFERENCE:
-        spaced = np.linspace(0, len(products) - 1, MAX_REFERENCE).astype(int)
-        products = [products[index] for index in spaced]
+    products = _space_out(products, MAX_REFERENCE)
     if not products:
         return predictor.bundle.familiarity
     embeddings = collect_embeddings(predictor, catalogue, products, progress=progress)
