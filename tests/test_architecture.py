@@ -32,6 +32,7 @@ FLOORS = {
     "reports": 4,
     "client": 2,
     "notices": 2,
+    "health": 4,
     "schedule": 4,
     "training": 5,
     "web": 6,

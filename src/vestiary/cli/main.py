@@ -12,6 +12,7 @@ from vestiary.cli import (
     calibrate,
     check,
     evaluate,
+    health,
     ingest,
     inspect,
     quantise,
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (ingest, check, train, tune, calibrate, quantise, evaluate, inspect, tag, serve, schedule):
+for verb in (ingest, check, train, tune, calibrate, quantise, evaluate, inspect, tag, serve, health, schedule):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(report.app, name="report")
 

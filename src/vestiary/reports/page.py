@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ def render_page(template: str, values: Mapping[str, Any]) -> str:
     environment.filters["count"] = format_count
     environment.filters["number"] = format_number
     environment.filters["percent"] = format_percent
+    environment.filters["milliseconds"] = format_milliseconds
+    environment.filters["duration"] = format_duration
     return environment.get_template(template).render(**values)
 
 
@@ -114,6 +117,20 @@ def format_percent(share: float) -> str:
     if 0 < share < 0.001:
         return f"under 0.1{_NARROW}%"
     return f"{100 * share:.1f}{_NARROW}%" if share < 0.9995 or share == 1 else f"over 99.9{_NARROW}%"
+
+
+def format_milliseconds(milliseconds: float) -> str:
+    """A time in milliseconds, with a decimal under ten."""
+    return f"{milliseconds:,.{0 if milliseconds >= 10 else 1}f}{_NARROW}ms"
+
+
+def format_duration(duration: timedelta) -> str:
+    """A length of time as people say it, in its two largest units at most."""
+    seconds = round(duration.total_seconds())
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    if hours:
+        return f"{hours:,}{_NARROW}h {minutes}{_NARROW}min"
+    return f"{minutes}{_NARROW}min" if minutes >= 10 else f"{minutes}{_NARROW}min {seconds % 60}{_NARROW}s"
 
 
 def _drop_controls(value: Any) -> Any:

@@ -1,8 +1,8 @@
 """Reports of what was done, from the ledger: batches, and everything that is watched; values first, then a page."""
 
+from vestiary.reports.operations.page import render_operations_report
 from vestiary.reports.operations.period import Period, choose_period
 from vestiary.reports.operations.report import Kind, OperationsReport, build_operations_report
-from vestiary.reports.operations.page import render_operations_report
 from vestiary.reports.operations.words import summarise
 
 __all__ = [

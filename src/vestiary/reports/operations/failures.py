@@ -16,7 +16,7 @@ from vestiary.reports.operations.period import Period
 from vestiary.reports.photos import load_broken, to_data_url
 
 SHOWN = 12
-"""Pictures of one reason that are shown or named: the newest."""
+"""Pictures of one reason that are shown or named: the newest of batches, then those of the service."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,12 @@ class FailureGroup:
 class _Group:
     n: int = 0
     n_quarantined: int = 0
-    newest: list[FailureRecord] = field(default_factory=list)
+    by_source: dict[str, list[FailureRecord]] = field(default_factory=dict)
+
+    @property
+    def newest(self) -> list[FailureRecord]:
+        """Batches first: only of theirs is it known where the picture lies."""
+        return [record for name in sorted(self.by_source) for record in self.by_source[name]][:SHOWN]
 
 
 class Failures:
@@ -52,7 +57,7 @@ class Failures:
             group = self._groups.setdefault(record.code, _Group())
             group.n += 1
             group.n_quarantined += record.quarantined
-            group.newest = [record, *group.newest[: SHOWN - 1]]
+            group.by_source[record.source] = [record, *group.by_source.get(record.source, [])[: SHOWN - 1]]
 
     def groups(self, jobs: Mapping[str, Job]) -> tuple[FailureGroup, ...]:
         """The commonest reason first; ``jobs`` tell where the pictures lie."""

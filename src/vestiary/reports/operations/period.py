@@ -14,8 +14,8 @@ from vestiary.errors import UsageError
 class Period:
     """Whole days of a calendar, the first and the last included.
 
-    ``starts`` are where the days begin, UTC, and where the last one ends: one more than there are days. ``zone`` is None
-    for the machine's own time.
+    ``starts`` are where the days begin, UTC, and where the last one ends: one more than there are days. ``zone`` is
+    None for the machine's own time.
     """
 
     days: tuple[date, ...]
@@ -57,8 +57,8 @@ def choose_period(
 ) -> Period:
     """``n_days`` calendar days up to ``last`` (today when left out), in a zone such as ``Europe/Berlin``.
 
-    Without ``zone`` days begin when the machine's own clock says so. Raises UsageError for an unknown zone, and for days
-    that no calendar has.
+    Without ``zone`` days begin when the machine's own clock says so. Raises UsageError for an unknown zone, and for
+    days that no calendar has.
     """
     own = _find_zone(zone)
     end = last or (now or datetime.now(UTC)).astimezone(own).date()

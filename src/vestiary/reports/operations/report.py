@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 from vestiary.bundle import Bundle
-from vestiary.drift import DriftReport, Window, compare_window
+from vestiary.drift import DriftReport
 from vestiary.ledger import Job, Ledger
 from vestiary.ledger.records import Source
-from vestiary.ledger.summaries import Change, Reviewed, count_verdicts, list_sightings
+from vestiary.ledger.summaries import Change, Reviewed, count_verdicts, measure_drift
 from vestiary.reports.operations.failures import FailureGroup, Failures
 from vestiary.reports.operations.period import Period
 from vestiary.reports.operations.tally import AttributeTally, Day, Percentiles, Tally
@@ -94,8 +94,8 @@ class OperationsReport:
     @property
     def category(self) -> AttributeTally | None:
         """The attribute that files pictures: articleType, or the first that was answered."""
-        named = [own for own in self.attributes if own.name == CATEGORY]
-        return (named or list(self.attributes) or [None])[0]
+        ranked = sorted(self.attributes, key=lambda own: own.name != CATEGORY)
+        return ranked[0] if ranked else None
 
     @property
     def corrections(self) -> tuple[Change, ...]:
@@ -200,7 +200,7 @@ def build_operations_report(
         bundles=tuple((name, fingerprint, n) for (name, fingerprint), n in tally.bundles.most_common()),
         days=days,
         histogram=tuple(tally.histogram),
-        attributes=tally.attributes(),
+        attributes=tally.attributes({own.name: own.title for own in bundle.taxonomy.attributes}),
         latency=tally.latency(),
         failures=failures.groups({job.id: job for job in jobs}),
         runs=tuple(_describe_run(job, made_at) for job in jobs if job.started_at >= period.since),
@@ -218,8 +218,7 @@ def judge_drift(
             None,
             f"The bundle {bundle.name} has no reference to compare with; vestiary calibrate makes a bundle that has.",
         )
-    sightings = list_sightings(ledger, since, until, bundle=bundle.fingerprint, source=source)
-    report = compare_window(bundle.reference, Window.from_sightings(bundle.reference, sightings))
+    report = measure_drift(ledger, bundle.reference, bundle.fingerprint, since, until, source)
     return DriftSection(report, report.summary())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,6 +48,7 @@ class AttributeTally:
     """The answers to one question: pictures by value (the commonest first), how many were accepted, mean confidence."""
 
     name: str
+    title: str
     n: int
     n_accepted: int
     confidence: float
@@ -120,11 +121,16 @@ class Tally:
             together.extend(day.latencies)
         return _measure(together)
 
-    def attributes(self) -> tuple[AttributeTally, ...]:
-        """Every question that was answered, in the order of the answers."""
+    def attributes(self, titles: Mapping[str, str]) -> tuple[AttributeTally, ...]:
+        """Every question that was answered, in the order of the answers, with its title where it has one."""
         return tuple(
             AttributeTally(
-                name, n, own.n_accepted, own.confidence / n, tuple(sorted(own.counts.items(), key=lambda e: (-e[1], e[0])))
+                name,
+                titles.get(name) or name,
+                n,
+                own.n_accepted,
+                own.confidence / n,
+                tuple(sorted(own.counts.items(), key=lambda entry: (-entry[1], entry[0]))),
             )
             for name, own in self._attributes.items()
             if (n := own.counts.total())

@@ -27,7 +27,9 @@ def summarise(report: OperationsReport) -> tuple[str, str]:
         lines.append(f"Unlike the training pictures: {format_percent(report.n_unfamiliar / report.n_judged)}.")
     if report.latency is not None:
         own = report.latency
-        lines.append(f"Milliseconds for an answer: {own.p50:,.0f} (half), {own.p95:,.0f} (95 %), {own.p99:,.0f} (99 %).")
+        lines.append(
+            f"Milliseconds for an answer: {own.p50:,.0f} (half), {own.p95:,.0f} (95 %), {own.p99:,.0f} (99 %)."
+        )
     if report.runs:
         finished = sum(run.state == "finished" for run in report.runs)
         lines.append(f"Batches: {len(report.runs):,} started, {finished:,} finished.")

@@ -1,0 +1,71 @@
+"""``vestiary health``: is everything as it should be?"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import typer
+
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def run(
+    url: str | None = typer.Option(None, metavar="URL", help="Address of the service, as http://127.0.0.1:8000."),
+    max_age: str = typer.Option(
+        "26h", metavar="TIME", help="How old the last batch that ended well may be: 90m, 26h, 3d."
+    ),
+    max_failure_rate: float = typer.Option(
+        0.1, min=0, max=1, help="Share of the pictures of the last 24 hours that may have failed."
+    ),
+    disk: list[Path] = typer.Option([], help="Folder with room to check; repeat it. The ledger's is looked at anyway."),
+    min_free: float = typer.Option(1.0, min=0, metavar="GB", help="Gigabytes that must be free there."),
+    ledger: str | None = typer.Option(
+        None, metavar="PLACE", help="File or URL of the ledger; that of VESTIARY_LEDGER_URL, or the user's own."
+    ),
+    bundle: Path | None = typer.Option(None, help="Bundle whose drift is judged; the default one when left out."),
+    skip: list[str] = typer.Option(
+        [], metavar="CHECK", help="Leave a check out; repeat it: service, ledger, batch, failures, disk, drift."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print the checks as JSON."),
+) -> None:
+    """Check service, ledger, last batch, failures, disk and drift; exit 1 when one fails."""
+    from vestiary.bundle import open_bundle
+    from vestiary.cli.output import print_json
+    from vestiary.errors import UsageError
+    from vestiary.health import NAMES, Bars, State, check_all
+    from vestiary.ledger import open_ledger
+
+    if unknown := [name for name in skip if name not in NAMES]:
+        raise UsageError(f"There is no check called {unknown[0]!r}; --skip takes {', '.join(NAMES)}.")
+    if url is not None and not re.match(r"https?://[^/]", url):
+        raise UsageError(f"--url {url!r} is no address; write it as http://127.0.0.1:8000.")
+    bars = Bars(read_length(max_age), max_failure_rate, min_free=round(min_free * 1e9))
+    checks = check_all(
+        lambda: open_ledger(ledger),
+        bundle=lambda: open_bundle(bundle),
+        url=url,
+        disks=tuple(disk),
+        bars=bars,
+        skip=frozenset(skip),
+    )
+    healthy = all(check.state is not State.FAILED for check in checks)
+    if as_json:
+        print_json({"healthy": healthy, "checks": [check.to_dict() for check in checks]})
+    else:
+        for check in checks:
+            typer.echo(f"{check.state:<11}  {check.name:<8}  {check.line}")
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def read_length(text: str) -> timedelta:
+    """``90m``, ``26h`` or ``3d``. Raises UsageError for anything else."""
+    from vestiary.errors import UsageError
+
+    match: Any = re.fullmatch(r"(\d{1,6})([mhd])", text.strip())
+    if match is None:
+        raise UsageError(f"--max-age {text!r} is no length of time; write it as 90m, 26h or 3d.")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
