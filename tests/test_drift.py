@@ -97,18 +97,26 @@ def _turn(one: Sighting) -> bytes:
         (
             _flip,
             ("jensen_shannon", "kind"),
-            r"The answers for kind come in other shares \(Jensen.*kind \d+ \d+\.\d% → \d+\.\d%",
+            r"The answers for kind come in other shares \(Jensen.*kind \d+ \d+\.\d → \d+\.\d %",
         ),
         (_flip, ("psi", "kind"), "PSI"),
-        (_change(answers=_doubt), ("confidence", "kind"), r"Confidence in kind has moved from 0\.8\d to 0\.6\d"),
-        (_change(unfamiliar=True), ("unfamiliar", ""), r"100\.0% of the pictures are unfamiliar, \d\.\d% before"),
+        (
+            _change(answers=_doubt),
+            ("confidence", "kind"),
+            r"Confidence in kind has moved by 0\.1\d+, from 0\.8\d to 0\.6\d on",
+        ),
+        (
+            _change(unfamiliar=True),
+            ("unfamiliar", ""),
+            r"100\.0 % of the pictures are unfamiliar, \d\.\d % in",
+        ),
         (_change(features=_turn), ("embedding", ""), "look different to the model"),
         (
             _change(brightness=lambda one: one.brightness * 0.8),
             ("brightness", ""),
-            r"The brightness of pictures has moved from 0\.7\d to 0\.5\d",
+            r"The brightness of pictures has moved by 0\.1\d+, from 0\.7\d to 0\.5\d on",
         ),
-        (_change(background=0.1), ("background", ""), "near-white pixels around pictures has moved from 0"),
+        (_change(background=0.1), ("background", ""), "near-white pixels around pictures has moved by 0"),
         (
             _change(width=lambda one: one.width * 2),
             ("width", ""),

@@ -20,9 +20,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vestiary.bundle import Bundle
+from vestiary.drift import compare_window
 from vestiary.errors import VestiaryError
 from vestiary.ledger import Ledger
-from vestiary.ledger.summaries import count_outcomes, find_last_job, measure_drift
+from vestiary.ledger.summaries import count_outcomes, find_last_job
+from vestiary.ledger.windows import read_window
 
 TIMEOUT_S = 10.0
 LEAST_ANSWERS = 20
@@ -144,7 +146,8 @@ def check_drift(ledger: Ledger, bundle: Bundle, window: timedelta, now: datetime
     if bundle.reference is None:
         line = f"the bundle {bundle.name} has no reference; vestiary calibrate makes a bundle that has."
         return Check("drift", State.NOT_CHECKED, line)
-    report = measure_drift(ledger, bundle.reference, bundle.fingerprint, now - window, now)
+    seen = read_window(ledger, bundle.reference, bundle.fingerprint, since=now - window, until=now)
+    report = compare_window(bundle.reference, seen)
     line = _uncapitalise(report.summary())
     if not report.is_judged:
         return Check("drift", State.NOT_CHECKED, line)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import typer
-
-_UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
 def run(
@@ -34,6 +30,7 @@ def run(
     """Check service, ledger, last batch, failures, disk and drift; exit 1 when one fails."""
     from vestiary.bundle import open_bundle
     from vestiary.cli.output import print_json
+    from vestiary.cli.times import parse_span
     from vestiary.errors import UsageError
     from vestiary.health import NAMES, Bars, State, check_all
     from vestiary.ledger import open_ledger
@@ -42,7 +39,7 @@ def run(
         raise UsageError(f"There is no check called {unknown[0]!r}; --skip takes {', '.join(NAMES)}.")
     if url is not None and not re.match(r"https?://[^/]", url):
         raise UsageError(f"--url {url!r} is no address; write it as http://127.0.0.1:8000.")
-    bars = Bars(read_length(max_age), max_failure_rate, min_free=round(min_free * 1e9))
+    bars = Bars(parse_span(max_age, "--max-age"), max_failure_rate, min_free=round(min_free * 1e9))
     checks = check_all(
         lambda: open_ledger(ledger),
         bundle=lambda: open_bundle(bundle),
@@ -59,13 +56,3 @@ def run(
             typer.echo(f"{check.state:<11}  {check.name:<8}  {check.line}")
     if not healthy:
         raise typer.Exit(1)
-
-
-def read_length(text: str) -> timedelta:
-    """``90m``, ``26h`` or ``3d``. Raises UsageError for anything else."""
-    from vestiary.errors import UsageError
-
-    match: Any = re.fullmatch(r"(\d{1,6})([mhd])", text.strip())
-    if match is None:
-        raise UsageError(f"--max-age {text!r} is no length of time; write it as 90m, 26h or 3d.")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])

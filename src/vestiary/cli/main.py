@@ -11,6 +11,7 @@ from vestiary import __version__
 from vestiary.cli import (
     calibrate,
     check,
+    drift,
     evaluate,
     health,
     ingest,
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (ingest, check, train, tune, calibrate, quantise, evaluate, inspect, tag, serve, health, schedule):
+for verb in (ingest, check, train, tune, calibrate, quantise, evaluate, inspect, tag, serve, drift, health, schedule):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(report.app, name="report")
 

@@ -14,25 +14,43 @@ from vestiary.drift.reference import LEAST_WINDOW, Reference
 from vestiary.drift.sums import CONFIDENCE, LOOKS, Key, Sighting, Sums
 
 _AT_ONCE: Final = 2000
+_TITLES: Final = {
+    "jensen_shannon": "Jensen–Shannon distance",
+    "psi": "PSI",
+    "confidence": "confidence moved by",
+    "unfamiliar": "unfamiliar share up by",
+    "embedding": "Fréchet distance",
+    "brightness": "brightness moved by",
+    "background": "background moved by",
+    "width": "width moved by doublings",
+    "height": "height moved by doublings",
+}
 _TOLD: Final = 3
 """Values that a sentence names."""
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Pictures that were answered in some time: their number, and their sums in the layout of a reference."""
+    """Pictures that were answered in some time: their number, and their sums in the layout of a reference.
+
+    ``n`` pictures were taken of ``of``; ``others`` more were answered by other bundles and cannot be compared.
+    """
 
     n: int
     sums: Sums
+    of: int
+    others: int = 0
 
     @classmethod
-    def from_sightings(cls, reference: Reference, sightings: Iterable[Sighting]) -> Window:
-        """Add up any number of pictures, a few at a time."""
+    def from_sightings(
+        cls, reference: Reference, sightings: Iterable[Sighting], *, of: int | None = None, others: int = 0
+    ) -> Window:
+        """Add up any number of pictures, a few at a time; without ``of`` they are all that there are."""
         n, sums, waiting = 0, np.zeros(reference.layout.width), iter(sightings)
         while block := list(islice(waiting, _AT_ONCE)):
             n += len(block)
             sums += reference.layout.encode(block).sum(axis=0)
-        return cls(n, sums)
+        return cls(n, sums, n if of is None else of, others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +67,11 @@ class Figure:
     attribute: str
     distance: float | None
     limit: float
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return _TITLES[self.name]
 
     @property
     def alarm(self) -> bool:
@@ -69,13 +92,16 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """What ``compare_window`` finds: ``n`` pictures in the window, ``n_reference`` in the reference.
+    """What ``compare_window`` finds: ``n`` pictures compared of the ``of`` in the window, ``n_reference`` referred to.
 
-    ``figures`` is empty where the window has too few pictures. ``alarms`` has a sentence for each thing that has
-    changed. ``false_alarms`` is the share of reports with an alarm where nothing has changed.
+    ``others`` pictures of the window were answered by other bundles. ``figures`` is empty where the window has too few
+    pictures. ``alarms`` has a sentence for each thing that has changed. ``false_alarms`` is the share of reports with
+    an alarm where nothing has changed.
     """
 
     n: int
+    of: int
+    others: int
     n_reference: int
     false_alarms: float
     figures: tuple[Figure, ...] = ()
@@ -97,12 +123,24 @@ class DriftReport:
             return f"Too few pictures to say anything: {self.n:,}, and at least {LEAST_WINDOW} are needed."
         if not self.alarm:
             return f"Nothing has changed more than chance explains in {self.n:,} pictures."
-        return f"{len(self.alarms)} of the things watched changed more than chance explains in {self.n:,} pictures."
+        things = "One thing" if len(self.alarms) == 1 else f"{len(self.alarms)} things"
+        return f"{things} changed more than chance explains in {self.n:,} pictures."
+
+    def remarks(self) -> list[str]:
+        """What a reader should know of the pictures compared, one sentence each."""
+        found = []
+        if self.of > self.n:
+            found.append(f"{self.n:,} of {self.of:,} pictures were compared, evenly spaced in time.")
+        if self.others:
+            found.append(f"{self.others:,} pictures that other bundles answered are left out.")
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "pictures": self.n,
+            "pictures_in_window": self.of,
+            "pictures_of_other_bundles": self.others,
             "reference_pictures": self.n_reference,
             "judged": self.is_judged,
             "alarm": self.alarm,
@@ -116,7 +154,7 @@ class DriftReport:
 def compare_window(reference: Reference, window: Window) -> DriftReport:
     """Every figure of a window, and the alarms; of a window under LEAST_WINDOW pictures nothing is said."""
     if window.n < LEAST_WINDOW:
-        return DriftReport(window.n, reference.n, reference.false_alarms)
+        return DriftReport(window.n, window.of, window.others, reference.n, reference.false_alarms)
     found = measure_all(reference.layout, reference.sums[None], window.sums[None])
     figures = tuple(
         Figure(*key, None if np.isnan(values[0]) else float(values[0]), reference.limit(key, window.n))
@@ -125,49 +163,40 @@ def compare_window(reference: Reference, window: Window) -> DriftReport:
     over = {(figure.name, figure.attribute): figure for figure in figures if figure.alarm}
     sentences = [_describe(key, over, reference, window) for key in over]
     alarms = tuple(dict.fromkeys(sentence for sentence in sentences if sentence))
-    return DriftReport(window.n, reference.n, reference.false_alarms, figures, alarms)
+    return DriftReport(window.n, window.of, window.others, reference.n, reference.false_alarms, figures, alarms)
 
 
 def _describe(key: Key, over: Mapping[Key, Figure], reference: Reference, window: Window) -> str:
     """The sentence for a figure over its limit; the same one for both that compare an attribute's answers."""
     what, attribute = key
     if what in ("jensen_shannon", "psi"):
-        named = [("Jensen–Shannon distance", "jensen_shannon"), ("PSI", "psi")]
-        measured = [_measured(title, over[name, attribute]) for title, name in named if (name, attribute) in over]
-        changes = _name_changes(reference, window, attribute)
-        return f"The answers for {attribute} come in other shares ({', '.join(measured)}): {changes}."
-    measure = _measured(_TITLES[what], over[key])
-    if what == "confidence":
-        before, after = (_find_mean(sums, reference, key, CONFIDENCE) for sums in (reference.sums, window.sums))
-        return f"Confidence in {attribute} has moved from {before:.2f} to {after:.2f} on average ({measure})."
+        measured = [over[name, attribute] for name in ("jensen_shannon", "psi") if (name, attribute) in over]
+        told = ", ".join(f"{figure.title} {figure.distance:.3f}, limit {figure.limit:.3f}" for figure in measured)
+        return (
+            f"The answers for {attribute} come in other shares ({told}): {_name_changes(reference, window, attribute)}."
+        )
+    limit = over[key].limit
+    if what == "embedding":
+        told = f"Fréchet distance {over[key].distance:.3f}, limit {limit:.3f}"
+        return f"The pictures as a whole look different to the model ({told})."
     if what == "unfamiliar":
         before, after = (_find_share(sums, reference) for sums in (reference.sums, window.sums))
-        return f"{after:.1%} of the pictures are unfamiliar, {before:.1%} before ({measure})."
-    if what == "embedding":
-        return f"The pictures as a whole look different to the model ({measure})."
-    before, after = (_find_mean(sums, reference, key, LOOKS[what]) for sums in (reference.sums, window.sums))
+        told = f"{100 * before:.1f} % in the reference (limit {100 * limit:.1f} points more)"
+        return f"{100 * after:.1f} % of the pictures are unfamiliar, {told}."
+    edges = CONFIDENCE if what == "confidence" else LOOKS[what]
+    before, after = (_find_mean(sums, reference, key, edges) for sums in (reference.sums, window.sums))
     if what in ("width", "height"):
-        return f"The {what} of pictures has moved from {2**before:.0f} to {2**after:.0f} px on average ({measure})."
-    return f"{_SUBJECTS[what]} has moved from {before:.2f} to {after:.2f} on average ({measure})."
+        moved = f"from {2**before:.0f} to {2**after:.0f} px on average, {over[key].distance:.2f} doublings"
+        return f"The {what} of pictures has moved {moved} (limit {limit:.2f})."
+    subject = _SUBJECTS.get(what) or f"Confidence in {attribute}"
+    moved = f"by {over[key].distance:.3f}, from {before:.2f} to {after:.2f} on average"
+    return f"{subject} has moved {moved} (limit {limit:.3f})."
 
 
-_TITLES: Final = {
-    "confidence": "moved by",
-    "unfamiliar": "more by",
-    "embedding": "Fréchet distance",
-    "brightness": "moved by",
-    "background": "moved by",
-    "width": "doublings",
-    "height": "doublings",
-}
 _SUBJECTS: Final = {
     "brightness": "The brightness of pictures",
     "background": "The share of near-white pixels around pictures",
 }
-
-
-def _measured(title: str, figure: Figure) -> str:
-    return f"{title} {figure.distance:.3f}, limit {figure.limit:.3f}"
 
 
 def _name_changes(reference: Reference, window: Window, attribute: str) -> str:
@@ -176,7 +205,7 @@ def _name_changes(reference: Reference, window: Window, attribute: str) -> str:
     before, after = (sums[block] / sums[block].sum() for sums in (reference.sums, window.sums))
     most = np.argsort(-np.abs(after - before), kind="stable")[:_TOLD]
     values = reference.values[attribute]
-    return ", ".join(f"{values[index]} {before[index]:.1%} → {after[index]:.1%}" for index in most)
+    return ", ".join(f"{values[index]} {100 * before[index]:.1f} → {100 * after[index]:.1f} %" for index in most)
 
 
 def _find_mean(sums: Sums, reference: Reference, key: Key, edges: Sequence[float] | Sums) -> float:

@@ -7,9 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
-from vestiary.drift import DriftReport, Reference, Sighting, Window, compare_window
 from vestiary.ledger.ledger import Ledger
-from vestiary.ledger.records import Job, PredictionRecord, Source
+from vestiary.ledger.records import Job, Source
 from vestiary.ledger.schema import failures, jobs, predictions, verdicts
 
 
@@ -69,29 +68,3 @@ def find_last_job(ledger: Ledger, kind: str, *, state: str | None = None) -> Job
     with ledger.reading() as connection:
         row = connection.execute(query).one_or_none()
     return None if row is None else Job(**row._mapping)
-
-
-def measure_drift(
-    ledger: Ledger,
-    reference: Reference,
-    bundle: str,
-    since: datetime,
-    until: datetime,
-    source: Source | None = None,
-) -> DriftReport:
-    """The pictures of that time that the bundle with this fingerprint answered, against its reference."""
-    records = ledger.predictions(since, until, source)
-    sightings = (_to_sighting(record) for record in records if record.bundle == bundle)
-    return compare_window(reference, Window.from_sightings(reference, sightings))
-
-
-def _to_sighting(record: PredictionRecord) -> Sighting:
-    return Sighting(
-        answers={name: (tag["value"], tag["confidence"]) for name, tag in record.tags.items()},
-        unfamiliar=record.unfamiliar,
-        width=record.width,
-        height=record.height,
-        brightness=record.brightness,
-        background=record.background,
-        features=record.features,
-    )

@@ -9,10 +9,11 @@ from enum import StrEnum
 from typing import Any
 
 from vestiary.bundle import Bundle
-from vestiary.drift import DriftReport
+from vestiary.drift import DriftReport, compare_window
 from vestiary.ledger import Job, Ledger
 from vestiary.ledger.records import Source
-from vestiary.ledger.summaries import Change, Reviewed, count_verdicts, measure_drift
+from vestiary.ledger.summaries import Change, Reviewed, count_verdicts
+from vestiary.ledger.windows import read_window
 from vestiary.reports.operations.failures import FailureGroup, Failures
 from vestiary.reports.operations.period import Period
 from vestiary.reports.operations.tally import AttributeTally, Day, Percentiles, Tally
@@ -218,7 +219,8 @@ def judge_drift(
             None,
             f"The bundle {bundle.name} has no reference to compare with; vestiary calibrate makes a bundle that has.",
         )
-    report = measure_drift(ledger, bundle.reference, bundle.fingerprint, since, until, source)
+    window = read_window(ledger, bundle.reference, bundle.fingerprint, since=since, until=until, source=source)
+    report = compare_window(bundle.reference, window)
     return DriftSection(report, report.summary())
 
 
