@@ -8,6 +8,7 @@ import json
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from vestiary.cli.main import main
 from vestiary.errors import DeliveryError, UsageError
 from vestiary.notices import (
     Mail,
@@ -259,3 +261,61 @@ def test_a_webhook_that_is_not_there_is_told() -> None:
 def test_an_address_that_is_none_is_refused_without_being_told(url: str) -> None:
     with pytest.raises(UsageError, match="begins with https://"):
         check_webhook(url)
+
+
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Any]:
+    """``report(…)`` runs ``vestiary report batch`` on an empty ledger: exit code, stdout, stderr."""
+    for module in ("altair", "vl_convert", "jinja2"):
+        pytest.importorskip(module, reason="the extra 'ui' is not installed")
+
+    def run(*words: object) -> tuple[int, str, str]:
+        given = ("--ledger", tmp_path / "l.db", "--out", tmp_path / "r.html", "--until", "2026-11-21", "--overwrite")
+        monkeypatch.setattr(sys, "argv", ["vestiary", "report", "batch", *map(str, (*given, *words))])
+        with pytest.raises(SystemExit) as left:
+            main()
+        captured = capsys.readouterr()
+        return int(left.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_a_report_goes_out_by_mail_and_webhook(
+    report: Callable[..., Any],
+    start_server: Callable[..., tuple[Box, int]],
+    start_hook: Callable[..., Hook],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    box, port = start_server()
+    for name, value in {"HOST": "localhost", "PORT": port, "SECURITY": "none", "FROM": "v@shop.example"}.items():
+        monkeypatch.setenv(f"VESTIARY_SMTP_{name}", str(value))
+    hook = start_hook()
+    code, _, err = report("--mail-to", "a@shop.example,b@shop.example", "--webhook", hook.url)
+    assert code == 0
+    assert "Sent by mail to a@shop.example, b@shop.example." in err
+    assert "SECRET" not in err
+    ((to, message),) = box.mails
+    assert to == ["a@shop.example", "b@shop.example"]
+    assert message["Subject"] == "Batch report, 15 to 21 November 2026"
+    (attached,) = message.iter_attachments()
+    assert attached.get_payload(decode=True) == (tmp_path / "r.html").read_bytes()
+    ((_, body),) = hook.bodies
+    assert body["text"].startswith("*Batch report, 15 to 21 November 2026*\nNothing was answered")
+
+
+def test_a_report_that_does_not_arrive_is_written_and_told_with_exit_1(
+    report: Callable[..., Any], start_hook: Callable[..., Hook], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VESTIARY_SMTP_HOST", "localhost")
+    monkeypatch.setenv("VESTIARY_SMTP_PORT", str(free_port()))
+    monkeypatch.setenv("VESTIARY_SMTP_FROM", "v@shop.example")
+    hook = start_hook(500)
+    code, out, err = report("--mail-to", "a@shop.example", "--webhook", hook.url)
+    assert code == 1
+    assert (tmp_path / "r.html").is_file()
+    assert "Written to" in out
+    last = err.splitlines()[-1]
+    assert "The mail was not sent by localhost:" in last
+    assert "The message was not taken by the webhook at localhost (it answered 500)" in last
+    assert "SECRET" not in out + err

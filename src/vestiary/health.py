@@ -27,6 +27,7 @@ from vestiary.ledger.summaries import count_outcomes, find_last_job
 from vestiary.ledger.windows import read_window
 
 TIMEOUT_S = 10.0
+_ENDED = {"running": "is running", "finished": "ended well", "stopped": "was stopped", "failed": "failed"}
 LEAST_ANSWERS = 20
 """Of fewer pictures a failure rate says nothing."""
 
@@ -85,9 +86,10 @@ def check_service(url: str | None) -> Check:
 
 def _read_status(error: urllib.error.HTTPError) -> str:
     try:
-        return f"({json.loads(error.read(10_000))['status']})"
+        told = json.loads(error.read(10_000))["status"]
     except (ValueError, LookupError, TypeError, OSError):
         return ""
+    return f"({told})" if isinstance(told, str) else ""
 
 
 def check_ledger(ledger: Ledger) -> Check:
@@ -104,12 +106,12 @@ def check_batch(ledger: Ledger, max_age: timedelta, now: datetime) -> Check:
     done = find_last_job(ledger, "batch", state="finished")
     last = find_last_job(ledger, "batch")
     if done is None or done.ended_at is None:
-        began = f"; one began {_ago(now - last.started_at)} ago and is {last.state}" if last is not None else ""
+        began = f"; one that began {_ago(now - last.started_at)} ago {_ENDED[last.state]}" if last is not None else ""
         return Check("batch", State.FAILED, f"no batch has ended well yet{began}.")
     age = now - done.ended_at
     told = f"the last one ended well {_ago(age)} ago"
     if last is not None and last.started_at > done.ended_at:
-        told += f"; one that began {_ago(now - last.started_at)} ago is {last.state}"
+        told += f"; one that began {_ago(now - last.started_at)} ago {_ENDED[last.state]}"
     if age <= max_age:
         return Check("batch", State.OK, f"{told}.")
     return Check("batch", State.FAILED, f"{told}, and more than {_ago(max_age)} is too long; see its log.")
