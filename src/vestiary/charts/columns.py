@@ -38,8 +38,10 @@ def plot_columns(
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar()
         .encode(
-            x=alt.X("name:N", sort=None, title=across, axis=alt.Axis(labelAngle=0, labelOverlap="greedy", ticks=False)),
-            y=alt.Y("n:Q", title=None, axis=alt.Axis(format="~s", tickMinStep=1, tickCount=5)),
+            x=alt.X(
+                "name:N", sort=None, title=across, axis=alt.Axis(labelAngle=0, labelOverlap="parity", labelSeparation=4)
+            ),
+            y=alt.Y("n:Q", title=None, axis=alt.Axis(format=",d", tickMinStep=1, tickCount=5)),
             color=alt.Color("part:N", sort=None, scale=alt.Scale(domain=titles, range=list(colours)), legend=legend),
             order=alt.Order("order:Q"),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vestiary.reports.operations.report import Kind, OperationsReport
-from vestiary.reports.page import format_number, format_percent
+from vestiary.reports.page import format_milliseconds, format_number, format_percent
 
 TITLES = {Kind.BATCH: "Batch report", Kind.MONITORING: "Monitoring report"}
 
@@ -26,10 +26,8 @@ def summarise(report: OperationsReport) -> tuple[str, str]:
     if report.n_judged:
         lines.append(f"Unlike the training pictures: {format_percent(report.n_unfamiliar / report.n_judged)}.")
     if report.latency is not None:
-        own = report.latency
-        lines.append(
-            f"Milliseconds for an answer: {own.p50:,.0f} (half), {own.p95:,.0f} (95 %), {own.p99:,.0f} (99 %)."
-        )
+        p50, p95, p99 = map(format_milliseconds, (report.latency.p50, report.latency.p95, report.latency.p99))
+        lines.append(f"Answers took at most {p50} (half of them), {p95} (95 %), {p99} (99 %).")
     if report.runs:
         finished = sum(run.state == "finished" for run in report.runs)
         lines.append(f"Batches: {len(report.runs):,} started, {finished:,} finished.")
