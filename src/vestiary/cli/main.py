@@ -16,6 +16,7 @@ from vestiary.cli import (
     health,
     ingest,
     inspect,
+    ledger,
     quantise,
     report,
     schedule,
@@ -37,6 +38,7 @@ app = typer.Typer(
 for verb in (ingest, check, train, tune, calibrate, quantise, evaluate, inspect, tag, serve, drift, health, schedule):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(report.app, name="report")
+app.add_typer(ledger.app, name="ledger")
 
 
 def _show_version(wanted: bool) -> None:

@@ -69,7 +69,7 @@ def _describe(error: DBAPIError, where: str) -> LedgerError:
 
 def _describe_server(error: DBAPIError, where: str) -> LedgerError:
     state = getattr(error.orig, "sqlstate", None)
-    reason = first_sentence(error.orig or error)
+    reason = first_sentence(error.orig or error).removeprefix("connection failed: ")
     if state is None:  # no connection was made: the server is away, or it does not want us
         refused = "FATAL" in str(error.orig) and not any(
             word in str(error.orig) for word in ("starting up", "shutting down", "too many", "recovery mode")

@@ -7,14 +7,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict
+
+from vestiary.tags import Prediction, Tag
 
 Source = Literal["service", "batch"]
 """Who asked."""
 JobState = Literal["running", "finished", "stopped", "failed"]
 """How a job stands; "stopped" and "failed" ones can be resumed."""
 
-MAX_RUNNERS_UP = 5
+MAX_RUNNERS_UP: Final = 5
 """So many of the next best values of a tag are kept."""
 
 
@@ -43,7 +45,8 @@ class PredictionRecord:
 
     ``name`` is its path within its source or the caller's id, ``bundle`` the fingerprint of what answered; ``width``
     and ``height`` are pixels of the upright picture; ``unfamiliar_score``, ``brightness`` and ``background`` are 0..1;
-    ``features`` is float16, little-endian; ``latency_ms`` is what the answer took. The picture itself is never kept.
+    ``features`` is float16, little-endian; ``latency_ms`` is what the answer took;
+    ``request_id`` names the service's request. The picture itself is never kept.
     """
 
     name: str
@@ -62,13 +65,60 @@ class PredictionRecord:
     background: float | None = None
     features: bytes | None = None
     latency_ms: float | None = None
+    request_id: str | None = None
     id: str = field(default_factory=make_id)
     at: datetime = field(default_factory=now)
+
+    @classmethod
+    def from_prediction(
+        cls,
+        prediction: Prediction,
+        *,
+        source: Source,
+        bundle_name: str,
+        job_id: str | None = None,
+        request_id: str | None = None,
+        latency_ms: float | None = None,
+        at: datetime | None = None,
+    ) -> PredictionRecord:
+        """The record of an answer, named by its id. Raises ValueError for a failure, which has a record of its own."""
+        if prediction.failure is not None:
+            raise ValueError("a failure is no prediction; make a FailureRecord of it")
+        seen, unfamiliar = prediction.observed, prediction.unfamiliar
+        return cls(
+            name=prediction.id,
+            source=source,
+            bundle=prediction.bundle,
+            bundle_name=bundle_name,
+            accepted=prediction.accepted,
+            tags={tag.attribute: _record_tag(tag) for tag in prediction.tags},
+            job_id=job_id,
+            image_sha256=prediction.image_sha256,
+            width=seen.width if seen else None,
+            height=seen.height if seen else None,
+            unfamiliar_score=unfamiliar.score if unfamiliar else None,
+            unfamiliar=unfamiliar.flag if unfamiliar else None,
+            brightness=seen.brightness if seen else None,
+            background=seen.background if seen else None,
+            features=seen.features if seen else None,
+            latency_ms=latency_ms,
+            request_id=request_id,
+            at=at or now(),
+        )
 
     @property
     def confidence(self) -> float | None:
         """The least confidence of the tags, 0..1: what a review queue sorts by; None without tags."""
         return min((tag["confidence"] for tag in self.tags.values()), default=None)
+
+
+def _record_tag(tag: Tag) -> TagRecord:
+    return {
+        "value": tag.value,
+        "confidence": round(tag.confidence, 6),
+        "accepted": tag.accepted,
+        "runners_up": [[value, round(score, 6)] for value, score in tag.runners_up[:MAX_RUNNERS_UP]],
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """The number of the newest migration; a ledger with a higher one was written by a newer Vestiary."""
 
 _UNSTORABLE: Final = re.compile(r"[\\\x00\ud800-\udfff]")
@@ -64,7 +64,7 @@ class AnyText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """To what can be stored."""
-        return None if value is None else _UNSTORABLE.sub(_escape, value)
+        return None if value is None else escape(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """To what was given."""
@@ -84,6 +84,11 @@ class Json(TypeDecorator[Any]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """From text."""
         return None if value is None else json.loads(value)
+
+
+def escape(text: str) -> str:
+    """Any text as ``AnyText`` stores it."""
+    return _UNSTORABLE.sub(_escape, text)
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -150,8 +155,15 @@ predictions = Table(
     Column("features", LargeBinary),
     Column("latency_ms", Float),
     Column("tags", Json, nullable=False),
+    Column("request_id", Text),
     Index("predictions_by_time", "at", "id"),
     Index("predictions_by_job", "job_id", "at", "id"),
+)
+Index(
+    "predictions_by_request",
+    predictions.c.request_id,
+    sqlite_where=predictions.c.request_id.is_not(None),
+    postgresql_where=predictions.c.request_id.is_not(None),
 )
 
 failures = Table(
