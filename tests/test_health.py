@@ -102,24 +102,33 @@ def test_all_is_well(place: Path, bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("jobs", "state", "line"),
     [
-        ([], State.FAILED, "no batch has ended well yet."),
-        ([job("running", hours(1))], State.FAILED, "no batch has ended well yet; one that began 1 h ago is running."),
-        ([job("finished", hours(30), hours(25.9))], State.OK, "the last one ended well 25 h ago."),
+        ([], State.FAILED, "no batch has run yet."),
+        (
+            [job("running", hours(1))],
+            State.FAILED,
+            "none has ended well; one that is running gave its last sign of life 1 h ago; "
+            "more than 26 h is too long, see its log.",
+        ),
+        (
+            [job("running", hours(0.2))],
+            State.OK,
+            "none has ended well; one that is running gave its last sign of life 12 min ago.",
+        ),
+        ([job("finished", hours(300), hours(25.9))], State.OK, "the last one ended well 25 h ago."),
         (
             [job("finished", hours(30), hours(27))],
             State.FAILED,
-            "the last one ended well 27 h ago, and more than 26 h is too long; see its log.",
+            "the last one ended well 27 h ago; more than 26 h is too long, see its log.",
         ),
         (
-            [job("finished", hours(30), hours(29)), job("failed", hours(5), hours(4))],
+            [job("finished", hours(30), hours(29)), job("failed", hours(300), hours(4))],
             State.FAILED,
-            "the last one ended well 29 h ago; one that began 5 h ago failed, "
-            "and more than 26 h is too long; see its log.",
+            "the last one ended well 29 h ago; one failed 4 h ago; more than 26 h is too long, see its log.",
         ),
         (
-            [job("finished", hours(24), hours(23)), job("running", hours(0.5))],
+            [job("finished", hours(24), hours(23)), job("stopped", hours(2), hours(1))],
             State.OK,
-            "the last one ended well 23 h ago; one that began 30 min ago is running.",
+            "the last one ended well 23 h ago; one was stopped 1 h ago.",
         ),
     ],
 )
@@ -208,7 +217,7 @@ def test_the_command_prints_a_line_a_check_and_leaves_with_one(run: Run, place: 
     assert (code, err) == (1, "")
     lines = [line.split(maxsplit=1) for line in out.splitlines()]
     assert [line.split()[2 if line.startswith("not") else 1] for line in out.splitlines()] == list(NAMES)
-    assert ["failed", "batch     no batch has ended well yet."] in lines
+    assert ["failed", "batch     no batch has run yet."] in lines
     assert out.startswith("not checked  service   no address was given; name it with --url.\n")
 
 

@@ -50,6 +50,7 @@ def answer(
     colour: str = "Red",
     *,
     source: Source = "batch",
+    job: str | None = None,
     bundle: str = "f" * 64,
     confidence: float = 0.9,
     accepted: bool = True,
@@ -63,6 +64,7 @@ def answer(
     return PredictionRecord(
         name="a.jpg",
         source=source,
+        job_id=job,
         bundle=bundle,
         bundle_name="tiny",
         accepted=accepted,
@@ -153,22 +155,21 @@ def test_seven_days_are_calendar_days_and_not_the_newest_answers(place: Path, bu
 def fill(place: Path) -> None:
     """Three days: batches and the service, answers for review, failures, verdicts."""
     with open_ledger(place) as ledger:
-        ledger.start_job(
-            Job(
-                kind="batch",
-                source=str(place.parent),
-                out="out",
-                bundle="f" * 64,
-                state="finished",
-                started_at=at(20, 2),
-                ended_at=at(20, 2, 2),
-                n_total=600,
-                n_done=590,
-                n_failed=10,
-            )
+        job = Job(
+            kind="batch",
+            source=str(place.parent),
+            out="results",
+            bundle="f" * 64,
+            state="finished",
+            started_at=at(2, 2),
+            ended_at=at(20, 2, 5),
+            n_total=600,
+            n_done=590,
+            n_failed=10,
         )
-        batch = [answer(at(20, 2), "Red") for _ in range(3)]
-        batch += [answer(at(20, 2), "Blue", confidence=0.31, accepted=False)]
+        ledger.start_job(job)
+        batch = [answer(at(20, 2), "Red", job=job.id) for _ in range(3)]
+        batch += [answer(at(20, 2, 1), "Blue", confidence=0.31, accepted=False, job=job.id)]
         service = [
             answer(at(21, 9), "Green", source="service", unfamiliar=number == 0, latency_ms=number + 1)
             for number in range(100)
@@ -176,7 +177,9 @@ def fill(place: Path) -> None:
         ledger.add(
             predictions=[*batch, *service],
             failures=[
-                FailureRecord(name="b.jpg", source="batch", code="damaged", message="Cut short.", at=at(20, 2)),
+                FailureRecord(
+                    name="b.jpg", source="batch", code="damaged", message="Cut short.", at=at(20, 2), job_id=job.id
+                ),
                 FailureRecord(name="c.jpg", source="service", code="damaged", message="Broken.", at=at(21, 2)),
                 FailureRecord(
                     name="d", source="batch", code="too-small", message="Tiny.", at=at(21, 3), quarantined=True
@@ -218,9 +221,10 @@ def test_the_page_tells_what_the_ledger_holds(place: Path, bundle: Bundle) -> No
     assert table_of(page, "attributes")[0][:2] == ["Base colour", "104"]
     assert table_of(page, "corrections") == [["Base colour", "Blue", "Green", "2"]]
     assert "2 people looked at 3 tags of 2 pictures and changed 2 of them" in text_of(section(page, "review"))
-    ((started, state, *counts, source),) = table_of(page, "batches")
-    assert (started, state, source) == ("20 Nov, 02:00", "finished", str(place.parent))
-    assert [own.replace("\N{NO-BREAK SPACE}", " ") for own in counts] == ["590", "10", "2 min 0 s", "5.0"]
+    assert table_of(page, "batches") == [
+        ["finished", "20 Nov, 02:05", "590", "10", "600", str(place.parent), "results"]
+    ]
+    assert table_of(page, "by-run") == [["2026-11-20", "02:00 to 02:01", "4", "1", "0.1", str(place.parent)]]
     assert "Nothing here asks for anybody's attention" in text_of(page)
     assert sum(report.histogram) == 104
     assert (report.histogram[6], report.histogram[18]) == (1, 103), "0.31 and 0.9: the least of each picture's tags"
@@ -270,21 +274,23 @@ def test_the_page_holds_everything_and_no_script(place: Path, bundle: Bundle) ->
 
 
 def test_what_needs_a_person_is_told_first(place: Path, bundle: Bundle) -> None:
-    def job(state: str, day: int, heartbeat: datetime) -> Job:
+    def job(state: str, name: str, heartbeat: datetime, ended: datetime | None = None) -> Job:
         return Job(
             kind="batch",
-            source="s",
+            source=name,
             out="o",
             bundle="f",
             state=state,  # type: ignore[arg-type]
-            started_at=at(day, 2),
+            started_at=at(2, 2),
             heartbeat_at=heartbeat,
+            ended_at=ended,
         )
 
     with open_ledger(place) as ledger:
-        ledger.start_job(job("failed", 19, at(19, 2)))
-        ledger.start_job(job("running", 20, at(20, 2, 5)))
-        ledger.start_job(job("running", 21, at(21, 22, 55)))
+        ledger.start_job(job("failed", "a/", at(19, 2), at(19, 2)))
+        ledger.start_job(job("running", "b/", at(20, 2, 5)))
+        ledger.start_job(job("running", "c/", at(21, 22, 55)))
+        ledger.start_job(job("failed", "long ago/", at(3, 2), at(3, 2)))
         ledger.add(
             predictions=[answer(at(21, 1)) for _ in range(8)],
             failures=[FailureRecord(name="x", source="batch", code="c", message="m", at=at(21, 1)) for _ in range(2)],
@@ -292,10 +298,11 @@ def test_what_needs_a_person_is_told_first(place: Path, bundle: Bundle) -> None:
     report = build(place, bundle)
     assert report.concerns() == (
         "2 of 10 pictures could not be answered, more than 10%; see the reasons below.",
-        "The batch of 19 November, 02:00 failed; start it again, and it goes on where it was.",
-        "The batch of 20 November, 02:00 gives no sign of life; start it again, and it goes on where it was.",
+        "The batch of a/ failed on 19 November, 02:00; start it again, and it goes on where it was.",
+        "The batch of b/ has given no sign of life since 20 November, 02:05; "
+        "start it again, and it goes on where it was.",
     )
-    assert [run.state for run in report.runs] == ["failed", "silent", "running"]
+    assert {batch.source: batch.state for batch in report.batches} == {"a/": "failed", "b/": "silent", "c/": "running"}
     assert "2 of 10 pictures" in summarise(report)[1]
 
 

@@ -23,11 +23,16 @@ from vestiary.bundle import Bundle
 from vestiary.drift import compare_window
 from vestiary.errors import VestiaryError
 from vestiary.ledger import Ledger
-from vestiary.ledger.summaries import count_outcomes, find_last_job
+from vestiary.ledger.summaries import count_outcomes, find_last_job, is_silent, last_sign
 from vestiary.ledger.windows import read_window
 
 TIMEOUT_S = 10.0
-_ENDED = {"running": "is running", "finished": "ended well", "stopped": "was stopped", "failed": "failed"}
+_NEWEST = {
+    "running": "one that is running gave its last sign of life {age} ago",
+    "finished": "another ended well {age} ago",
+    "stopped": "one was stopped {age} ago",
+    "failed": "one failed {age} ago",
+}
 LEAST_ANSWERS = 20
 """Of fewer pictures a failure rate says nothing."""
 
@@ -102,19 +107,18 @@ def check_ledger(ledger: Ledger) -> Check:
 
 
 def check_batch(ledger: Ledger, max_age: timedelta, now: datetime) -> Check:
-    """Whether a batch ended well within ``max_age``."""
-    done = find_last_job(ledger, "batch", state="finished")
-    last = find_last_job(ledger, "batch")
-    if done is None or done.ended_at is None:
-        began = f"; one that began {_ago(now - last.started_at)} ago {_ENDED[last.state]}" if last is not None else ""
-        return Check("batch", State.FAILED, f"no batch has ended well yet{began}.")
-    age = now - done.ended_at
-    told = f"the last one ended well {_ago(age)} ago"
-    if last is not None and last.started_at > done.ended_at:
-        told += f"; one that began {_ago(now - last.started_at)} ago {_ENDED[last.state]}"
-    if age <= max_age:
-        return Check("batch", State.OK, f"{told}.")
-    return Check("batch", State.FAILED, f"{told}, and more than {_ago(max_age)} is too long; see its log.")
+    """Whether a batch ended well within ``max_age``, or one is at work and gives signs of life."""
+    done, last = find_last_job(ledger, "batch", state="finished"), find_last_job(ledger, "batch")
+    if last is None:
+        return Check("batch", State.FAILED, "no batch has run yet.")
+    told = "none has ended well" if done is None else f"the last one ended well {_ago(now - last_sign(done))} ago"
+    state = State.OK if done is not None and now - last_sign(done) <= max_age else State.FAILED
+    if done is None or last.id != done.id:
+        told += f"; {_NEWEST[last.state].format(age=_ago(now - last_sign(last)))}"
+        if last.state == "running" and not is_silent(last, now):
+            state = State.OK
+    late = f"; more than {_ago(max_age)} is too long, see its log" if state is State.FAILED else ""
+    return Check("batch", state, f"{told}{late}.")
 
 
 def check_failures(ledger: Ledger, bar: float, window: timedelta, now: datetime) -> Check:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,6 @@ def render_page(template: str, values: Mapping[str, Any]) -> str:
     environment.filters["number"] = format_number
     environment.filters["percent"] = format_percent
     environment.filters["milliseconds"] = format_milliseconds
-    environment.filters["duration"] = format_duration
     return environment.get_template(template).render(**values)
 
 
@@ -107,9 +105,9 @@ def format_count(n: int) -> str:
     return f"{n:,}"
 
 
-def format_number(n: int, noun: str) -> str:
+def format_number(n: int, noun: str, plural: str | None = None) -> str:
     """A whole number and what it counts, in the singular for one."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def format_percent(share: float) -> str:
@@ -122,15 +120,6 @@ def format_percent(share: float) -> str:
 def format_milliseconds(milliseconds: float) -> str:
     """A time in milliseconds, with a decimal under ten."""
     return f"{milliseconds:,.{0 if milliseconds >= 10 else 1}f}{_NARROW}ms"
-
-
-def format_duration(duration: timedelta) -> str:
-    """A length of time as people say it, in its two largest units at most."""
-    seconds = round(duration.total_seconds())
-    hours, minutes = seconds // 3600, seconds // 60 % 60
-    if hours:
-        return f"{hours:,}{_NARROW}h {minutes}{_NARROW}min"
-    return f"{minutes}{_NARROW}min" if minutes >= 10 else f"{minutes}{_NARROW}min {seconds % 60}{_NARROW}s"
 
 
 def _drop_controls(value: Any) -> Any:

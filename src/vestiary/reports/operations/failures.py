@@ -48,12 +48,16 @@ class Failures:
     def __init__(self, period: Period) -> None:
         self.period = period
         self.by_day: Counter[int] = Counter()
+        self.by_job: Counter[tuple[str, int]] = Counter()
         self._groups: dict[str, _Group] = {}
 
     def add(self, records: Iterable[FailureRecord]) -> None:
         """Count these."""
         for record in records:
-            self.by_day[self.period.find_day(record.at)] += 1
+            place = self.period.find_day(record.at)
+            self.by_day[place] += 1
+            if record.job_id is not None:
+                self.by_job[record.job_id, place] += 1
             group = self._groups.setdefault(record.code, _Group())
             group.n += 1
             group.n_quarantined += record.quarantined

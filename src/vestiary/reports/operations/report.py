@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -12,15 +12,13 @@ from vestiary.bundle import Bundle
 from vestiary.drift import DriftReport, compare_window
 from vestiary.ledger import Job, Ledger
 from vestiary.ledger.records import Source
-from vestiary.ledger.summaries import Change, Reviewed, count_verdicts
+from vestiary.ledger.summaries import Change, Reviewed, count_verdicts, is_silent, last_sign, list_active_jobs
 from vestiary.ledger.windows import read_window
 from vestiary.reports.operations.failures import FailureGroup, Failures
 from vestiary.reports.operations.period import Period
 from vestiary.reports.operations.tally import AttributeTally, Day, Percentiles, Tally
 
 CATEGORY = "articleType"
-SILENT = timedelta(minutes=15)
-"""A run that gave no sign of life for so long is taken for dead."""
 HIGH_FAILURES = 0.1
 
 
@@ -33,16 +31,35 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Run:
-    """One batch: ``state`` "silent" is one that is marked as running and gives no sign of life."""
+    """What a batch did on one day: from its first answer to its last, UTC (None when all failed).
+
+    ``per_second`` are answers per second between these.
+    """
+
+    date: str
+    source: str
+    began_at: datetime | None
+    ended_at: datetime | None
+    n_answered: int
+    n_failed: int
+    per_second: float | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How a batch stands: ``state`` "silent" is one that is marked as running and gives no sign of life.
+
+    ``seen_at`` is its end or its last sign of life; ``n_done`` and ``n_failed`` of ``n_total`` are since it began.
+    """
 
     source: str
+    out: str
     state: str
     started_at: datetime
-    ended_at: datetime | None
+    seen_at: datetime
     n_total: int | None
     n_done: int
     n_failed: int
-    per_second: float | None
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,7 @@ class OperationsReport:
     attributes: tuple[AttributeTally, ...]
     latency: Percentiles | None
     failures: tuple[FailureGroup, ...]
+    batches: tuple[Batch, ...]
     runs: tuple[Run, ...]
     reviewed: Reviewed
     drift: DriftSection
@@ -111,7 +129,7 @@ class OperationsReport:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to tell."""
-        return not (self.n_total or self.runs or self.reviewed.changes)
+        return not (self.n_total or self.batches or self.reviewed.changes)
 
     def concerns(self) -> tuple[str, ...]:
         """What somebody should look at, one sentence each."""
@@ -121,12 +139,10 @@ class OperationsReport:
                 f"{self.n_failed:,} of {self.n_total:,} pictures could not be answered, more than "
                 f"{HIGH_FAILURES:.0%}; see the reasons below."
             )
-        for run in self.runs:
-            when = f"The batch of {self.period.to_local(run.started_at):%d %B, %H:%M}"
-            if run.state == "silent":
-                told.append(f"{when} gives no sign of life; start it again, and it goes on where it was.")
-            elif run.state in ("failed", "stopped"):
-                told.append(f"{when} {run.state}; start it again, and it goes on where it was.")
+        for batch in self.batches:
+            if batch.state in _TROUBLE:
+                when = f"{self.period.to_local(batch.seen_at):%d %B, %H:%M}"
+                told.append(f"{_TROUBLE[batch.state].format(source=batch.source, when=when)}; {_AGAIN}")
         return (*told, *(self.drift.report.alarms if self.drift.report is not None else ()))
 
     def to_dict(self) -> dict[str, Any]:
@@ -154,6 +170,12 @@ class OperationsReport:
         }
 
 
+_TROUBLE = {
+    "failed": "The batch of {source} failed on {when}",
+    "stopped": "The batch of {source} was stopped on {when}",
+    "silent": "The batch of {source} has given no sign of life since {when}",
+}
+_AGAIN = "start it again, and it goes on where it was."
 _PLAIN = (
     "kind",
     "ledger",
@@ -171,6 +193,7 @@ _PLAIN = (
     "histogram",
     "attributes",
     "latency",
+    "batches",
     "runs",
     "reviewed",
 )
@@ -186,7 +209,8 @@ def build_operations_report(
     tally.add(ledger.predictions(period.since, period.until, source))
     failures.add(ledger.failures(period.since, period.until, source))
     days = tally.days(failures.by_day)
-    jobs = list(ledger.jobs(until=period.until, kind="batch"))
+    known = {job_id for job_id, _ in (*tally.stretches, *failures.by_job)}
+    jobs = list_active_jobs(ledger, "batch", period.since, period.until, known=known)
     return OperationsReport(
         kind=kind,
         ledger=ledger.place,
@@ -204,7 +228,8 @@ def build_operations_report(
         attributes=tally.attributes({own.name: own.title for own in bundle.taxonomy.attributes}),
         latency=tally.latency(),
         failures=failures.groups({job.id: job for job in jobs}),
-        runs=tuple(_describe_run(job, made_at) for job in jobs if job.started_at >= period.since),
+        batches=tuple(_describe_batch(job, made_at) for job in jobs),
+        runs=_list_runs(tally, failures, jobs),
         reviewed=count_verdicts(ledger, period.since, period.until, source),
         drift=judge_drift(ledger, period.since, period.until, bundle, source),
     )
@@ -224,20 +249,30 @@ def judge_drift(
     return DriftSection(report, report.summary())
 
 
-def _describe_run(job: Job, now: datetime) -> Run:
-    alive = job.heartbeat_at or job.started_at
-    seconds = ((job.ended_at or alive) - job.started_at).total_seconds()
-    tried = job.n_done + job.n_failed
-    return Run(
-        source=job.source,
-        state="silent" if job.state == "running" and now - alive > SILENT else job.state,
-        started_at=job.started_at,
-        ended_at=job.ended_at,
-        n_total=job.n_total,
-        n_done=job.n_done,
-        n_failed=job.n_failed,
-        per_second=tried / seconds if seconds > 0 and tried else None,
-    )
+def _describe_batch(job: Job, now: datetime) -> Batch:
+    state = "silent" if is_silent(job, now) else job.state
+    return Batch(job.source, job.out, state, job.started_at, last_sign(job), job.n_total, job.n_done, job.n_failed)
+
+
+def _list_runs(tally: Tally, failures: Failures, jobs: Sequence[Job]) -> tuple[Run, ...]:
+    """What each job did on each day, by day."""
+    runs = []
+    sources = {job.id: job.source for job in jobs}
+    for job_id, place in sorted(tally.stretches.keys() | failures.by_job.keys(), key=lambda key: (key[1], key[0])):
+        own = tally.stretches.get((job_id, place))
+        seconds = (own.last_at - own.first_at).total_seconds() if own is not None else 0.0
+        runs.append(
+            Run(
+                date=tally.period.days[place].isoformat(),
+                source=sources.get(job_id, "–"),
+                began_at=own.first_at if own is not None else None,
+                ended_at=own.last_at if own is not None else None,
+                n_answered=own.n if own is not None else 0,
+                n_failed=failures.by_job[job_id, place],
+                per_second=own.n / seconds if own is not None and seconds > 0 else None,
+            )
+        )
+    return tuple(runs)
 
 
 def _plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 
@@ -56,6 +57,15 @@ class AttributeTally:
 
 
 @dataclass
+class Stretch:
+    """The work of one job on one day: from its first answer to its last, both UTC."""
+
+    first_at: datetime
+    last_at: datetime
+    n: int = 0
+
+
+@dataclass
 class _Attribute:
     n_accepted: int = 0
     confidence: float = 0.0
@@ -79,13 +89,18 @@ class Tally:
         self.bundles: Counter[tuple[str, str]] = Counter()
         self.histogram = [0] * BINS
         self.n_judged = 0
+        self.stretches: dict[tuple[str, int], Stretch] = {}
         self._days = [_Day() for _ in period.days]
         self._attributes: dict[str, _Attribute] = defaultdict(_Attribute)
 
     def add(self, records: Iterable[PredictionRecord]) -> None:
-        """Count these."""
+        """Count these, which come in the order of their times."""
         for record in records:
-            day = self._days[self.period.find_day(record.at)]
+            place = self.period.find_day(record.at)
+            day = self._days[place]
+            if record.job_id is not None:
+                own = self.stretches.setdefault((record.job_id, place), Stretch(record.at, record.at))
+                own.last_at, own.n = record.at, own.n + 1
             if record.accepted:
                 day.accepted += 1
             else:

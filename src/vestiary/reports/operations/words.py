@@ -28,9 +28,12 @@ def summarise(report: OperationsReport) -> tuple[str, str]:
     if report.latency is not None:
         p50, p95, p99 = map(format_milliseconds, (report.latency.p50, report.latency.p95, report.latency.p99))
         lines.append(f"Answers took at most {p50} (half of them), {p95} (95 %), {p99} (99 %).")
-    if report.runs:
-        finished = sum(run.state == "finished" for run in report.runs)
-        lines.append(f"Batches: {len(report.runs):,} started, {finished:,} finished.")
+    if report.batches:
+        finished = sum(batch.state == "finished" for batch in report.batches)
+        lines.append(
+            f"{format_number(len(report.runs), 'run')} of {format_number(len(report.batches), 'batch', 'batches')}, "
+            f"{finished:,} of them finished."
+        )
     if report.n_verdicts:
         changed = sum(own.n for own in report.corrections)
         lines.append(f"Reviewers looked at {format_number(report.n_verdicts, 'tag')} and changed {changed:,}.")
