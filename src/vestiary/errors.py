@@ -19,6 +19,7 @@
     │   └── LedgerUnavailableError  the same, but for now only: it is worth trying again later
     ├── ServiceError            a running service that gave no answer, or a refusal
     ├── BatchError              a batch that ended before all pictures were answered, or never began: the answer is no
+    ├── DeliveryError           a mail or a message to a webhook that did not arrive: the answer is no
     └── MissingExtraError       a feature whose optional packages are not installed
 
 Each message is one plain sentence: what was found, where, and what to do.
@@ -126,6 +127,12 @@ class ServiceError(VestiaryError):
 
 class BatchError(VestiaryError):
     """A batch that another run is at, or that had to stop before its end and can be taken up again."""
+
+    exit_code = 1
+
+
+class DeliveryError(VestiaryError):
+    """A mail, or a message to a webhook, that was not taken."""
 
     exit_code = 1
 

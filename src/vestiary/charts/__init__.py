@@ -4,6 +4,7 @@ Every chart is made to be read at its own size, no wider than a phone's screen u
 description in words. They need the extra ``ui``, which is imported when a chart is made and not before.
 """
 
+from vestiary.charts.columns import plot_columns
 from vestiary.charts.counts import NARROW, ink_on, plot_counts, plot_crosstab, shade
 from vestiary.charts.curves import Line, plot_lines, plot_reliability, plot_risk_coverage
 from vestiary.charts.matrix import Band, draw_matrix
@@ -20,6 +21,7 @@ __all__ = [
     "draw_matrix",
     "ink_on",
     "keep_text",
+    "plot_columns",
     "plot_counts",
     "plot_crosstab",
     "plot_lines",

@@ -14,11 +14,13 @@ from vestiary.cli import (
     check,
     drift,
     evaluate,
+    health,
     ingest,
     inspect,
     ledger,
     quantise,
     report,
+    schedule,
     serve,
     tag,
     train,
@@ -34,7 +36,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (ingest, check, train, tune, calibrate, quantise, evaluate, inspect, tag, batch, serve, drift):
+for verb in (
+    ingest,
+    check,
+    train,
+    tune,
+    calibrate,
+    quantise,
+    evaluate,
+    inspect,
+    tag,
+    batch,
+    serve,
+    drift,
+    health,
+    schedule,
+):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(report.app, name="report")
 app.add_typer(ledger.app, name="ledger")

@@ -36,6 +36,7 @@ def render_page(template: str, values: Mapping[str, Any]) -> str:
     environment.filters["count"] = format_count
     environment.filters["number"] = format_number
     environment.filters["percent"] = format_percent
+    environment.filters["milliseconds"] = format_milliseconds
     return environment.get_template(template).render(**values)
 
 
@@ -104,9 +105,9 @@ def format_count(n: int) -> str:
     return f"{n:,}"
 
 
-def format_number(n: int, noun: str) -> str:
+def format_number(n: int, noun: str, plural: str | None = None) -> str:
     """A whole number and what it counts, in the singular for one."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def format_percent(share: float) -> str:
@@ -114,6 +115,11 @@ def format_percent(share: float) -> str:
     if 0 < share < 0.001:
         return f"under 0.1{_NARROW}%"
     return f"{100 * share:.1f}{_NARROW}%" if share < 0.9995 or share == 1 else f"over 99.9{_NARROW}%"
+
+
+def format_milliseconds(milliseconds: float) -> str:
+    """A time in milliseconds, with a decimal under ten."""
+    return f"{milliseconds:,.{0 if milliseconds >= 10 else 1}f}{_NARROW}ms"
 
 
 def _drop_controls(value: Any) -> Any:

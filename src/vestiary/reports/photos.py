@@ -11,10 +11,13 @@ from PIL import Image
 
 from vestiary.catalogue import Source
 from vestiary.errors import VestiaryError
-from vestiary.images import read_picture
+from vestiary.images import DEFAULT_LIMITS, Limits, read_picture
 
 THUMBNAIL = (90, 120)
 """Largest width and height of a small copy, in pixels."""
+
+_JPEG_END = b"\xff\xd9"
+"""Marks the end of a JPEG, so that one that was cut short is drawn as far as it goes; other formats pass over it."""
 
 _BACKGROUND_DISTANCE = 14
 _LEAST_SHARE = 0.02
@@ -23,9 +26,21 @@ _LEAST_SHARE = 0.02
 def load_small(source: Source, name: str, size: tuple[int, int] = THUMBNAIL) -> Image.Image | None:
     """The picture, upright and RGB, scaled down to fit in ``size`` (width, height); None when it cannot be read."""
     try:
-        image = read_picture(source.read(name), size_hint=(2 * size[0], 2 * size[1])).image
+        return _shrink(source.read(name), size, DEFAULT_LIMITS)
     except VestiaryError:
         return None
+
+
+def load_broken(source: Source, name: str, size: tuple[int, int] = THUMBNAIL) -> Image.Image | None:
+    """As ``load_small`` for a refused picture: also a tiny one, and of a JPEG cut short the part that is there."""
+    try:
+        return _shrink(source.read(name) + _JPEG_END, size, Limits(min_side=1))
+    except VestiaryError:
+        return None
+
+
+def _shrink(data: bytes, size: tuple[int, int], limits: Limits) -> Image.Image:
+    image = read_picture(data, limits=limits, size_hint=(2 * size[0], 2 * size[1])).image
     image.thumbnail(size, Image.Resampling.LANCZOS)
     return image
 
