@@ -67,6 +67,7 @@ class _Joined:
 class Protocol(H11Protocol):
     """HTTP/1.1 with limits on the number of connections, on the head's time, and on a sender that was refused."""
 
+    service: Service
     settings: Settings
     _timer: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
@@ -142,6 +143,7 @@ class Protocol(H11Protocol):
         """Answer without asking the app, then close: what the sender still sends is read for a moment and dropped."""
         self._cancel()
         self._is_refused = True
+        self.service.tally.count_refusal(problem.status)
         request_id = make_request_id()
         body = json.dumps(problem.to_dict(request_id)).encode()
         headers = problem.headers | {
@@ -164,7 +166,7 @@ class Server(uvicorn.Server):
         """Load the model. Raises BundleError or UsageError when the bundle cannot be used."""
         app = create_app(settings, shared)
         self.service: Service = app.state.service
-        protocol = type("SetProtocol", (Protocol,), {"settings": settings})
+        protocol = type("SetProtocol", (Protocol,), {"service": self.service, "settings": settings})
         config = uvicorn.Config(
             app,
             loop="asyncio",
