@@ -1,4 +1,4 @@
-"""``vestiary serve --share``: a public address, and for nobody without a key. A package of ours stands in for ngrok's."""
+"""``vestiary serve --share``: a public address, for nobody without a key. A package of ours stands in for ngrok's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
 from vestiary.web.limits import make_key
 
-FAKE = '''
+FAKE = """
 import os, pathlib
 from types import SimpleNamespace
 
@@ -39,7 +39,7 @@ def connect(addr, proto, **options):
 
 def kill():
     note("kill")
-'''
+"""
 
 
 @pytest.fixture
