@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 MAX_ID = 256
+MAX_URL = 2048
 
 
 class Options(BaseModel):
@@ -31,17 +32,31 @@ class PictureOptions(Options, Named):
     """What may be asked beside one picture."""
 
 
-class PictureRequest(PictureOptions):
+class Pictured(BaseModel):
+    """One picture: itself, or where it is."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["image"]}, {"required": ["url"]}]})
+
+    image: str = Field("", description="The picture as base64 or as a data URL.")
+    url: str = Field(
+        "",
+        max_length=MAX_URL,
+        description="The picture's http or https address, where the service is set to fetch pictures.",
+    )
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Self:
+        if len(self.model_fields_set & {"image", "url"}) != 1:
+            raise ValueError("A picture is needed, either as 'image' or as 'url'")
+        return self
+
+
+class PictureRequest(PictureOptions, Pictured):
     """One picture."""
 
-    image: str = Field(description="The picture as base64 or as a data URL.")
 
-
-class BatchImage(BaseModel):
+class BatchImage(Named, Pictured):
     """One picture of a batch, with an id."""
-
-    image: str
-    id: str | None = Field(None, max_length=MAX_ID)
 
 
 class BatchRequest(Options):
@@ -57,10 +72,8 @@ class ExplainOptions(BaseModel):
     value: str | None = Field(None, description="The value to explain; the predicted one when left out.")
 
 
-class ExplainRequest(ExplainOptions):
+class ExplainRequest(ExplainOptions, Pictured):
     """One picture, and what is to be explained about it."""
-
-    image: str = Field(description="The picture as base64 or as a data URL.")
 
 
 class Ranked(BaseModel):

@@ -111,9 +111,8 @@ async def uploader(request: Request) -> Response:
     """The picture, its category (NA when it is not sure enough), the three likeliest, and every other tag."""
     service: Service = request.app.state.service
     kind = request.headers.get("content-type", "")
-    upload, asked = await service.receive(
-        request, lambda body: read_upload(body, kind, form=Named, json=PictureRequest)
-    )
+    sent, asked = await service.receive(request, lambda body: read_upload(body, kind, form=Named, json=PictureRequest))
+    upload = await service.fetch(request, sent)
     name = name_picture(upload, asked.id, "picture")
     [outcome] = await service.answer(request, [(name, upload.data)])
     if outcome.prediction.failure:

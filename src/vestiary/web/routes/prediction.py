@@ -70,18 +70,21 @@ async def predict_batch(request: Request) -> Response:
     service: Service = request.app.state.service
     kind, most = request.headers.get("content-type", ""), service.settings.max_images
     entries, asked = await service.receive(request, lambda body: read_uploads(body, kind, max_images=most))
-    good = [upload for upload, _ in entries if isinstance(upload, Upload)]
+    uploads, names = await service.fetch_all(request, [upload for upload, _ in entries]), [name for _, name in entries]
+    good = [upload for upload in uploads if isinstance(upload, Upload)]
     outcomes = await service.answer(request, [("", upload.data) for upload in good], asked.top_k)
-    return await service.off_loop(lambda: _render_batch(service, entries, asked, outcomes, request.state.request_id))
+    told = list(zip(uploads, names, strict=True))
+    return await service.off_loop(lambda: _render_batch(service, told, asked, outcomes, request.state.request_id))
 
 
 async def _predict(request: Request) -> Response:
     service: Service = request.app.state.service
     request_id: str = request.state.request_id
     kind = request.headers.get("content-type", "")
-    upload, asked = await service.receive(
+    sent, asked = await service.receive(
         request, lambda body: read_upload(body, kind, form=PictureOptions, json=PictureRequest)
     )
+    upload = await service.fetch(request, sent)
     name = name_picture(upload, asked.id, request_id)
     [outcome] = await service.answer(request, [(name, upload.data)], asked.top_k)
     if outcome.prediction.failure:
