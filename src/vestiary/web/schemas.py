@@ -350,26 +350,55 @@ class ServerReady(BaseModel):
     ready: bool
 
 
+class InferInputParameters(BaseModel):
+    """Where an input is: with ``binary_data_size`` bytes behind the JSON, else in it."""
+
+    binary_data_size: int | None = Field(default=None, ge=0)
+
+
 class InferInput(BaseModel):
-    """The pictures: BYTES elements, each a picture file as base64."""
+    """The pictures: BYTES elements, each a picture file, as base64 in ``data`` or as it is behind the JSON."""
 
     name: Literal["image"]
     datatype: Literal["BYTES"]
     shape: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, max_length=2)
-    data: list[str]
+    parameters: InferInputParameters = InferInputParameters()
+    data: list[str] = []
+
+
+class InferOutputParameters(BaseModel):
+    """Whether an output comes behind the JSON; as the request says for all of them when left out."""
+
+    binary_data: bool | None = None
+
+
+class InferWanted(BaseModel):
+    """One output that is asked for."""
+
+    name: str
+    parameters: InferOutputParameters = InferOutputParameters()
+
+
+class InferParameters(BaseModel):
+    """Whether all outputs come behind the JSON."""
+
+    binary_data_output: bool = False
 
 
 class InferRequest(BaseModel):
-    """Open Inference Protocol: a request with its pictures in one BYTES tensor."""
+    """Open Inference Protocol: a request with its pictures in one BYTES tensor; without ``outputs`` all are given."""
 
     id: str | None = Field(None, max_length=MAX_ID)
+    parameters: InferParameters = InferParameters()
     inputs: list[InferInput] = Field(min_length=1, max_length=1)
+    outputs: list[InferWanted] = []
 
 
 class InferOutput(Tensor):
-    """One output, its elements in a flat list."""
+    """One output, its elements in a flat list; without ``data`` it is behind the JSON."""
 
-    data: list[str] | list[float]
+    parameters: InferInputParameters = InferInputParameters()
+    data: list[str] | list[float] = []
 
 
 class InferAnswer(BaseModel):
