@@ -50,7 +50,7 @@ WALLS = {
     "fastapi": "web",
     "starlette": "web",
     "uvicorn": "web",
-    "httpx": "client",
+    "httpx": "client web",
     "alembic": "ledger",
 }
 HEAVY = (
@@ -144,7 +144,7 @@ def test_walled_packages_are_imported_only_in_their_room() -> None:
     for path in modules():
         for name in imported_names(path):
             package = name.split(".")[0]
-            if package in WALLS and room_of(path) != WALLS[package]:
+            if package in WALLS and room_of(path) not in WALLS[package].split():
                 wrong.append(f"{path.relative_to(SOURCE)} imports {name}")
     assert not wrong, "\n".join(wrong)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import selectors
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -195,16 +196,32 @@ def test_500_connections_at_once_are_all_answered_or_told_to_come_back(
     running = start_service(max_in_flight=20, max_connections=300)
     request = encode_request(photo)
     with contextlib.ExitStack() as stack:
+        go_on = stack.enter_context(held_up(running))
         connections = [stack.enter_context(open_connection(running)) for _ in range(500)]
         for connection in connections:
             with contextlib.suppress(OSError):  # refused already
                 connection.sendall(request)
-        answers = [read_answer(connection) for connection in connections]
-    statuses = [status for status, _, _ in answers]
-    assert set(statuses) == {200, 503}
-    assert statuses.count(200) >= 20
-    assert all("retry-after" in headers for status, headers, _ in answers if status == 503)
+        with selectors.DefaultSelector() as selector:
+            for connection in connections:
+                selector.register(connection, selectors.EVENT_READ)
+            early: list[socket.socket] = []  # who is told while nobody can be answered yet
+            wait_until(lambda: early.extend(collect(selector)) or len(early) >= 480)
+        go_on.set()
+        answers = {connection: read_answer(connection) for connection in connections}
+    told = [answers[connection] for connection in early]
+    assert [status for status, _, _ in told] == [503] * 480
+    assert all(headers["retry-after"] == "1" for _, headers, _ in told)
+    assert [status for status, _, _ in answers.values()].count(200) == 20
     assert running.service.in_flight == 0
+    assert httpx.post(f"{running.url}/predict", files={"file": photo}).status_code == 200
+
+
+def collect(selector: selectors.BaseSelector) -> list[socket.socket]:
+    """Connections on which something has come, which are then no longer looked at."""
+    ready = [cast(socket.socket, key.fileobj) for key, _ in selector.select(0.1)]
+    for connection in ready:
+        selector.unregister(connection)
+    return ready
 
 
 def test_a_stop_answers_what_was_taken_and_sends_all_others_away(start_service: StartService, photo: bytes) -> None:
@@ -252,6 +269,53 @@ def test_a_connection_too_many_is_told_to_come_back_before_it_asks(start_service
         open_ones[0].close()
         wait_until(lambda: len(running.server.server_state.connections) == 1)
         assert httpx.get(f"{running.url}/livez").status_code == 200
+
+
+def test_what_is_refused_before_there_is_a_request_is_counted(start_service: StartService) -> None:
+    running = start_service(max_connections=2, header_timeout_s=0.2)
+    with open_connection(running) as slow, open_connection(running) as wrong:
+        wait_until(lambda: len(running.server.server_state.connections) == 2)
+        with open_connection(running) as excess:
+            assert read_answer(excess)[0] == 503
+        wrong.sendall(b"no HTTP\r\n\r\n")
+        assert (read_answer(wrong)[0], read_answer(slow)[0]) == (400, 408)
+    wait_until(lambda: not running.server.server_state.connections)
+    told = httpx.get(f"{running.url}/metrics").text
+    for status in (400, 408, 503):
+        assert f'vestiary_refused_connections_total{{status="{status}"}} 1.0' in told
+    assert 'route="no request"' not in told
+
+
+def test_a_browser_is_told_by_a_page_what_the_gate_refuses_and_a_program_by_a_problem(
+    start_service: StartService, photo: bytes
+) -> None:
+    from vestiary.web.limits import hash_key
+
+    running = start_service(api_keys={"shop": hash_key("1")}, rate_per_minute=1, rate_burst=1, max_in_flight=1)
+
+    def upload(accept: str, key: str) -> httpx.Response:
+        headers = {"Accept": accept, "X-API-Key": key}
+        return httpx.post(f"{running.url}/uploader", files={"file": photo}, headers=headers)
+
+    def check(status: int, title: str, key: str, header: str) -> None:
+        page = upload("text/html,application/xhtml+xml,*/*;q=0.8", key)
+        assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert f"<h1>{title}</h1>" in page.text
+        assert page.headers["x-request-id"] in page.text
+        assert header in page.headers
+        told = upload("*/*", key)
+        assert (told.status_code, told.headers["content-type"]) == (status, "application/problem+json")
+        assert header in told.headers
+
+    check(401, "An API key is needed", "wrong", "www-authenticate")
+    running.service.in_flight = 1
+    running.service.rates.take = lambda caller: 0  # type: ignore[method-assign]
+    check(503, "The service is busy", "1", "retry-after")
+    running.service.in_flight = 0
+    running.service.rates.take = lambda caller: 7  # type: ignore[method-assign]
+    check(429, "Too many requests", "1", "retry-after")
+    page = httpx.get(f"{running.url}/uploader", headers={"Accept": "text/html", "X-API-Key": "1"})
+    assert (page.status_code, "<h1>Method Not Allowed</h1>" in page.text) == (405, True)
 
 
 def test_a_client_that_does_not_read_its_answers_is_cut(start_service: StartService) -> None:

@@ -108,6 +108,16 @@ def test_workers_tell_one_set_of_figures_and_a_killed_one_is_replaced(
     assert service.process.wait(60) == 0
 
 
+def test_several_workers_are_refused_where_they_cannot_share_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vestiary.errors import UsageError
+    from vestiary.web import workers
+    from vestiary.web.settings import load_settings
+
+    monkeypatch.setattr(workers.sys, "platform", "win32")
+    with pytest.raises(UsageError, match="start one, with --workers 1"):
+        workers.serve(load_settings(workers=2), lambda listener: pytest.fail("the port was opened"))
+
+
 def test_as_many_connections_as_are_set_fit_under_the_limit_of_open_files(start: Callable[..., Started]) -> None:
     import resource
 

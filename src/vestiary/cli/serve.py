@@ -15,6 +15,9 @@ def run(
     workers: int | None = typer.Option(None, min=1, help="Processes that share the port [1]."),
     bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
     settings: Path | None = typer.Option(None, help="TOML file with any of the settings of docs/settings.md."),
+    share: bool = typer.Option(
+        False, "--share", help="Also give it a public address, by ngrok; needs an API key and the extra 'share'."
+    ),
     new_key: str | None = typer.Option(
         None, metavar="NAME", help="Print a new API key and the setting that lets it in, and serve nothing."
     ),
@@ -26,18 +29,26 @@ def run(
         _print_key(new_key)
         return
     import socket
+    from contextlib import ExitStack
 
     from vestiary.cli.output import say
     from vestiary.web.server import describe_address
     from vestiary.web.settings import load_settings
+    from vestiary.web.tunnel import load_tunnels, open_tunnel
     from vestiary.web.workers import serve
 
     chosen = load_settings(settings, host=host, port=port, workers=workers, bundle=bundle)
+    ngrok = load_tunnels(chosen) if share else None
 
-    def tell(listener: socket.socket) -> None:
-        say(f"Vestiary answers at {describe_address(listener)} (stop it with Ctrl-C).")
+    with ExitStack() as stack:
 
-    serve(chosen, tell)
+        def tell(listener: socket.socket) -> None:
+            say(f"Vestiary answers at {describe_address(listener)} (stop it with Ctrl-C).")
+            if ngrok is not None:
+                address = stack.enter_context(open_tunnel(ngrok, listener))
+                say(f"Whoever has an API key reaches it at {address}.")
+
+        serve(chosen, tell)
 
 
 def _print_key(name: str) -> None:

@@ -16,12 +16,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from vestiary import __version__
-from vestiary.web.answers import render_problem
 from vestiary.web.errors import Problem, to_problem
 from vestiary.web.gate import Envelope, Gate
 from vestiary.web.routes import ROUTERS
 from vestiary.web.routes.described import list_schemas
-from vestiary.web.routes.pages import render_documents
+from vestiary.web.routes.pages import render_documents, render_refusal
 from vestiary.web.service import Service, Shared
 from vestiary.web.settings import Settings
 
@@ -81,7 +80,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
-    return render_problem(to_problem(error), request.state.request_id)
+    return render_refusal(request, to_problem(error))
 
 
 def _describe(app: FastAPI, settings: Settings) -> dict[str, Any]:

@@ -64,10 +64,10 @@ class Scheduler:
     def __init__(self, predictor: Predictor, tally: Tally, *, category: str, threads: int, max_batch: int) -> None:
         self._predictor, self._tally, self._max_batch = predictor, tally, max_batch
         self._category = category
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="vestiary")
-        self._free = threads
+        self._threads = [ThreadPoolExecutor(1, thread_name_prefix="vestiary") for _ in range(threads)]
+        self._free = list(self._threads)
         self._waiting: deque[_Ticket] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     @property
     def waiting(self) -> int:
@@ -95,19 +95,21 @@ class Scheduler:
 
     def close(self) -> None:
         """Let the threads end; what they are at is finished."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._is_closed = True
+        for thread in self._threads:
+            thread.shutdown()
 
     def _start_batches(self) -> None:
-        while self._free and self._waiting:
-            self._free -= 1
-            task = asyncio.get_running_loop().create_task(self._run(self._take_batch()))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+        """Give what waits to the free threads, first to the one that was busy last: its core knows the model best."""
+        loop = asyncio.get_running_loop()
+        while self._free and self._waiting and not self._is_closed:
+            batch, thread = self._take_batch(), self._free.pop()
+            thread.submit(self._run, loop, thread, batch)
         self._tally.set_gauge("waiting", len(self._waiting))
 
     def _take_batch(self) -> list[_Ticket]:
         """The next pictures: a free thread's fair share of those that wait, within the limits of a batch."""
-        share = -(-len(self._waiting) // (self._free + 1))
+        share = -(-len(self._waiting) // len(self._free))
         batch = [self._waiting.popleft()]
         size = len(batch[0].data)
         while self._waiting and len(batch) < min(share, self._max_batch):
@@ -117,21 +119,26 @@ class Scheduler:
             batch.append(self._waiting.popleft())
         return batch
 
-    async def _run(self, batch: list[_Ticket]) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop, thread: ThreadPoolExecutor, batch: list[_Ticket]) -> None:
+        """Answer a batch and tell the loop; runs in a thread."""
         try:
-            outcomes = await asyncio.get_running_loop().run_in_executor(self._pool, self._work, batch)
+            found: list[Outcome] | Exception = self._work(batch)
         except Exception as error:
+            found = error
+        loop.call_soon_threadsafe(self._finish, thread, batch, found)
+
+    def _finish(self, thread: ThreadPoolExecutor, batch: list[_Ticket], found: list[Outcome] | Exception) -> None:
+        self._free.append(thread)
+        self._start_batches()
+        if isinstance(found, Exception):
             for ticket in batch:
                 if not ticket.future.done():
-                    ticket.future.set_exception(error)
+                    ticket.future.set_exception(found)
                     ticket.future.exception()  # its caller may be gone: the error is told by whoever is still there
-        else:
-            self._tally.observe("batch", len(outcomes))
-            for ticket, outcome in zip(batch, outcomes, strict=True):
-                self._settle(ticket, outcome)
-        finally:
-            self._free += 1
-            self._start_batches()
+            return
+        self._tally.observe("batch", len(found))
+        for ticket, outcome in zip(batch, found, strict=True):
+            self._settle(ticket, outcome)
 
     def _settle(self, ticket: _Ticket, outcome: Outcome) -> None:
         for stage in ("queue", "decode", "infer"):

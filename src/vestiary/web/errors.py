@@ -120,6 +120,43 @@ def ledger_away(retry_after_s: int) -> Problem:
     )
 
 
+def fetching_is_off() -> Problem:
+    """400: an address where pictures are not fetched."""
+    return Problem(
+        400, "fetching-off", "No pictures are fetched", "This service fetches no pictures; send the picture as 'image'."
+    )
+
+
+def address_refused() -> Problem:
+    """400: an address from which nothing is fetched; which of the reasons it was, is not told."""
+    return Problem(
+        400,
+        "address-refused",
+        "Nothing is fetched from this address",
+        "Pictures are fetched only from http and https addresses without a user name that lead to the public internet.",
+    )
+
+
+def fetched_too_large(limit: int) -> Problem:
+    """413: more bytes at an address than the limit."""
+    return Problem(
+        413,
+        "too-large",
+        "The picture is too large",
+        f"The picture at the address has more than the {limit:,} bytes allowed; make it smaller.",
+    )
+
+
+def not_fetched(reason: str) -> Problem:
+    """422: nothing came from an address."""
+    return Problem(
+        422,
+        "not-fetched",
+        "The picture could not be fetched",
+        f"The picture could not be fetched: {reason}; look whether the address is right, or send the picture itself.",
+    )
+
+
 def rate_exceeded(seconds: int) -> Problem:
     """429: over the caller's rate."""
     return Problem(

@@ -8,13 +8,13 @@ import time
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vestiary.web import errors
-from vestiary.web.answers import render_problem
 from vestiary.web.limits import find_caller
 from vestiary.web.logs import describe_fault, write_line
+from vestiary.web.routes.pages import render_refusal
 from vestiary.web.service import Service
 
 CLIENT_GONE: Final = 499
@@ -114,7 +114,7 @@ class Gate:
             problem = errors.to_problem(error)
             if problem.status == 500:
                 write_line("fault", request_id=scope["state"]["request_id"], **describe_fault(error))
-            await render_problem(problem, scope["state"]["request_id"])(scope, receive, send)
+            await render_refusal(Request(scope), problem)(scope, receive, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         service, settings = self.service, self.service.settings

@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import secrets
 import struct
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -99,7 +98,7 @@ class Rates:
         if place is None:
             digest = hashlib.blake2b(caller.encode(), key=self._salt, digest_size=8).digest()
             place = len(self._names) + int.from_bytes(digest) % BUCKETS
-        if self._file is None or sys.platform == "win32":
+        if self._file is None:
             wait, self._own[place] = self._spend(*self._own.get(place, (0.0, 0.0)))
             return wait
         import fcntl

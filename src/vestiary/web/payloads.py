@@ -14,7 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from vestiary.web import errors
-from vestiary.web.schemas import BatchRequest, ExplainRequest, Options, PictureRequest
+from vestiary.web.schemas import BatchRequest, ExplainRequest, Options, Pictured, PictureRequest
 
 Form = TypeVar("Form", bound=BaseModel)
 Json = TypeVar("Json", PictureRequest, ExplainRequest)
@@ -36,9 +36,16 @@ class Upload:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One picture that is yet to be fetched from an address."""
+
+    url: str
+
+
 def read_upload(
     body: bytes | bytearray, content_type: str, *, form: type[Form], json: type[Json]
-) -> tuple[Upload, Form | Json]:
+) -> tuple[Upload | Link, Form | Json]:
     """The one picture of a request and what is asked of it: ``form`` for a multipart body, ``json`` for a JSON one.
 
     Raises Problem: 400 for a body without a picture or in no readable form, 415 for another content type.
@@ -46,7 +53,7 @@ def read_upload(
     kind, boundary = _read_content_type(body, content_type)
     if kind == "application/json":
         asked = _validate_json(json, body)
-        return Upload(None, decode_base64(asked.image)), asked
+        return _take(asked), asked
     fields = _parse_multipart(body, boundary)
     parts = [part for part in fields if part.name in ("file", "image")]
     if not parts or not parts[0].data:
@@ -58,7 +65,7 @@ def read_upload(
 
 def read_uploads(
     body: bytes | bytearray, content_type: str, *, max_images: int
-) -> tuple[list[tuple[Upload | errors.Problem, str | None]], Options]:
+) -> tuple[list[tuple[Upload | Link | errors.Problem, str | None]], Options]:
     """The pictures of a batch, each with the id that was given for it, and the options for all of them.
 
     A picture whose base64 cannot be read has a Problem in its place. Raises Problem as ``read_upload`` does, and 413
@@ -68,8 +75,7 @@ def read_uploads(
     if kind == "application/json":
         asked = _validate_json(BatchRequest, body)
         _check_number(len(asked.images), max_images)
-        entries = [(entry, None) if isinstance(entry, str) else (entry.image, entry.id) for entry in asked.images]
-        return [(_try_decode(image), name) for image, name in entries], asked
+        return [(_try_take(entry), None if isinstance(entry, str) else entry.id) for entry in asked.images], asked
     fields = _parse_multipart(body, boundary)
     parts = [part for part in fields if part.name in _PICTURES and (part.filename or part.data)]
     _check_number(len(parts), max_images)
@@ -95,9 +101,15 @@ def decode_base64(text: str) -> bytes:
         ) from None
 
 
-def _try_decode(text: str) -> Upload | errors.Problem:
+def _take(asked: Pictured | str) -> Upload | Link:
+    if isinstance(asked, Pictured) and "url" in asked.model_fields_set:
+        return Link(asked.url)
+    return Upload(None, decode_base64(asked if isinstance(asked, str) else asked.image))
+
+
+def _try_take(asked: Pictured | str) -> Upload | Link | errors.Problem:
     try:
-        return Upload(None, decode_base64(text))
+        return _take(asked)
     except errors.Problem as problem:
         return problem
 
@@ -109,9 +121,9 @@ def _check_number(n: int, most: int) -> None:
         raise errors.too_many_images(n, most)
 
 
-def read_json(model: type[Model], body: bytes | bytearray, content_type: str) -> Model:
-    """A JSON body as a value of ``model``. Raises Problem as ``read_upload`` does."""
-    _read_content_type(body, content_type, kinds=(b"application/json",))
+def read_json(model: type[Model], body: bytes | bytearray, content_type: str, also: Sequence[str] = ()) -> Model:
+    """A JSON body, under its own content type or one of ``also``. Raises Problem as ``read_upload`` does."""
+    _read_content_type(body, content_type, kinds=(b"application/json", *(kind.encode() for kind in also)))
     return _validate_json(model, body)
 
 
@@ -131,7 +143,7 @@ def _read_content_type(
         raise errors.no_image("The body is empty; send a picture as a multipart form or as JSON with base64.")
     kind, options = parse_options_header(content_type)
     if kind not in kinds:
-        several = len(kinds) > 1
+        several = b"multipart/form-data" in kinds
         raise errors.wrong_content_type(
             "multipart/form-data, or as application/json with base64" if several else "application/json with base64"
         )

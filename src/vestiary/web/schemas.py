@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 MAX_ID = 256
+MAX_URL = 2048
 
 
 class Options(BaseModel):
@@ -31,17 +32,31 @@ class PictureOptions(Options, Named):
     """What may be asked beside one picture."""
 
 
-class PictureRequest(PictureOptions):
+class Pictured(BaseModel):
+    """One picture: itself, or where it is."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["image"]}, {"required": ["url"]}]})
+
+    image: str = Field("", description="The picture as base64 or as a data URL.")
+    url: str = Field(
+        "",
+        max_length=MAX_URL,
+        description="The picture's http or https address, where the service is set to fetch pictures.",
+    )
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Self:
+        if len(self.model_fields_set & {"image", "url"}) != 1:
+            raise ValueError("A picture is needed, either as 'image' or as 'url'")
+        return self
+
+
+class PictureRequest(PictureOptions, Pictured):
     """One picture."""
 
-    image: str = Field(description="The picture as base64 or as a data URL.")
 
-
-class BatchImage(BaseModel):
+class BatchImage(Named, Pictured):
     """One picture of a batch, with an id."""
-
-    image: str
-    id: str | None = Field(None, max_length=MAX_ID)
 
 
 class BatchRequest(Options):
@@ -57,10 +72,8 @@ class ExplainOptions(BaseModel):
     value: str | None = Field(None, description="The value to explain; the predicted one when left out.")
 
 
-class ExplainRequest(ExplainOptions):
+class ExplainRequest(ExplainOptions, Pictured):
     """One picture, and what is to be explained about it."""
-
-    image: str = Field(description="The picture as base64 or as a data URL.")
 
 
 class FeedbackRequest(BaseModel):
@@ -370,26 +383,55 @@ class ServerReady(BaseModel):
     ready: bool
 
 
+class InferInputParameters(BaseModel):
+    """Where an input is: with ``binary_data_size`` bytes behind the JSON, else in it."""
+
+    binary_data_size: int | None = Field(default=None, ge=0)
+
+
 class InferInput(BaseModel):
-    """The pictures: BYTES elements, each a picture file as base64."""
+    """The pictures: BYTES elements, each a picture file, as base64 in ``data`` or as it is behind the JSON."""
 
     name: Literal["image"]
     datatype: Literal["BYTES"]
     shape: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, max_length=2)
-    data: list[str]
+    parameters: InferInputParameters = InferInputParameters()
+    data: list[str] = []
+
+
+class InferOutputParameters(BaseModel):
+    """Whether an output comes behind the JSON; as the request says for all of them when left out."""
+
+    binary_data: bool | None = None
+
+
+class InferWanted(BaseModel):
+    """One output that is asked for."""
+
+    name: str
+    parameters: InferOutputParameters = InferOutputParameters()
+
+
+class InferParameters(BaseModel):
+    """Whether all outputs come behind the JSON."""
+
+    binary_data_output: bool = False
 
 
 class InferRequest(BaseModel):
-    """Open Inference Protocol: a request with its pictures in one BYTES tensor."""
+    """Open Inference Protocol: a request with its pictures in one BYTES tensor; without ``outputs`` all are given."""
 
     id: str | None = Field(None, max_length=MAX_ID)
+    parameters: InferParameters = InferParameters()
     inputs: list[InferInput] = Field(min_length=1, max_length=1)
+    outputs: list[InferWanted] = []
 
 
 class InferOutput(Tensor):
-    """One output, its elements in a flat list."""
+    """One output, its elements in a flat list; without ``data`` it is behind the JSON."""
 
-    data: list[str] | list[float]
+    parameters: InferInputParameters = InferInputParameters()
+    data: list[str] | list[float] = []
 
 
 class InferAnswer(BaseModel):

@@ -32,29 +32,30 @@ STEADY_TICKS: Final = 3
 
 
 class _Joined:
-    """A transport that sends what is written at one go of the event loop at once: head and body in one packet."""
+    """A transport that puts together what is written at one go of the event loop: head and body in one packet."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
         self._pieces: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Send soon."""
+        """Send soon, at the latest when the event loop goes on."""
         if not self._pieces:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._pieces.append(data)
 
     def close(self) -> None:
         """Send what there is, then close."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def write_eof(self) -> None:
         """Send what there is, then the end."""
-        self._flush()
+        self.flush()
         self._transport.write_eof()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what there is."""
         if self._pieces:
             whole = b"".join(self._pieces)
             self._pieces.clear()
@@ -67,6 +68,7 @@ class _Joined:
 class Protocol(H11Protocol):
     """HTTP/1.1 with limits on the number of connections, on the head's time, and on a sender that was refused."""
 
+    service: Service
     settings: Settings
     _timer: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
@@ -74,7 +76,8 @@ class Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection in, or say that there is no room."""
-        super().connection_made(cast(asyncio.Transport, _Joined(transport, self.loop)))
+        self._joined = _Joined(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, self._joined))
         if len(self.connections) > self.settings.max_connections:
             self._refuse(errors.overloaded(self.settings.retry_after_s))
         else:
@@ -84,11 +87,20 @@ class Protocol(H11Protocol):
         """Pass on what came, and watch over the time that a head takes."""
         if self._is_refused:
             return
+        if self._is_flooded and data.startswith(b"POST ") and self.conn.their_state is h11.IDLE:
+            self._refuse(errors.overloaded(self.settings.retry_after_s))
+            return
         super().data_received(data)
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self._await_head()
         elif self.conn.our_state is not h11.DONE:
             self._cancel()
+
+    @property
+    def _is_flooded(self) -> bool:
+        """Whether there are so many that a request is best sent away unread: to read it takes longer than to refuse."""
+        most = self.settings.max_in_flight
+        return len(self.tasks) >= most and len(self.connections) > 2 * most
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -98,7 +110,8 @@ class Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Give a sender that has not sent everything a moment to read the answer."""
+        """Send the answer, and give a sender that has not sent everything a moment to read it."""
+        self._joined.flush()
         super().on_response_complete()
         if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
             self._cancel()
@@ -142,6 +155,7 @@ class Protocol(H11Protocol):
         """Answer without asking the app, then close: what the sender still sends is read for a moment and dropped."""
         self._cancel()
         self._is_refused = True
+        self.service.tally.count_refusal(problem.status)
         request_id = make_request_id()
         body = json.dumps(problem.to_dict(request_id)).encode()
         headers = problem.headers | {
@@ -164,7 +178,7 @@ class Server(uvicorn.Server):
         """Load the model. Raises BundleError or UsageError when the bundle cannot be used."""
         app = create_app(settings, shared)
         self.service: Service = app.state.service
-        protocol = type("SetProtocol", (Protocol,), {"settings": settings})
+        protocol = type("SetProtocol", (Protocol,), {"service": self.service, "settings": settings})
         config = uvicorn.Config(
             app,
             loop="asyncio",

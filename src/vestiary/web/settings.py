@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     )
     max_pixels: int = Field(50_000_000, ge=64, description="Pixels of a picture, checked before it is decoded.")
     max_images: int = Field(64, ge=1, le=10_000, description="Pictures of one /predict_batch or /v2 request.")
+    fetch_urls: bool = Field(False, description="Fetch pictures whose address is sent, from public addresses only.")
+    fetch_timeout_s: float = Field(5.0, gt=0, description="Seconds for a picture to be fetched; then 422.")
     header_timeout_s: float = Field(10.0, gt=0, description="Seconds for the head of a request to arrive.")
     body_timeout_s: float = Field(30.0, gt=0, description="Seconds for the body of a request to arrive; then 408.")
     keep_alive_s: int = Field(5, ge=1, description="Seconds that a connection may idle between two requests.")

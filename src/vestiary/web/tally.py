@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ GAUGES: Final = ("ready", "in_flight", "waiting")
 COUNTERS: Final = ("successes", "failures", "bytes_in", "records_written", "records_dropped", "records_lost")
 
 _OTHER: Final = "other"
+_REFUSED: Final = "no request"
 _BYTE: Final = 8
 
 
@@ -45,7 +45,7 @@ class Tally:
     ) -> None:
         self.started_at = time.time() if started_at is None else started_at
         self.routes = (*routes, _OTHER)
-        names = [(route, status) for route in self.routes for status in STATUSES]
+        names = [(route, status) for route in (*self.routes, _REFUSED) for status in STATUSES]
         self._requests = {key: place for place, key in enumerate(names)}
         start = len(names)
         self._counters = {name: start + place for place, name in enumerate(COUNTERS)}
@@ -82,8 +82,6 @@ class Tally:
 
     def _lock(self, row: int, *, alone: bool) -> bool:
         """Whether this process has the row now: ``alone``, or with others that only look whether anybody holds it."""
-        if sys.platform == "win32":  # several workers are started on POSIX systems only
-            raise NotImplementedError
         import fcntl
 
         kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
@@ -108,6 +106,10 @@ class Tally:
         self._own[self._requests[route, status if status in STATUSES else 500]] += 1
         self._own[self._counters["bytes_in"]] += bytes_in
         self.observe("total", seconds)
+
+    def count_refusal(self, status: int) -> None:
+        """One connection that was answered before there was a request: no room, no head in time, no HTTP."""
+        self._own[self._requests[_REFUSED, status]] += 1
 
     def count_picture(self, *, success: bool) -> None:
         """One picture that was answered or could not be."""
@@ -139,6 +141,13 @@ class Tally:
 
     def requests(self) -> dict[tuple[str, int], int]:
         """Requests by route and status, those that occurred."""
+        return {key: n for key, n in self._sum_requests().items() if key[0] != _REFUSED}
+
+    def refusals(self) -> dict[int, int]:
+        """Connections that were answered before there was a request, by status, those that occurred."""
+        return {status: n for (route, status), n in self._sum_requests().items() if route == _REFUSED}
+
+    def _sum_requests(self) -> dict[tuple[str, int], int]:
         sums = self._table.sum(axis=0)
         return {key: int(sums[place]) for key, place in self._requests.items() if sums[place]}
 

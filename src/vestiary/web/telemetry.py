@@ -29,6 +29,12 @@ class _Counts(Collector):
         for (route, status), n in tally.requests().items():
             requests.add_metric([route, str(status)], n)
         yield requests
+        refused = CounterMetricFamily(
+            "vestiary_refused_connections", "Connections answered before there was a request.", labels=["status"]
+        )
+        for status, n in tally.refusals().items():
+            refused.add_metric([str(status)], n)
+        yield refused
         pictures = CounterMetricFamily("vestiary_pictures", "Pictures that were looked at.", labels=["outcome"])
         pictures.add_metric(["success"], tally.counter("successes"))
         pictures.add_metric(["failure"], tally.counter("failures"))

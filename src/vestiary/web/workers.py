@@ -41,6 +41,8 @@ def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
     Raises BundleError for a bundle that cannot be used, UsageError for one without a model in the precision that is set
     and for an address that cannot be had.
     """
+    if sys.platform == "win32" and settings.workers > 1:
+        raise UsageError("Several workers need a POSIX system; start one, with --workers 1.")
     _allow_files(settings.max_connections + SPARE_FILES)
     if settings.workers == 1:
         server = Server(settings)
@@ -48,8 +50,6 @@ def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
         tell(listener)
         server.run(sockets=[listener])
         return
-    if sys.platform == "win32":
-        raise UsageError("Several workers need a POSIX system; start one, with --workers 1.")
     from vestiary.bundle import open_bundle
 
     # What no worker could use is refused here, once, and not by each of them for ever.

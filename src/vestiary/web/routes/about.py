@@ -16,7 +16,15 @@ from vestiary.web.service import Service
 
 router = APIRouter(tags=["about"])
 
-ASKING: Final = ("/predict", "/predict_base64", "/predict_batch", "/uploader", "/explain", "/v2/models/{name}/infer")
+ASKING: Final = (
+    "/predict",
+    "/predict_base64",
+    "/predict_batch",
+    "/uploader",
+    "/explain",
+    "/v2/models/{name}/infer",
+    "/v2/models/{name}/versions/{version}/infer",
+)
 """Routes whose requests count in ``/stats``."""
 
 _SHIRT: dict[str, Any] = {"title": "Article type", "n_values": 3, "threshold": 0.87, "validation": {"accuracy": 0.86}}

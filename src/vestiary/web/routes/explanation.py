@@ -48,10 +48,11 @@ async def explain_picture(request: Request) -> Response:
     service: Service = request.app.state.service
     request_id: str = request.state.request_id
     kind = request.headers.get("content-type", "")
-    upload, asked = await service.receive(
+    sent, asked = await service.receive(
         request, lambda body: read_upload(body, kind, form=ExplainOptions, json=ExplainRequest)
     )
     attribute = _check_asked(service, asked)
+    upload = await service.fetch(request, sent)
     as_json = "application/json" in request.headers.get("accept", "")
 
     def work() -> tuple[Explained | Failure, bytes]:

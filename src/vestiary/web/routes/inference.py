@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -10,7 +10,6 @@ from starlette.responses import Response
 from vestiary import __version__
 from vestiary.web import answers, errors
 from vestiary.web.batching import Outcome
-from vestiary.web.payloads import decode_base64, read_json
 from vestiary.web.routes import described
 from vestiary.web.routes.health import find_status
 from vestiary.web.schemas import (
@@ -23,9 +22,11 @@ from vestiary.web.schemas import (
     ServerReady,
 )
 from vestiary.web.service import Service
+from vestiary.web.tensors import BINARY, LENGTH_HEADER, Output, read_tensor, render_tensors
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
+EXTENSIONS: Final = ["binary_tensor_data"]
 _IMAGE = {"name": "image", "datatype": "BYTES", "shape": [-1]}
 _ASKED = {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [described.PIXEL]}]}
 _OUTPUTS = [
@@ -39,17 +40,44 @@ _METADATA = {
     "inputs": [_IMAGE],
     "outputs": [{"name": "season", "datatype": "BYTES", "shape": [-1]}],
 }
+_DESCRIBED_METADATA = described.success(ModelMetadata, _METADATA) | described.problems(401, 404)
+_DESCRIBED_READY = (
+    described.success(ModelReady, {"name": "default", "ready": True})
+    | described.problems(401, 404)
+    | {
+        503: {
+            "model": ModelReady,
+            "content": {"application/json": {"example": {"name": "default", "ready": False}}},
+        }
+    }
+)
+_FILE = {"schema": {"type": "string", "format": "binary"}}
+_DESCRIBED_ANSWER = described.success(
+    InferAnswer,
+    {"model_name": "default", "model_version": "1.0", "id": described.REQUEST_ID, "outputs": _OUTPUTS},
+    **{BINARY: _FILE},
+) | described.problems(*described.ASKING, 404)
+_DESCRIBED_REQUEST = described.request_body(described.json_body(InferRequest, _ASKED), {BINARY: _FILE}) | {
+    "parameters": [
+        {
+            "name": LENGTH_HEADER,
+            "in": "header",
+            "schema": {"type": "integer", "minimum": 0},
+            "description": "Bytes of the JSON, when tensors follow behind it.",
+        }
+    ]
+}
 
 
 @router.get(
     "",
     summary="Server metadata",
-    responses=described.success(ServerMetadata, {"name": "vestiary", "version": __version__, "extensions": []})
+    responses=described.success(ServerMetadata, {"name": "vestiary", "version": __version__, "extensions": EXTENSIONS})
     | described.problems(401),
 )
 async def server_metadata() -> Response:
     """Name and version of the server."""
-    return answers.render_json({"name": "vestiary", "version": __version__, "extensions": []})
+    return answers.render_json({"name": "vestiary", "version": __version__, "extensions": EXTENSIONS})
 
 
 @router.get("/health/live", summary="Server live", responses=described.success(ServerLive, {"live": True}))
@@ -70,23 +98,74 @@ async def ready(request: Request) -> Response:
     return answers.render_json({"ready": is_ready}, status=200 if is_ready else 503)
 
 
-@router.get(
-    "/models/{name}",
-    summary="Model metadata",
-    responses=described.success(ModelMetadata, _METADATA) | described.problems(401, 404),
-)
+@router.get("/models/{name}", summary="Model metadata", responses=_DESCRIBED_METADATA)
 async def model_metadata(request: Request, name: str) -> Response:
     """The picture goes in as BYTES; for each attribute its value and its confidence come out."""
-    service = _find_model(request, name)
+    return _tell_metadata(_find_model(request, name))
+
+
+@router.get("/models/{name}/versions/{version}", summary="Metadata of a version", responses=_DESCRIBED_METADATA)
+async def version_metadata(request: Request, name: str, version: str) -> Response:
+    """The same for the version that is served, which is the bundle's."""
+    return _tell_metadata(_find_model(request, name, version))
+
+
+@router.get("/models/{name}/ready", summary="Model ready", responses=_DESCRIBED_READY)
+async def model_ready(request: Request, name: str) -> Response:
+    """200 when a request would be taken now, 503 otherwise."""
+    return _tell_ready(_find_model(request, name))
+
+
+@router.get("/models/{name}/versions/{version}/ready", summary="Version ready", responses=_DESCRIBED_READY)
+async def version_ready(request: Request, name: str, version: str) -> Response:
+    """The same for the version that is served."""
+    return _tell_ready(_find_model(request, name, version))
+
+
+@router.post(
+    "/models/{name}/infer",
+    summary="Tags of one or several pictures",
+    responses=_DESCRIBED_ANSWER,
+    openapi_extra=_DESCRIBED_REQUEST,
+)
+async def infer(request: Request, name: str) -> Response:
+    """Pictures in one BYTES tensor `image` of shape [n] or [n, 1]; one that cannot be read refuses all.
+
+    In JSON each is base64; behind the JSON, by the binary tensor extension, each is the file as it is.
+    """
+    return await _infer(request, _find_model(request, name))
+
+
+@router.post(
+    "/models/{name}/versions/{version}/infer",
+    summary="Tags of one or several pictures by a version",
+    responses=_DESCRIBED_ANSWER,
+    openapi_extra=_DESCRIBED_REQUEST,
+)
+async def infer_by_version(request: Request, name: str, version: str) -> Response:
+    """The same for the version that is served."""
+    return await _infer(request, _find_model(request, name, version))
+
+
+def _find_model(request: Request, name: str, version: str | None = None) -> Service:
+    service: Service = request.app.state.service
+    if name != service.bundle.name:
+        raise errors.not_found("There is no model of this name; GET /info tells the name of the one that is served.")
+    if version not in (None, service.bundle.version):
+        raise errors.not_found("There is no such version of the model; GET /info tells the one that is served.")
+    return service
+
+
+def _tell_metadata(service: Service) -> Response:
+    bundle = service.bundle
     outputs = [
         entry
-        for attribute in service.bundle.taxonomy.names
+        for attribute in bundle.taxonomy.names
         for entry in (
             {"name": attribute, "datatype": "BYTES", "shape": [-1]},
             {"name": f"{attribute}.confidence", "datatype": "FP32", "shape": [-1]},
         )
     ]
-    bundle = service.bundle
     return answers.render_json(
         {
             "name": bundle.name,
@@ -98,83 +177,34 @@ async def model_metadata(request: Request, name: str) -> Response:
     )
 
 
-@router.get(
-    "/models/{name}/ready",
-    summary="Model ready",
-    responses=described.success(ModelReady, {"name": "default", "ready": True})
-    | described.problems(401, 404)
-    | {
-        503: {
-            "model": ModelReady,
-            "content": {"application/json": {"example": {"name": "default", "ready": False}}},
-        }
-    },
-)
-async def model_ready(request: Request, name: str) -> Response:
-    """200 when a request would be taken now, 503 otherwise."""
-    service = _find_model(request, name)
+def _tell_ready(service: Service) -> Response:
     is_ready = find_status(service) == "ready"
     return answers.render_json({"name": service.bundle.name, "ready": is_ready}, status=200 if is_ready else 503)
 
 
-@router.post(
-    "/models/{name}/infer",
-    summary="Tags of one or several pictures",
-    responses=described.success(
-        InferAnswer,
-        {"model_name": "default", "model_version": "1.0", "id": described.REQUEST_ID, "outputs": _OUTPUTS},
-    )
-    | described.problems(*described.ASKING, 404),
-    openapi_extra=described.request_body(described.json_body(InferRequest, _ASKED)),
-)
-async def infer(request: Request, name: str) -> Response:
-    """Pictures as base64 in one BYTES tensor `image` of shape [n] or [n, 1]; one that cannot be read refuses all."""
-    service = _find_model(request, name)
-    kind = request.headers.get("content-type", "")
+async def _infer(request: Request, service: Service) -> Response:
+    kind, length = request.headers.get("content-type", ""), request.headers.get(LENGTH_HEADER)
     most = service.settings.max_images
-    asked, pictures = await service.receive(request, lambda body: _read(body, kind, most))
+    asked, pictures = await service.receive(request, lambda body: read_tensor(body, kind, length, max_images=most))
+    if not pictures:
+        raise errors.no_image("The tensor 'image' has no elements; put a picture into each.")
     outcomes = await service.answer(request, [(str(number), data) for number, data in enumerate(pictures)])
     for outcome in outcomes:
         if outcome.prediction.failure:
             raise errors.from_failure(outcome.prediction.failure)
-    return answers.render_json(
-        {
-            "model_name": service.bundle.name,
-            "model_version": service.bundle.version,
-            "id": asked.id or request.state.request_id,
-            "outputs": _describe_outputs(service, outcomes),
-        }
+    return render_tensors(
+        asked,
+        _list_outputs(service, outcomes),
+        model_name=service.bundle.name,
+        model_version=service.bundle.version,
+        id=asked.id or request.state.request_id,
     )
 
 
-def _find_model(request: Request, name: str) -> Service:
-    service: Service = request.app.state.service
-    if name != service.bundle.name:
-        raise errors.not_found("There is no model of this name; GET /info tells the name of the one that is served.")
-    return service
-
-
-def _read(body: bytes | bytearray, kind: str, most: int) -> tuple[InferRequest, list[bytes]]:
-    asked = read_json(InferRequest, body, kind)
-    [tensor] = asked.inputs
-    size = 1
-    for length in tensor.shape:
-        size *= length
-    if size != len(tensor.data) or (len(tensor.shape) == 2 and tensor.shape[1] != 1):
-        raise errors.bad_request("The shape of 'image' must be [n] or [n, 1], with n the number of its elements.")
-    if size > most:
-        raise errors.too_many_images(size, most)
-    return asked, [decode_base64(text) for text in tensor.data]
-
-
-def _describe_outputs(service: Service, outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    shape = [len(outcomes)]
-    outputs: list[dict[str, Any]] = []
+def _list_outputs(service: Service, outcomes: list[Outcome]) -> list[Output]:
+    outputs: list[Output] = []
     for place, name in enumerate(service.bundle.taxonomy.names):
         tags = [outcome.prediction.tags[place] for outcome in outcomes]
-        scores = [round(tag.confidence, 6) for tag in tags]
-        outputs += [
-            {"name": name, "datatype": "BYTES", "shape": shape, "data": [tag.value for tag in tags]},
-            {"name": f"{name}.confidence", "datatype": "FP32", "shape": shape, "data": scores},
-        ]
+        outputs.append((name, [tag.value for tag in tags]))
+        outputs.append((f"{name}.confidence", [round(tag.confidence, 6) for tag in tags]))
     return outputs

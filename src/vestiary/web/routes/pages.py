@@ -28,6 +28,8 @@ from vestiary.web.service import Service
 
 router = APIRouter(tags=["pages"])
 
+PAGES: Final = frozenset({"/", "/uploader", "/docs"})
+"""The addresses that browsers are sent to; what goes wrong there is told by a page too."""
 THUMBNAIL: Final = 420
 """Pixels of the longer side of the picture on a result page."""
 POLICY: Final = (
@@ -109,14 +111,14 @@ async def front(request: Request) -> Response:
 async def uploader(request: Request) -> Response:
     """The picture, its category (NA when it is not sure enough), the three likeliest, and every other tag."""
     service: Service = request.app.state.service
-    try:
-        return await _show_result(service, request)
-    except errors.Problem as problem:
-        if "text/html" not in request.headers.get("accept", ""):
-            raise
-        phrase = HTTPStatus(problem.status).phrase
-        values = {"problem": problem, "phrase": phrase, "request_id": request.state.request_id}
-        return _render("problem.html.j2", status=problem.status, headers=problem.headers, **values)
+    kind = request.headers.get("content-type", "")
+    sent, asked = await service.receive(request, lambda body: read_upload(body, kind, form=Named, json=PictureRequest))
+    upload = await service.fetch(request, sent)
+    name = name_picture(upload, asked.id, "picture")
+    [outcome] = await service.answer(request, [(name, upload.data)])
+    if outcome.prediction.failure:
+        raise errors.from_failure(outcome.prediction.failure)
+    return await service.paint(request, lambda: _render_result(service, upload, outcome, name))
 
 
 @router.get(
@@ -154,16 +156,14 @@ def render_documents(document: Mapping[str, Any]) -> Documents:
     return Documents(json.dumps(document, ensure_ascii=False).encode(), page.encode())
 
 
-async def _show_result(service: Service, request: Request) -> Response:
-    kind = request.headers.get("content-type", "")
-    upload, asked = await service.receive(
-        request, lambda body: read_upload(body, kind, form=Named, json=PictureRequest)
-    )
-    name = name_picture(upload, asked.id, "picture")
-    [outcome] = await service.answer(request, [(name, upload.data)])
-    if outcome.prediction.failure:
-        raise errors.from_failure(outcome.prediction.failure)
-    return await service.paint(request, lambda: _render_result(service, upload, outcome, name))
+def render_refusal(request: Request, problem: errors.Problem) -> Response:
+    """What tells of a problem: a page to a browser that asked for one of the pages, problem+json to anybody else."""
+    request_id = request.state.request_id
+    if request.scope["path"] not in PAGES or "text/html" not in request.headers.get("accept", ""):
+        return answers.render_problem(problem, request_id)
+    phrase = HTTPStatus(problem.status).phrase
+    values = {"problem": problem, "phrase": phrase, "request_id": request_id}
+    return _render("problem.html.j2", status=problem.status, headers=problem.headers, **values)
 
 
 def _render_result(service: Service, upload: Upload, outcome: Outcome, name: str) -> Response:

@@ -70,22 +70,25 @@ async def predict_batch(request: Request) -> Response:
     service: Service = request.app.state.service
     kind, most = request.headers.get("content-type", ""), service.settings.max_images
     entries, asked = await service.receive(request, lambda body: read_uploads(body, kind, max_images=most))
+    uploads, names = await service.fetch_all(request, [upload for upload, _ in entries]), [name for _, name in entries]
+    told = list(zip(uploads, names, strict=True))
     good = [
         (name_entry(number, upload, given), upload.data)
-        for number, (upload, given) in enumerate(entries)
+        for number, (upload, given) in enumerate(told)
         if isinstance(upload, Upload)
     ]
     outcomes = await service.answer(request, good, asked.top_k)
-    return await service.off_loop(lambda: _render_batch(service, entries, asked, outcomes, request.state.request_id))
+    return await service.off_loop(lambda: _render_batch(service, told, asked, outcomes, request.state.request_id))
 
 
 async def _predict(request: Request) -> Response:
     service: Service = request.app.state.service
     request_id: str = request.state.request_id
     kind = request.headers.get("content-type", "")
-    upload, asked = await service.receive(
+    sent, asked = await service.receive(
         request, lambda body: read_upload(body, kind, form=PictureOptions, json=PictureRequest)
     )
+    upload = await service.fetch(request, sent)
     name = name_picture(upload, asked.id, request_id)
     [outcome] = await service.answer(request, [(name, upload.data)], asked.top_k)
     if outcome.prediction.failure:
