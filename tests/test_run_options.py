@@ -282,6 +282,25 @@ def test_the_best_epoch_is_kept_beside_the_last_and_shipped_when_asked(
         assert same_weights(stored["model"], seen[2])
 
 
+def test_a_run_that_gets_no_better_is_ended_on_resume_and_ships_its_best_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_late_epochs(monkeypatch, after=2)
+    recipe = replace(SMALL, phases=(Phase(20, 8, 8),))
+
+    def stop(progress: Any) -> None:
+        if progress.finished_epoch is not None and progress.finished_epoch["epoch"] == 5:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fit(recipe, TAXONOMY, draw_samples(), tmp_path / "run", on_progress=stop)
+    wanted = replace(recipe, patience=3, keep="best")
+    ended, facts = fit(wanted, TAXONOMY, draw_samples(), tmp_path / "run", resume=True)
+    assert (facts.epoch, len(facts.log)) == (2, 5)
+    whole, _ = fit(wanted, TAXONOMY, draw_samples(), tmp_path / "whole")
+    assert same_weights(weights(ended), weights(whole))
+
+
 def test_a_best_epoch_that_is_gone_is_named(tmp_path: Path) -> None:
     recipe = replace(SMALL, keep="best")
     fit(recipe, TAXONOMY, draw_samples(), tmp_path)

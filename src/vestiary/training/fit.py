@@ -28,7 +28,7 @@ from vestiary.training.losses import AttributeLoss, Targets
 from vestiary.training.model import Classifier
 from vestiary.training.processes import Processes, join_processes
 from vestiary.training.progress import FitProgress, OnProgress, OnStage, RunFacts, Stopwatch
-from vestiary.training.recipe import AFTER_TRAINING, Recipe
+from vestiary.training.recipe import CHANGEABLE, Recipe
 from vestiary.training.schedule import learning_rate, make_average, make_optimiser
 from vestiary.training.tracking import Tracker, check_logs, figures_of, open_trackers
 from vestiary.training.trials import find_batch_size, find_learning_rate, fits_into_memory
@@ -218,7 +218,7 @@ class _Run:
 
     def _identity(self) -> str:
         """What must be equal for a resumed run to make sense."""
-        choices = {key: value for key, value in self.asked.choices.items() if key not in AFTER_TRAINING}
+        choices = {key: value for key, value in self.asked.choices.items() if key not in CHANGEABLE}
         digest = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
         digest.update(self.taxonomy.fingerprint.encode())
         digest.update(np.ascontiguousarray(self.samples.labels).tobytes())

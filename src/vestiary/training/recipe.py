@@ -34,8 +34,10 @@ def _table(kind: Any) -> Any:
     return field(default_factory=dict, metadata={"kind": kind, "each": {"low": 1e-6, "high": 1e6}})
 
 
-AFTER_TRAINING: Final = frozenset({"weights", "target_precision"})
-"""Keys that a finished run may be resumed with another value of, to export and calibrate it anew."""
+AFTER_TRAINING: Final = frozenset({"target_precision", "weights"})
+"""Keys that change nothing of a run itself."""
+CHANGEABLE: Final = AFTER_TRAINING | {"keep", "patience"}
+"""Keys that a run may be resumed with another value of: when it ends, what of it ships, and in which form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
