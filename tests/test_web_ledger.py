@@ -185,12 +185,15 @@ def test_a_ledger_that_cannot_be_used_is_refused_at_the_start(
 def test_answers_wait_while_the_ledger_is_held_and_are_written_afterwards(
     tiny: Running, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("vestiary.web.recorder._FLUSH_S", 0.1)
     predict(tiny)
     wait_until(lambda: count_records(tiny, "written") == 1)
     other = sqlite3.connect(place, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     for number in range(5):
         assert predict(tiny, request_id=f"held{number}")["status"] == "success"
+    refused = give(tiny, request_id="held1")
+    assert (refused.status_code, refused.json()["title"]) == (503, "The ledger does not answer")
     assert count_records(tiny, "written") == 1
     other.close()
     wait_until(lambda: count_records(tiny, "written") == 6)

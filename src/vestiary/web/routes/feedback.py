@@ -93,7 +93,8 @@ def _give(service: Service, recorder: Recorder, asked: FeedbackRequest, reviewer
         raise errors.ledger_away(service.settings.retry_after_s)
     found = _find(ledger, asked)
     if not found:  # it may have been answered just now, here or by another worker
-        recorder.flush()
+        if not recorder.flush():
+            raise errors.ledger_away(service.settings.retry_after_s)
         if service.settings.workers > 1:
             time.sleep(PAUSE_S)
         found = _find(ledger, asked)
