@@ -45,7 +45,10 @@ _PROBLEMS: Final = (
     errors.wrong_content_type("application/json", "the verdict"),
     errors.not_found(_UNKNOWN),
     errors.unknown_value("articleType has no such value; did you mean 'Tshirts'?"),
+    errors.body_too_large(20_000_000),
     errors.ledger_away(1),
+    errors.overloaded(1),
+    errors.shutting_down(1),
 )
 
 
