@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import sqlite3
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import Running
+from conftest import ROOT, Running
 from vestiary.bundle import Bundle, open_bundle
 from vestiary.cli.main import main
 from vestiary.drift import Sighting, fit_reference
@@ -249,3 +250,9 @@ def test_wrong_use_gets_one_sentence(words: tuple[str, ...], told: str, run: Run
     assert (code, out) == (2, "")
     assert told in err
     assert err.count("\n") == 1
+
+
+def test_every_check_is_in_the_guide_and_no_other() -> None:
+    guide = (ROOT / "docs" / "guides" / "operations.md").read_text(encoding="utf-8")
+    table = guide[guide.index("| check | fails when |") :]
+    assert re.findall(r"^\| `([a-z]+)` \|", table, re.M) == list(NAMES)
