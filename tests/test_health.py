@@ -94,7 +94,7 @@ def test_all_is_well(place: Path, bundle: Bundle) -> None:
     found = check(place, bundle)
     assert found["ledger"] == Check("ledger", State.OK, f"{place} can be written.")
     assert found["batch"] == Check("batch", State.OK, "the last one ended well 5 h ago.")
-    assert found["failures"].line == "5 of 100 pictures in the last 24 h failed (5.0%), within the bar of 10%."
+    assert found["failures"].line == "5 of 100 pictures in the last 24 h failed (5.0 %), within the bar of 10 %."
     assert found["failures"].state is State.OK
     assert found["disk"].state is State.OK
     assert found["disk"].line.endswith(f"free at {place.parent}.")
@@ -152,7 +152,7 @@ def test_only_failures_within_the_window_count(place: Path, bundle: Bundle) -> N
         ledger.add(failures=[failure() for _ in range(5)])
     over = check(place, bundle)["failures"]
     assert over.state is State.FAILED
-    assert over.line == "5 of 20 pictures in the last 24 h failed (25.0%), over the bar of 10%."
+    assert over.line == "5 of 20 pictures in the last 24 h failed (25.0 %), over the bar of 10 %."
     assert check(place, bundle, bars=Bars(max_failure_rate=0.25))["failures"].state is State.OK
 
 

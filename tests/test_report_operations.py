@@ -297,7 +297,7 @@ def test_what_needs_a_person_is_told_first(place: Path, bundle: Bundle) -> None:
         )
     report = build(place, bundle)
     assert report.concerns() == (
-        "2 of 10 pictures could not be answered, more than 10%; see the reasons below.",
+        "2 of 10 pictures could not be answered, more than 10 %; see the reasons below.",
         "The batch of a/ failed on 19 November, 02:00; start it again, and it goes on where it was.",
         "The batch of b/ has given no sign of life since 20 November, 02:05; "
         "start it again, and it goes on where it was.",
