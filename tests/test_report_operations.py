@@ -115,6 +115,7 @@ def test_days_begin_at_midnight_of_the_zone() -> None:
     assert hours == [24, 24, 24, 25, 24, 24, 24], "clocks go back on 25 October"
     assert berlin.find_day(datetime(2026, 10, 21, 22, tzinfo=UTC)) == 0
     assert berlin.find_day(datetime(2026, 10, 28, 22, 59, tzinfo=UTC)) == 6
+    assert berlin.find_day(datetime(2026, 10, 25, 22, 30, tzinfo=UTC)) == 3, "the 25th hour of the 25th"
     tokyo = choose_period(1, zone="Asia/Tokyo", now=datetime(2026, 11, 20, 16, tzinfo=UTC))
     assert tokyo.days == (date(2026, 11, 21),), "it is already the 21st in Tokyo"
     with pytest.raises(UsageError, match="'Mars/Olympus' is not known here; write it as Europe/Berlin"):
