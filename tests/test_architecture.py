@@ -171,7 +171,9 @@ def test_tagging_needs_no_training_package() -> None:
 
 
 def test_a_report_loads_its_drawing_packages_only_when_it_draws() -> None:
-    loaded = loaded_after("import vestiary.charts, vestiary.reports.catalogue, vestiary.reports.page")
+    loaded = loaded_after(
+        "import vestiary.charts, vestiary.reports.catalogue, vestiary.reports.operations, vestiary.reports.page"
+    )
     assert not loaded & {"altair", "jinja2", "vl_convert", "weasyprint", "pandas", "torch", "onnxruntime"}
 
 

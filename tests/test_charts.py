@@ -10,7 +10,18 @@ from xml.etree import ElementTree
 
 import pytest
 
-from vestiary.charts import BAR, RARE_BAR, WIDTH, contrast, ink_on, plot_counts, plot_crosstab, render_svg, shade
+from vestiary.charts import (
+    BAR,
+    RARE_BAR,
+    WIDTH,
+    contrast,
+    ink_on,
+    plot_columns,
+    plot_counts,
+    plot_crosstab,
+    render_svg,
+    shade,
+)
 from vestiary.errors import MissingExtraError
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -130,3 +141,22 @@ def test_without_the_extra_one_sentence_says_how_to_get_it(monkeypatch: pytest.M
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(MissingExtraError, match=r"needs the package 'altair'.*pip install 'vestiary\[ui\]'"):
         plot_counts(COUNTS)
+
+
+def test_columns_stand_on_each_other_and_are_as_high_as_their_counts() -> None:
+    parts = {"accepted": [40, 0], "failed": [10, 20]}
+    svg = render_svg(plot_columns(["15 Nov", "16 Nov"], parts, (BAR, RARE_BAR)))
+    written = texts(svg)
+    assert [text for text in written if text in ("15 Nov", "16 Nov", *parts)] == ["15 Nov", "16 Nov", *parts]
+    assert abs(int(ElementTree.fromstring(svg).get("width", "0")) - WIDTH) <= 1
+    drawn = [
+        (path.get("fill"), *map(float, re.findall(r"M[\d.]+,([\d.]+)h[\d.]+v([\d.]+)", path.get("d", ""))[0]))
+        for path in ElementTree.fromstring(svg).iter(f"{SVG}path")
+        if path.get("fill") in (BAR, RARE_BAR) and re.match(r"M[\d.]+,[\d.]+h[\d.]+v[\d.]", path.get("d", ""))
+    ]
+    high = {(fill, round(height / drawn[0][2] * 40)) for fill, _, height in drawn if height}
+    assert high == {(BAR, 40), (RARE_BAR, 10), (RARE_BAR, 20)}
+    (blue,) = [(top, height) for fill, top, height in drawn if fill == BAR and height]
+    (low, upper) = sorted((top, height) for fill, top, height in drawn if fill == RARE_BAR)[::-1]
+    assert upper[0] + upper[1] == pytest.approx(blue[0]), "the failed stand on the accepted"
+    assert low[0] > upper[0]

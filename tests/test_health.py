@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import sqlite3
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import Running
+from conftest import ROOT, Running
 from vestiary.bundle import Bundle, open_bundle
 from vestiary.cli.main import main
 from vestiary.drift import Sighting, fit_reference
@@ -93,7 +94,7 @@ def test_all_is_well(place: Path, bundle: Bundle) -> None:
     found = check(place, bundle)
     assert found["ledger"] == Check("ledger", State.OK, f"{place} can be written.")
     assert found["batch"] == Check("batch", State.OK, "the last one ended well 5 h ago.")
-    assert found["failures"].line == "5 of 100 pictures in the last 24 h failed (5.0%), within the bar of 10%."
+    assert found["failures"].line == "5 of 100 pictures in the last 24 h failed (5.0 %), within the bar of 10 %."
     assert found["failures"].state is State.OK
     assert found["disk"].state is State.OK
     assert found["disk"].line.endswith(f"free at {place.parent}.")
@@ -151,7 +152,7 @@ def test_only_failures_within_the_window_count(place: Path, bundle: Bundle) -> N
         ledger.add(failures=[failure() for _ in range(5)])
     over = check(place, bundle)["failures"]
     assert over.state is State.FAILED
-    assert over.line == "5 of 20 pictures in the last 24 h failed (25.0%), over the bar of 10%."
+    assert over.line == "5 of 20 pictures in the last 24 h failed (25.0 %), over the bar of 10 %."
     assert check(place, bundle, bars=Bars(max_failure_rate=0.25))["failures"].state is State.OK
 
 
@@ -249,3 +250,9 @@ def test_wrong_use_gets_one_sentence(words: tuple[str, ...], told: str, run: Run
     assert (code, out) == (2, "")
     assert told in err
     assert err.count("\n") == 1
+
+
+def test_every_check_is_in_the_guide_and_no_other() -> None:
+    guide = (ROOT / "docs" / "guides" / "operations.md").read_text(encoding="utf-8")
+    table = guide[guide.index("| check | fails when |") :]
+    assert re.findall(r"^\| `([a-z]+)` \|", table, re.M) == list(NAMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from conftest import ROOT
 from vestiary.cli.main import main
 from vestiary.errors import DeliveryError, UsageError
 from vestiary.notices import (
@@ -29,6 +31,7 @@ from vestiary.notices import (
     send_mail,
     send_message,
 )
+from vestiary.notices.mail import SETTINGS
 
 pytest.importorskip("aiosmtpd", reason="the mail server of the tests, aiosmtpd, is not installed")
 from aiosmtpd.controller import Controller
@@ -170,12 +173,18 @@ def test_a_server_that_is_not_there_is_told() -> None:
         ({"SECURITY": "ssl"}, "it is one of tls, starttls, none"),
         ({"FROM": "vestiary"}, "The sender VESTIARY_SMTP_FROM 'vestiary' is no mail address"),
         ({"USER": "vestiary"}, "go together"),
+        ({"PASS": "word"}, "VESTIARY_SMTP_PASS is no setting of mail"),
     ],
 )
 def test_wrong_settings_are_named(given: dict[str, str], told: str) -> None:
     with pytest.raises(UsageError) as caught:
         settings(25, **given)
     assert told in str(caught.value)
+
+
+def test_every_setting_of_mail_is_documented_and_no_other() -> None:
+    guide = (ROOT / "docs" / "guides" / "operations.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `VESTIARY_SMTP_([A-Z]+)` \|", guide, re.M) == list(SETTINGS)
 
 
 def test_the_password_is_shown_nowhere() -> None:

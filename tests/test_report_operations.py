@@ -115,6 +115,7 @@ def test_days_begin_at_midnight_of_the_zone() -> None:
     assert hours == [24, 24, 24, 25, 24, 24, 24], "clocks go back on 25 October"
     assert berlin.find_day(datetime(2026, 10, 21, 22, tzinfo=UTC)) == 0
     assert berlin.find_day(datetime(2026, 10, 28, 22, 59, tzinfo=UTC)) == 6
+    assert berlin.find_day(datetime(2026, 10, 25, 22, 30, tzinfo=UTC)) == 3, "the 25th hour of the 25th"
     tokyo = choose_period(1, zone="Asia/Tokyo", now=datetime(2026, 11, 20, 16, tzinfo=UTC))
     assert tokyo.days == (date(2026, 11, 21),), "it is already the 21st in Tokyo"
     with pytest.raises(UsageError, match="'Mars/Olympus' is not known here; write it as Europe/Berlin"):
@@ -297,7 +298,7 @@ def test_what_needs_a_person_is_told_first(place: Path, bundle: Bundle) -> None:
         )
     report = build(place, bundle)
     assert report.concerns() == (
-        "2 of 10 pictures could not be answered, more than 10%; see the reasons below.",
+        "2 of 10 pictures could not be answered, more than 10 %; see the reasons below.",
         "The batch of a/ failed on 19 November, 02:00; start it again, and it goes on where it was.",
         "The batch of b/ has given no sign of life since 20 November, 02:05; "
         "start it again, and it goes on where it was.",

@@ -46,7 +46,8 @@ def recorder(tmp_path: Path) -> Path:
     path = tmp_path / "the recorder"
     path.write_text(
         f"#!{sys.executable}\nimport json, os, sys\n"
-        f"json.dump([sys.argv[1:], os.getcwd()], open({str(tmp_path / 'told.json')!r}, 'w'))\n"
+        "told = [sys.argv[1:], os.getcwd(), os.environ.get('SECRET')]\n"
+        f"json.dump(told, open({str(tmp_path / 'told.json')!r}, 'w'))\n"
         "print('spoke'); sys.exit(int(os.environ.get('CODE', 0)))\n"
     )
     path.chmod(0o755)
@@ -86,7 +87,7 @@ def test_cron_runs_the_command_with_every_argument_and_logs_it(tmp_path: Path, r
     place = tmp_path / "over here"
     place.mkdir()
     variables = tmp_path / "variables"
-    variables.write_text("VESTIARY_LEDGER_URL=sqlite:////x.db\n")
+    variables.write_text("# for the batch\n\nSECRET=a&b $HOME 'c' #d")
     nightly = make(tmp_path, str(recorder), place=str(place), environment=str(variables))
     for name, content in write_cron(nightly).content.items():
         (place / name).write_bytes(content)
@@ -95,7 +96,7 @@ def test_cron_runs_the_command_with_every_argument_and_logs_it(tmp_path: Path, r
     assert "%" not in fields[5]
     done = subprocess.run(["/bin/sh", "-c", fields[5]], cwd="/", capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert json.loads((tmp_path / "told.json").read_text()) == [["batch", *ODD], str(tmp_path)]
+    assert json.loads((tmp_path / "told.json").read_text()) == [["batch", *ODD], str(tmp_path), "a&b $HOME 'c' #d"]
     log = (place / "logs" / "vestiary-batch.log").read_text()
     assert re.fullmatch(r"\S+Z begins\nspoke\n\S+Z ended with exit code 0\n", log)
 

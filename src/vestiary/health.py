@@ -130,8 +130,8 @@ def check_failures(ledger: Ledger, bar: float, window: timedelta, now: datetime)
         return Check("failures", State.NOT_CHECKED, line)
     state = State.FAILED if failed > bar * total else State.OK
     word = "over" if state is State.FAILED else "within"
-    told = f"{failed:,} of {total:,} pictures in the last {_ago(window)} failed ({failed / total:.1%})"
-    return Check("failures", state, f"{told}, {word} the bar of {bar:.0%}.")
+    told = f"{failed:,} of {total:,} pictures in the last {_ago(window)} failed ({100 * failed / total:.1f} %)"
+    return Check("failures", state, f"{told}, {word} the bar of {100 * bar:g} %.")
 
 
 def check_disk(folders: tuple[Path, ...], min_free: int) -> Check:

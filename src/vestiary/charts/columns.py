@@ -33,6 +33,7 @@ def plot_columns(
         for order, (title, counts) in enumerate(zip(titles, parts.values(), strict=True))
         for name, n in zip(names, counts, strict=True)
     ]
+    tallest = max((sum(column) for column in zip(*parts.values(), strict=True)), default=0)
     legend = alt.Legend(orient="top", title=None, labelLimit=150) if len(titles) > 1 else None
     bars = (
         alt.Chart(alt.InlineData(values=rows))
@@ -41,7 +42,7 @@ def plot_columns(
             x=alt.X(
                 "name:N", sort=None, title=across, axis=alt.Axis(labelAngle=0, labelOverlap="parity", labelSeparation=4)
             ),
-            y=alt.Y("n:Q", title=None, axis=alt.Axis(format=",d", tickMinStep=1, tickCount=5)),
+            y=alt.Y("n:Q", title=None, axis=alt.Axis(format=",d", tickCount=min(5, max(tallest, 1)))),
             color=alt.Color("part:N", sort=None, scale=alt.Scale(domain=titles, range=list(colours)), legend=legend),
             order=alt.Order("order:Q"),
         )

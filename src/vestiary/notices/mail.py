@@ -17,6 +17,8 @@ from vestiary.errors import DeliveryError, UsageError
 from vestiary.notices.reasons import TIMEOUT_S, describe_broken
 
 PREFIX = "VESTIARY_SMTP_"
+SETTINGS = ("HOST", "PORT", "SECURITY", "FROM", "USER", "PASSWORD")
+"""What the variables are called behind the prefix."""
 
 
 class Security(StrEnum):
@@ -54,6 +56,8 @@ class Mail:
 def load_mail_settings(environ: Mapping[str, str] = os.environ) -> MailSettings:
     """The settings that the ``VESTIARY_SMTP_*`` variables give. Raises UsageError naming the variable to mend."""
     given = {name.removeprefix(PREFIX): value.strip() for name, value in environ.items() if name.startswith(PREFIX)}
+    if unknown := sorted(given.keys() - set(SETTINGS)):
+        raise UsageError(f"{PREFIX}{unknown[0]} is no setting of mail; there are {', '.join(SETTINGS)}.")
     if not given.get("HOST"):
         raise UsageError(f"No mail server is named; set {PREFIX}HOST, and see docs/guides/operations.md for the rest.")
     security = _read_security(given.get("SECURITY") or Security.STARTTLS)

@@ -105,9 +105,9 @@ def format_count(n: int) -> str:
     return f"{n:,}"
 
 
-def format_number(n: int, noun: str, plural: str | None = None) -> str:
+def format_number(n: int, noun: str) -> str:
     """A whole number and what it counts, in the singular for one."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def format_percent(share: float) -> str:

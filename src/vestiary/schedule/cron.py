@@ -52,7 +52,11 @@ def _write_script(nightly: Nightly, log: str) -> str:
         "fi",
     ]
     if nightly.environment is not None:
-        lines += ["set -a", f". {shlex.quote(nightly.environment)} || exit 2", "set +a"]
+        lines += [
+            'while IFS= read -r line || [ -n "$line" ]; do  # values as they stand, not as a shell would read them',
+            "    case $line in '' | '#'*) ;; *) export \"$line\" || exit 2 ;; esac",
+            f"done <{shlex.quote(nightly.environment)} || exit 2",
+        ]
     lines += [
         f"cd {shlex.quote(nightly.folder)} || exit 2",
         'echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) begins" >>"$log"',

@@ -137,7 +137,7 @@ class OperationsReport:
         if self.n_failed and self.n_failed > HIGH_FAILURES * self.n_total:
             told.append(
                 f"{self.n_failed:,} of {self.n_total:,} pictures could not be answered, more than "
-                f"{HIGH_FAILURES:.0%}; see the reasons below."
+                f"{100 * HIGH_FAILURES:.0f} %; see the reasons below."
             )
         for batch in self.batches:
             if batch.state in _TROUBLE:

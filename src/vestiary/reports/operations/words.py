@@ -30,10 +30,7 @@ def summarise(report: OperationsReport) -> tuple[str, str]:
         lines.append(f"Answers took at most {p50} (half of them), {p95} (95 %), {p99} (99 %).")
     if report.batches:
         finished = sum(batch.state == "finished" for batch in report.batches)
-        lines.append(
-            f"{format_number(len(report.runs), 'run')} of {format_number(len(report.batches), 'batch', 'batches')}, "
-            f"{finished:,} of them finished."
-        )
+        lines.append(f"Batches: {len(report.batches):,}, {finished:,} of them finished; runs: {len(report.runs):,}.")
     if report.n_verdicts:
         changed = sum(own.n for own in report.corrections)
         lines.append(f"Reviewers looked at {format_number(report.n_verdicts, 'tag')} and changed {changed:,}.")
