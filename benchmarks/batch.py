@@ -152,7 +152,9 @@ def measure_size(size: str, n: int, rivals: Sequence[str], rounds: int) -> None:
                 rates.append(run_rival(rival, folder, files))
     medians = {rival: statistics.median(each) for rival, each in found.items()}
     for rival, each in found.items():
-        print(f"{size:<10} {rival:<7} {medians[rival]:9.1f} pictures/s  ({min(each):.1f} … {max(each):.1f})", flush=True)
+        print(
+            f"{size:<10} {rival:<7} {medians[rival]:9.1f} pictures/s  ({min(each):.1f} … {max(each):.1f})", flush=True
+        )
     own = medians.get("batch", 0.0)
     print(f"{size:<10} batch / " + ", ".join(f"{rival} {own / rate:.2f}" for rival, rate in medians.items()))
     if {"decode", "infer"} <= medians.keys():

@@ -10,7 +10,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, Table, insert, literal, select, text, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Table,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    tuple_,
+    update,
+)
 
 from vestiary.errors import UsageError
 from vestiary.ledger import schema
@@ -53,6 +66,9 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         """What ``open_ledger`` makes; ``engine`` is at this version's schema."""
         self.engine = engine
+        is_server = engine.dialect.name == "postgresql"
+        self._reader = engine.execution_options(isolation_level="REPEATABLE READ") if is_server else engine
+        self._writer = engine.execution_options(**{WRITES: True})
 
     def __enter__(self) -> Self:
         return self
@@ -74,13 +90,13 @@ class Ledger:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection to read with: everything within sees one state of the ledger."""
-        with translated(self.place), self.engine.connect() as connection:
+        with translated(self.place), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction: all that is done within is there afterwards, or none of it when an exception leaves it."""
-        with translated(self.place), self.engine.execution_options(**{WRITES: True}).begin() as connection:
+        with translated(self.place), self._writer.begin() as connection:
             yield connection
 
     def check_writable(self) -> None:
@@ -130,9 +146,37 @@ class Ledger:
     def find_prediction(self, prediction_id: str) -> PredictionRecord | None:
         """The prediction with this id, if there is one."""
         with self.reading() as connection:
-            query = select(schema.predictions).where(schema.predictions.c.id == prediction_id)
+            query = select(schema.predictions).where(schema.predictions.c.id == _given(prediction_id))
             row = connection.execute(query).one_or_none()
         return None if row is None else _read_prediction(row)
+
+    def find_request(self, request_id: str, name: str | None = None) -> list[PredictionRecord]:
+        """The predictions that a request of the service asked for, the newest first; with ``name`` those called so."""
+        table = schema.predictions
+        query = (
+            select(table).where(table.c.request_id == _given(request_id)).order_by(table.c.at.desc(), table.c.id.desc())
+        )
+        query = query if name is None else query.where(table.c.name == name)
+        with self.reading() as connection:
+            return [_read_prediction(row) for row in connection.execute(query)]
+
+    def describe(self) -> dict[str, Any]:
+        """What there is, JSON-ready: rows of each table, the times of the first and last prediction, the schema."""
+        at = schema.predictions.c.at
+        with self.reading() as connection:
+            rows = {
+                table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+                for table in schema.metadata.sorted_tables
+            }
+            first, last = connection.execute(select(func.min(at), func.max(at))).one()
+        return {
+            "place": self.place,
+            "database": self.engine.dialect.name,
+            "schema": schema.SCHEMA_VERSION,
+            "rows": rows,
+            "first_prediction_at": first and first.isoformat(),
+            "last_prediction_at": last and last.isoformat(),
+        }
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Write a verdict; it takes the place of the one that its reviewer gave before on the same tag, if any.
@@ -207,6 +251,11 @@ def write_records(
 
 def _columns(record: PredictionRecord | FailureRecord | Job | Verdict) -> dict[str, Any]:
     return {column.name: getattr(record, column.name) for column in fields(record)}
+
+
+def _given(text: str) -> ColumnElement[str]:
+    """What somebody gave, to be compared with: no text of theirs upsets the database."""
+    return literal(text, schema.AnyText)
 
 
 def _read_prediction(row: Row[Any]) -> PredictionRecord:

@@ -15,6 +15,8 @@ from vestiary.ledger.schema import SCHEMA_VERSION
 
 VARIABLE: Final = "VESTIARY_LEDGER_URL"
 """The variable that names the ledger."""
+NO_LEDGER: Final = "none"
+"""Stands for no ledger at all, which only the service can do without."""
 WRITES: Final = "vestiary_writes"
 """The execution option that tells a transaction that will write; in SQLite it takes the lock at its start."""
 
@@ -30,12 +32,14 @@ def resolve_url(given: str | Path | None = None) -> URL:
     """
     named = str(given) if given is not None else os.environ.get(VARIABLE, "")
     if not named:
-        return _default_url()
+        return _file_url(_default_path())
+    if named == NO_LEDGER:
+        raise UsageError(f"{VARIABLE} says {NO_LEDGER}, so that there is no ledger to use; name one.")
     if "://" not in named:
-        return URL.create("sqlite", database=str(Path(named).expanduser().absolute()))
+        return _file_url(Path(named))
     try:
         url = make_url(named)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise UsageError(
             "The ledger's URL cannot be read; write it as postgresql://user:password@host/database, "
             "or give the path of a file."
@@ -47,10 +51,17 @@ def resolve_url(given: str | Path | None = None) -> URL:
         raise UsageError(f"The ledger's URL names {kind}, but only sqlite and postgresql can hold a ledger.")
     if not url.database or url.database == ":memory:":
         raise UsageError("The ledger's URL names no file; write it as sqlite:////folder/ledger.db.")
-    return url.set(drivername="sqlite", database=str(Path(url.database).absolute()), query={})
+    return _file_url(Path(url.database))
 
 
-def _default_url() -> URL:
+def _file_url(path: Path) -> URL:
+    path = path.expanduser().absolute()
+    if path.is_dir():
+        raise UsageError(f"The ledger {path} is a folder; name a file in it.")
+    return URL.create("sqlite", database=str(path))
+
+
+def _default_path() -> Path:
     from platformdirs import user_data_path
 
     folder = user_data_path("vestiary")
@@ -58,9 +69,10 @@ def _default_url() -> URL:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerError(
-            f"The ledger's folder {folder} cannot be made ({error.strerror}); name another place with {VARIABLE}."
+            f"The ledger's folder {folder} cannot be made ({error.strerror}); name another place with {VARIABLE}, "
+            f"or {NO_LEDGER} for a service that keeps none."
         ) from error
-    return URL.create("sqlite", database=str(folder / "ledger.db"))
+    return folder / "ledger.db"
 
 
 def describe_url(url: URL) -> str:

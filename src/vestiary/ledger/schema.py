@@ -64,7 +64,7 @@ class AnyText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """To what can be stored."""
-        return None if value is None else _UNSTORABLE.sub(_escape, value)
+        return None if value is None else escape(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """To what was given."""
@@ -84,6 +84,11 @@ class Json(TypeDecorator[Any]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """From text."""
         return None if value is None else json.loads(value)
+
+
+def escape(text: str) -> str:
+    """Any text as ``AnyText`` stores it."""
+    return _UNSTORABLE.sub(_escape, text)
 
 
 def _escape(match: re.Match[str]) -> str:
