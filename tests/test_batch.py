@@ -19,6 +19,7 @@ from conftest import paint_picture
 from vestiary.batch import job, pipeline
 from vestiary.bundle import open_bundle
 from vestiary.errors import BatchError, MissingExtraError, UsageError
+from vestiary.ledger import open_ledger
 
 NAMES = ["a.png", "b.png", "deep/c.png", "deep/er/d.png", "e.png"]
 
@@ -351,3 +352,17 @@ def test_two_runs_at_once_the_second_says_so_and_leaves(batches: Batches, photos
     batches.run(photos, show=second)
     assert refused[0].exit_code == 1
     batches.check_exact(NAMES)
+
+
+def test_postgresql_keeps_a_batch_as_well(batches: Batches, tmp_path: Path, postgres: Callable[[], str]) -> None:
+    names = [os.fsdecode(b"\xff.png"), "two\nlines.png", "bad.png", *(f"{number:02d}.png" for number in range(30))]
+    photos = paint_folder(tmp_path / "photos", names)
+    (photos / "bad.png").write_bytes(b"no picture")
+    begun: list[int] = []
+    with open_ledger(postgres()) as ledger:
+        own = Batches(batches.bundle, tmp_path / "own", ledger)
+        own.run(photos, is_stopped=lambda: bool(begun), show=lambda done, total: begun.append(done))
+        assert len(own.rows()) < len(names)
+        own.run(photos)
+        own.check_exact(names)
+        assert own.run(photos).tally.pictures == 0

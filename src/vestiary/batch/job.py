@@ -104,7 +104,7 @@ def run_batch(
         raise UsageError(
             f"The bundle answers no {options.file_by!r}; file by one of: {', '.join(bundle.taxonomy.names)}."
         )
-    out = out.resolve()
+    out, say = out.resolve(), _say_once(say)
     pictures = open_pictures(place, images=options.images, image_column=options.image_column, leave_out=out, say=say)
     if pictures.folder == out:
         raise UsageError(f"{place} is both the source and --out; name another folder with --out.")
@@ -116,6 +116,18 @@ def run_batch(
     job = _Job(pictures, out, bundle, ledger, options, pipeline, filing, is_stopped, show, sleep)
     with hold_folder(out), job.running():
         return job.watch() if watch else job.run()
+
+
+def _say_once(say: Say) -> Say:
+    """A watched folder is looked at for years: what is wrong with it is told at the first look alone."""
+    told: set[str] = set()
+
+    def say_if_new(sentence: str) -> None:
+        if sentence not in told:
+            told.add(sentence)
+            say(sentence)
+
+    return say_if_new
 
 
 @dataclass
@@ -160,7 +172,7 @@ class _Job:
         try:
             self._recover()
             yield
-            state = "stopped" if self.items.count().keys() & set(OPEN) else "finished"
+            state = "stopped" if self._count().keys() & set(OPEN) else "finished"
         except OSError as error:
             raise BatchError(
                 f"The batch in {self.out} had to stop, since {error.filename or 'its disk'} cannot be written "
@@ -207,8 +219,10 @@ class _Job:
         beat = merged
         self._answer_all()
         while not self.is_stopped():
-            looked = time.monotonic()
-            if self._take_in(settling.settle(self.pictures.find(), looked)):
+            start = time.monotonic()
+            settled = list(settling.settle(self.pictures.find(), start))
+            look_s = time.monotonic() - start
+            if settled and self._take_in(settled):
                 self._answer_all()
             if self.results.is_behind and time.monotonic() - merged > max(MERGE_S, 20 * cost):
                 start = time.monotonic()
@@ -218,7 +232,7 @@ class _Job:
             if time.monotonic() - beat > MERGE_S:
                 self._keep_trying(lambda: self.ledger.change_job(self.job.id, heartbeat_at=now()))
                 beat = time.monotonic()
-            self._pause(max(LOOK_S, 10 * (time.monotonic() - looked)))
+            self._pause(max(LOOK_S, 10 * look_s))
         return self._report()
 
     def _take_in(self, found: Iterable[Found]) -> int:
@@ -261,6 +275,7 @@ class _Job:
         began = time.monotonic()
         for parcel in parcels:
             block += parcel
+            self.show(self.tally.pictures + len(block), self.total)
             if self.is_stopped():
                 break
             if len(block) >= BLOCK or time.monotonic() - began > BLOCK_S:

@@ -24,9 +24,9 @@ from vestiary.tags import Prediction
 
 Thing = TypeVar("Thing")
 
-PARCEL = 32
+PARCEL = 16
 """Pictures that go through the model together."""
-AHEAD = 4
+AHEAD = 8
 TOP_K = 6
 """Answers told per attribute, the tag itself included."""
 
