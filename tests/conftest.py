@@ -51,6 +51,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], 
         server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
     except Exception as error:
         pytest.skip(f"PostgreSQL cannot be started here: {type(error).__name__}: {error}")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here is to outlive a power cut
+        connection.execute("SELECT pg_reload_conf()")
     numbers = iter(range(1000))
 
     def make() -> str:

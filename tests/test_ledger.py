@@ -141,6 +141,9 @@ def test_a_later_verdict_of_the_same_reviewer_takes_the_place_of_the_earlier(led
             )
         found = {verdict.reviewer: verdict.value for verdict in ledger.verdicts(prediction=prediction.id)}
         assert found == {"ada": "Shirts", "bob": "Dresses"}
+        assert ledger.find_prediction(prediction.id) == prediction
+        assert ledger.find_prediction("nul\x00") is None
+        assert ledger.find_request("\udcff") == []
         with pytest.raises(UsageError, match="holds no prediction nonsense; check the id"):
             ledger.add_verdict(
                 Verdict(prediction_id="nonsense", attribute="a", value="b", previous_value="c", reviewer="ada")

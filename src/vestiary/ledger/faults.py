@@ -40,6 +40,9 @@ _POSTGRES_FOR_NOW: Final = ("08", "40", "53", "55", "57", "58")
 """Classes of https://www.postgresql.org/docs/current/errcodes-appendix.html that pass: connection, conflict,
 no space or no place free, in use, shut down by its keeper, disk."""
 
+_FOR_NOW: Final = ("starting up", "shutting down", "terminating", "too many", "recovery mode")
+"""Words of a server that refuses a connection only for the moment."""
+
 
 @contextmanager
 def translated(where: str) -> Iterator[None]:
@@ -72,7 +75,8 @@ def _describe_server(error: DBAPIError, where: str) -> LedgerError:
     reason = first_sentence(error.orig or error).removeprefix("connection failed: ")
     if state is None:  # no connection was made: the server is away, or it does not want us
         refused = "FATAL" in str(error.orig) and not any(
-            word in str(error.orig) for word in ("starting up", "shutting down", "too many", "recovery mode")
+            word in str(error.orig)
+            for word in ("starting up", "shutting down", "terminating", "too many", "recovery mode")
         )
         if refused:
             return LedgerError(

@@ -10,7 +10,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, Table, func, insert, literal, select, text, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Table,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    tuple_,
+    update,
+)
 
 from vestiary.errors import UsageError
 from vestiary.ledger import schema
@@ -133,14 +146,16 @@ class Ledger:
     def find_prediction(self, prediction_id: str) -> PredictionRecord | None:
         """The prediction with this id, if there is one."""
         with self.reading() as connection:
-            query = select(schema.predictions).where(schema.predictions.c.id == prediction_id)
+            query = select(schema.predictions).where(schema.predictions.c.id == _given(prediction_id))
             row = connection.execute(query).one_or_none()
         return None if row is None else _read_prediction(row)
 
     def find_request(self, request_id: str, name: str | None = None) -> list[PredictionRecord]:
         """The predictions that a request of the service asked for, the newest first; with ``name`` those called so."""
         table = schema.predictions
-        query = select(table).where(table.c.request_id == request_id).order_by(table.c.at.desc(), table.c.id.desc())
+        query = (
+            select(table).where(table.c.request_id == _given(request_id)).order_by(table.c.at.desc(), table.c.id.desc())
+        )
         query = query if name is None else query.where(table.c.name == name)
         with self.reading() as connection:
             return [_read_prediction(row) for row in connection.execute(query)]
@@ -236,6 +251,11 @@ def write_records(
 
 def _columns(record: PredictionRecord | FailureRecord | Job | Verdict) -> dict[str, Any]:
     return {column.name: getattr(record, column.name) for column in fields(record)}
+
+
+def _given(text: str) -> ColumnElement[str]:
+    """What somebody gave, to be compared with: no text of theirs upsets the database."""
+    return literal(text, schema.AnyText)
 
 
 def _read_prediction(row: Row[Any]) -> PredictionRecord:

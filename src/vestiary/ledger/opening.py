@@ -69,7 +69,8 @@ def _default_path() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerError(
-            f"The ledger's folder {folder} cannot be made ({error.strerror}); name another place with {VARIABLE}."
+            f"The ledger's folder {folder} cannot be made ({error.strerror}); name another place with {VARIABLE}, "
+            f"or {NO_LEDGER} for a service that keeps none."
         ) from error
     return folder / "ledger.db"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 MAX_ID = 256
@@ -61,6 +61,39 @@ class ExplainRequest(ExplainOptions):
     """One picture, and what is to be explained about it."""
 
     image: str = Field(description="The picture as base64 or as a data URL.")
+
+
+class FeedbackRequest(BaseModel):
+    """What a person says of an earlier answer. Needs `request_id`, `id`, or both."""
+
+    request_id: str | None = Field(None, max_length=64, description="The request_id of the answer.")
+    id: str | None = Field(
+        None,
+        max_length=MAX_ID,
+        description="With request_id: what the picture was called; alone: the id of a prediction in the ledger.",
+    )
+    attribute: str = Field(max_length=MAX_ID, description="The attribute that the verdict is on.")
+    value: str = Field(max_length=MAX_ID, description="The right value; the predicted one confirms it.")
+    reviewer: str = Field("", max_length=MAX_ID, description="Who says so; the name of the API key when left out.")
+    note: str | None = Field(None, max_length=2000, description="Anything else.")
+
+    @model_validator(mode="after")
+    def _check_named(self) -> Self:
+        if self.request_id is None and self.id is None:
+            raise ValueError("A verdict needs the request_id of the answer, or the id of a prediction")
+        return self
+
+
+class FeedbackAnswer(BaseModel):
+    """The verdict as it is kept; `previous_value` is what the model had said."""
+
+    status: Literal["success"]
+    request_id: str
+    prediction_id: str
+    attribute: str
+    value: str
+    previous_value: str
+    timestamp: str
 
 
 class Ranked(BaseModel):
