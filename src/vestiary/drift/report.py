@@ -161,8 +161,7 @@ def compare_window(reference: Reference, window: Window) -> DriftReport:
         for key, values in found.items()
     )
     over = {(figure.name, figure.attribute): figure for figure in figures if figure.alarm}
-    sentences = [_describe(key, over, reference, window) for key in over]
-    alarms = tuple(dict.fromkeys(sentence for sentence in sentences if sentence))
+    alarms = tuple(dict.fromkeys(_describe(key, over, reference, window) for key in over))
     return DriftReport(window.n, window.of, window.others, reference.n, reference.false_alarms, figures, alarms)
 
 
