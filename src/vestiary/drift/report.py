@@ -184,8 +184,8 @@ def _describe(key: Key, over: Mapping[Key, Figure], reference: Reference, window
         return f"{100 * after:.1f} % of the pictures are unfamiliar, {told}."
     before, after = (_find_mean(sums[reference.layout.blocks[key]]) for sums in (reference.sums, window.sums))
     if what in ("width", "height"):
-        moved = f"from {2**before:.0f} to {2**after:.0f} px on average, {over[key].distance:.2f} doublings"
-        return f"The {what} of pictures has moved {moved} (limit {limit:.2f})."
+        moved = f"from {2**before:.0f} to {2**after:.0f} px on average"
+        return f"The {what} of pictures has moved {moved} (limit {limit:.2f} doublings)."
     subject = _SUBJECTS.get(what) or f"Confidence in {attribute}"
     moved = f"by {over[key].distance:.3f}, from {before:.2f} to {after:.2f} on average"
     return f"{subject} has moved {moved} (limit {limit:.3f})."
