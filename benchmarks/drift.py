@@ -82,7 +82,7 @@ def collect_samples(predictor: Predictor, catalogue: Catalogue, others: Path | N
     swapped = swap_shares(usual, "masterCategory" if "masterCategory" in attributes else attributes[0])
     samples: dict[str, Sample] = {
         "unchanged": (usual, None),
-        "a third as after a swap": (usual, (2 / len(usual) + swapped) / 3),
+        "a tenth as after a swap": (usual, 0.9 / len(usual) + 0.1 * swapped),
         "categories swapped": (usual, swapped),
     }
     for percent in (10, 30):

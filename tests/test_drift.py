@@ -187,7 +187,11 @@ def test_pictures_that_never_vary_alarm_only_by_a_change_that_matters() -> None:
     one_large[0] = replace(one_large[0], width=1800, height=2400)
     assert not any(_compare(reference, one_large).values())
     large = [replace(one, width=1800, height=2400) for one in one_large]
-    assert {key for key, alarm in _compare(reference, large).items() if alarm} == {("width", ""), ("height", "")}
+    report = compare_window(reference, Window.from_sightings(reference, large))
+    assert report.alarms == (
+        "The width of pictures has moved from 60 to 1800 px on average (limit 0.05 doublings).",
+        "The height of pictures has moved from 80 to 2400 px on average (limit 0.05 doublings).",
+    )
 
 
 def test_too_few_groups_make_no_reference() -> None:
@@ -201,20 +205,21 @@ def test_figures_are_those_that_scipy_finds() -> None:
 
     random = np.random.default_rng(0)
     before, after = random.integers(0, 30, (2, 5, 20)).astype(float)
+    sums = np.zeros((5, 1))
     for number, (p, q) in enumerate(zip(before, after, strict=True)):
         assert measure_jensen_shannon(before, after)[number] == pytest.approx(distance.jensenshannon(p, q, base=2))
         middles = np.arange(20) * 0.05
         moved = wasserstein_distance(middles, middles, p, q)
-        assert measure_move(before, after, 0.05)[number] == pytest.approx(moved)
+        assert measure_move(np.hstack([before, sums]), np.hstack([after, sums]), 0.05)[number] == pytest.approx(moved)
 
     points = [random.normal(0, 1, (300, 4)) @ random.normal(0, 1, (4, 4)) + random.normal(0, 1, 4) for _ in range(2)]
-    sums = [
+    moments = [
         np.concatenate([[len(one)], one.sum(axis=0), (one[:, :, None] * one[:, None, :]).sum(axis=0).ravel()])[None]
         for one in points
     ]
     (m, n), (c, d) = [one.mean(axis=0) for one in points], [np.cov(one.T, bias=True) for one in points]
     squared = ((m - n) ** 2).sum() + np.trace(c + d - 2 * sqrtm(sqrtm(c) @ d @ sqrtm(c)).real)
-    assert measure_frechet(*sums)[0] == pytest.approx(np.sqrt(squared))
+    assert measure_frechet(*moments)[0] == pytest.approx(np.sqrt(squared))
 
 
 def test_psi_is_that_of_the_formula_and_finite_for_a_value_that_has_gone() -> None:

@@ -41,7 +41,7 @@ def rates(benchmark: ModuleType, real_small: Path) -> Rates:
 def test_fresh_photos_of_the_test_split_raise_as_few_alarms_as_stated(rates: Rates, benchmark: ModuleType) -> None:
     for n in benchmark.SIZES:
         assert rates["unchanged", n][0] <= 2 * FALSE_ALARMS, n
-    assert rates["unchanged", 500][1] > 0.5  # the rule of thumb cries at chance
+    assert rates["unchanged", 100][1] > 0.5  # the rule of thumb cries at chance
 
 
 @pytest.mark.slow

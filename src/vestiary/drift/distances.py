@@ -35,8 +35,8 @@ def measure_jensen_shannon(before: Sums, after: Sums) -> NDArray[np.float64]:
 
 
 def measure_move(before: Sums, after: Sums, step: float) -> NDArray[np.float64]:
-    """How far what is counted has moved on average (Wasserstein-1), for bins that are ``step`` wide."""
-    moved = np.cumsum(_to_shares(after) - _to_shares(before), axis=1)
+    """How far what is counted has moved on average (Wasserstein-1), for bins that are ``step`` wide and a last sum."""
+    moved = np.cumsum(_to_shares(after[:, :-1]) - _to_shares(before[:, :-1]), axis=1)
     distance: NDArray[np.float64] = step * np.abs(moved).sum(axis=1)
     return distance
 

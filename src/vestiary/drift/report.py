@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -11,7 +11,7 @@ import numpy as np
 
 from vestiary.drift.distances import measure_all
 from vestiary.drift.reference import LEAST_WINDOW, Reference
-from vestiary.drift.sums import CONFIDENCE, LOOKS, Key, Sighting, Sums
+from vestiary.drift.sums import Key, Sighting, Sums
 
 _AT_ONCE: Final = 2000
 _TITLES: Final = {
@@ -22,8 +22,8 @@ _TITLES: Final = {
     "embedding": "Fréchet distance",
     "brightness": "brightness moved by",
     "background": "background moved by",
-    "width": "width moved by doublings",
-    "height": "height moved by doublings",
+    "width": "width moved (doublings)",
+    "height": "height moved (doublings)",
 }
 _TOLD: Final = 3
 """Values that a sentence names."""
@@ -161,8 +161,7 @@ def compare_window(reference: Reference, window: Window) -> DriftReport:
         for key, values in found.items()
     )
     over = {(figure.name, figure.attribute): figure for figure in figures if figure.alarm}
-    sentences = [_describe(key, over, reference, window) for key in over]
-    alarms = tuple(dict.fromkeys(sentence for sentence in sentences if sentence))
+    alarms = tuple(dict.fromkeys(_describe(key, over, reference, window) for key in over))
     return DriftReport(window.n, window.of, window.others, reference.n, reference.false_alarms, figures, alarms)
 
 
@@ -183,11 +182,10 @@ def _describe(key: Key, over: Mapping[Key, Figure], reference: Reference, window
         before, after = (_find_share(sums, reference) for sums in (reference.sums, window.sums))
         told = f"{100 * before:.1f} % in the reference (limit {100 * limit:.1f} points more)"
         return f"{100 * after:.1f} % of the pictures are unfamiliar, {told}."
-    edges = CONFIDENCE if what == "confidence" else LOOKS[what]
-    before, after = (_find_mean(sums, reference, key, edges) for sums in (reference.sums, window.sums))
+    before, after = (_find_mean(sums[reference.layout.blocks[key]]) for sums in (reference.sums, window.sums))
     if what in ("width", "height"):
-        moved = f"from {2**before:.0f} to {2**after:.0f} px on average, {over[key].distance:.2f} doublings"
-        return f"The {what} of pictures has moved {moved} (limit {limit:.2f})."
+        moved = f"from {2**before:.0f} to {2**after:.0f} px on average"
+        return f"The {what} of pictures has moved {moved} (limit {limit:.2f} doublings)."
     subject = _SUBJECTS.get(what) or f"Confidence in {attribute}"
     moved = f"by {over[key].distance:.3f}, from {before:.2f} to {after:.2f} on average"
     return f"{subject} has moved {moved} (limit {limit:.3f})."
@@ -208,9 +206,8 @@ def _name_changes(reference: Reference, window: Window, attribute: str) -> str:
     return ", ".join(f"{values[index]} {100 * before[index]:.1f} → {100 * after[index]:.1f} %" for index in most)
 
 
-def _find_mean(sums: Sums, reference: Reference, key: Key, edges: Sequence[float] | Sums) -> float:
-    counts, edges = sums[reference.layout.blocks[key]], np.asarray(edges)
-    return float(counts @ (edges[:-1] + edges[1:]) / 2 / counts.sum())
+def _find_mean(block: Sums) -> float:
+    return float(block[-1] / block[:-1].sum())
 
 
 def _find_share(sums: Sums, reference: Reference) -> float:

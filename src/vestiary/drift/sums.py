@@ -62,9 +62,10 @@ class Sighting:
 class Layout:
     """Which sum stands where in a row.
 
-    The blocks are, per attribute, ``values`` (pictures by answer) and ``confidence`` (by bin); then pictures by bin for
-    each of LOOKS, ``unfamiliar`` (those that are not and those that are) and ``features``: their number, their sum, and
-    the sum of their products with each other. What is not known of a picture is not counted.
+    The blocks are, per attribute, ``values`` (pictures by answer) and ``confidence``; then each of LOOKS,
+    ``unfamiliar`` (pictures that are not and that are) and ``features``: their number, their sum, and the sum of their
+    products with each other. ``confidence`` and the LOOKS count pictures by bin, and end with the sum of what is
+    counted (of widths and heights the logarithms to base 2). What is not known of a picture is not counted.
     """
 
     def __init__(self, values: Mapping[str, Sequence[str]], components: int) -> None:
@@ -72,8 +73,8 @@ class Layout:
         self.components = components
         self._places = {name: {value: place for place, value in enumerate(own)} for name, own in values.items()}
         sizes: dict[Key, int] = {("values", name): len(own) for name, own in values.items()}
-        sizes |= {("confidence", name): len(CONFIDENCE) - 1 for name in values}
-        sizes |= {(look, ""): len(edges) - 1 for look, edges in LOOKS.items()}
+        sizes |= {("confidence", name): len(CONFIDENCE) for name in values}
+        sizes |= {(look, ""): len(edges) for look, edges in LOOKS.items()}
         sizes |= {("unfamiliar", ""): 2}
         sizes |= {("features", ""): 1 + components + components**2} if components else {}
         ends = np.cumsum(list(sizes.values())).tolist()
@@ -93,12 +94,12 @@ class Layout:
         for name, places in self._places.items():
             answers = [sighting.answers.get(name, ("", None)) for sighting in sightings]
             self._mark(rows, ("values", name), np.array([places.get(value, -1) for value, _ in answers]))
-            self._mark(rows, ("confidence", name), _find_bins([share for _, share in answers], CONFIDENCE))
+            self._count(rows, ("confidence", name), [share for _, share in answers], CONFIDENCE)
         for look, edges in LOOKS.items():
             found = [getattr(sighting, look) for sighting in sightings]
             if edges is _OCTAVES:
                 found = [np.log2(max(size, 1)) if size is not None else None for size in found]
-            self._mark(rows, (look, ""), _find_bins(found, edges))
+            self._count(rows, (look, ""), found, edges)
         flags = [-1 if sighting.unfamiliar is None else int(sighting.unfamiliar) for sighting in sightings]
         self._mark(rows, ("unfamiliar", ""), np.array(flags))
         self._add_features(rows, sightings)
@@ -107,6 +108,13 @@ class Layout:
     def _mark(self, rows: Sums, key: Key, places: NDArray[np.int64]) -> None:
         known = np.flatnonzero(places >= 0)
         rows[known, self.blocks[key].start + places[known]] = 1
+
+    def _count(self, rows: Sums, key: Key, values: Iterable[float | None], edges: NDArray[np.float64]) -> None:
+        """Values beyond the edges fall into the outermost bins."""
+        given = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        bins = np.clip(np.searchsorted(edges, given, side="right") - 1, 0, len(edges) - 2)
+        self._mark(rows, key, np.where(np.isnan(given), -1, bins))
+        rows[:, self.blocks[key].stop - 1] = np.nan_to_num(given)
 
     def _add_features(self, rows: Sums, sightings: Sequence[Sighting]) -> None:
         size = 2 * self.components
@@ -117,13 +125,6 @@ class Layout:
         products = points[:, :, None] * points[:, None, :]
         block = [np.ones((len(points), 1)), points, products.reshape(len(points), -1)]
         rows[known, self.blocks["features", ""]] = np.concatenate(block, axis=1)
-
-
-def _find_bins(values: Iterable[float | None], edges: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The bin of each value, the outermost ones for what is beyond them, −1 for None and for what is no number."""
-    given = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    bins = np.clip(np.searchsorted(edges, given, side="right") - 1, 0, len(edges) - 2)
-    return np.where(np.isnan(given), -1, bins).astype(np.int64)
 
 
 def count_components(sightings: Iterable[Sighting]) -> int:
