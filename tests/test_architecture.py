@@ -22,10 +22,12 @@ FLOORS = {
     "tags": 1,
     "metrics": 2,
     "calibration": 2,
+    "drift": 2,
     "catalogue": 2,
     "charts": 2,
     "bundle": 3,
     "checks": 3,
+    "ledger": 3,
     "predictor": 4,
     "reports": 4,
     "client": 2,
@@ -44,6 +46,7 @@ WALLS = {
     "starlette": "web",
     "uvicorn": "web",
     "httpx": "client web",
+    "alembic": "ledger",
 }
 HEAVY = (
     "torch",
@@ -69,6 +72,8 @@ HEAVY = (
     "datasets",
     "fsspec",
     "openpyxl",
+    "sqlalchemy",
+    "alembic",
 )
 WORDS_NOT_USED = {"utils", "common", "helpers", "manager", "core", "base", "engine"}
 

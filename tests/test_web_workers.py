@@ -16,6 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from vestiary.ledger import open_ledger
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="several workers need a POSIX system")
 
 
@@ -178,6 +180,8 @@ def is_running(pid: int) -> bool:
 def test_a_stop_under_load_loses_no_accepted_request(start: Callable[..., Started], photo: bytes, workers: str) -> None:
     service = start("--workers", workers, VESTIARY_LOG_REQUESTS="false", VESTIARY_SHUTDOWN_S="20")
     wait_until(lambda: service.ready_workers() == int(workers))
+    with open_ledger() as ledger:
+        before = ledger.describe()["rows"]["predictions"]
     is_over = threading.Event()
     outcomes: list[str] = []
 
@@ -204,6 +208,8 @@ def test_a_stop_under_load_loses_no_accepted_request(start: Callable[..., Starte
     assert code == 0
     assert set(outcomes) <= {"200", "503", "refused"}, sorted(outcomes)
     assert "refused" in outcomes
+    with open_ledger() as ledger:
+        assert ledger.describe()["rows"]["predictions"] - before == outcomes.count("200")
 
 
 def test_a_bundle_that_was_damaged_since_is_refused_at_the_start(

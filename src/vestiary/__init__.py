@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vestiary.images import Limits, Preprocess
     from vestiary.predictor import Evaluation, Predictor, calibrate_bundle, evaluate
     from vestiary.product import Split
-    from vestiary.tags import Failure, Prediction, Tag, Unfamiliar
+    from vestiary.tags import Failure, Observation, Prediction, Tag, Unfamiliar
     from vestiary.taxonomy import Attribute, Taxonomy
 
 __version__ = "0.1.0"
@@ -33,6 +33,7 @@ _HOMES = {
     "Evaluation": "predictor",
     "Failure": "tags",
     "Limits": "images",
+    "Observation": "tags",
     "Prediction": "tags",
     "Predictor": "predictor",
     "Preprocess": "images",
@@ -55,6 +56,7 @@ __all__ = [
     "Evaluation",
     "Failure",
     "Limits",
+    "Observation",
     "Prediction",
     "Predictor",
     "Preprocess",

@@ -6,7 +6,7 @@
 
 What the service sheds for the moment (429, 503) and connections that break are tried again: after as long as
 ``Retry-After`` says, else after a time that doubles; a service that asks for more than 30 seconds is not tried again.
-Asking twice does no harm, since an answer changes nothing.
+Asking twice does no harm: an answer changes nothing, and a verdict takes the place of the same one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class TagAnswer:
 class Answer:
     """What the service says of one picture; exactly one of ``tags`` and ``problem`` is there.
 
-    ``decision`` is "auto" or "review" (None with a problem); ``raw`` is the whole answer as it came.
+    ``decision`` is "auto" or "review" (None with a problem); ``raw`` is the whole answer as it came; ``request_id`` and
+    ``id`` together name the answer in a verdict on it.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Answer:
     decision: str | None = None
     problem: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    request_id: str = ""
 
     @property
     def predictions(self) -> dict[str, str]:
@@ -124,7 +126,7 @@ def _read(response: httpx.Response, read: Callable[[httpx.Response], Result]) ->
         ) from error
 
 
-def _read_answer(entry: Mapping[str, Any]) -> Answer:
+def _read_answer(entry: Mapping[str, Any], request_id: str) -> Answer:
     tags = {
         name: TagAnswer(
             tag["value"],
@@ -134,7 +136,12 @@ def _read_answer(entry: Mapping[str, Any]) -> Answer:
         )
         for name, tag in entry.get("attributes", {}).items()
     }
-    return Answer(entry["id"], tags, entry.get("decision"), entry.get("error"), entry)
+    return Answer(entry["id"], tags, entry.get("decision"), entry.get("error"), entry, request_id)
+
+
+def _read_one(response: httpx.Response) -> Answer:
+    whole = response.json()
+    return _read_answer(whole, whole["request_id"])
 
 
 def _read_picture(picture: Picture) -> tuple[str, bytes]:
@@ -157,7 +164,7 @@ class _Questions:
         files = {"file": _read_picture(picture)}
         data = {"top_k": str(top_k), "min_confidence": str(min_confidence)}
         asked = _Asked("POST", "/predict", {"files": files, "data": data})
-        return _ask(asked, lambda response: _read_answer(response.json()), self._retries)
+        return _ask(asked, _read_one, self._retries)
 
     def _predict_batch(self, pictures: Sequence[Picture], top_k: int, min_confidence: float) -> Flow[list[Answer]]:
         if isinstance(pictures, (str, bytes, Path)):
@@ -169,7 +176,8 @@ class _Questions:
         asked = _Asked("POST", "/predict_batch", {"files": files, "data": data})
 
         def read(response: httpx.Response) -> list[Answer]:
-            return [_read_answer(entry) for entry in response.json()["results"]]
+            whole = response.json()
+            return [_read_answer(entry, whole["request_id"]) for entry in whole["results"]]
 
         return (yield from _ask(asked, read, self._retries))
 
@@ -181,6 +189,14 @@ class _Questions:
             {"files": {"file": _read_picture(picture)}, "data": data, "headers": {"Accept": "image/png"}},
         )
         return _ask(asked, lambda response: response.content, self._retries)
+
+    def _feedback(
+        self, answer: Answer | str, attribute: str, value: str, reviewer: str, note: str | None
+    ) -> Flow[dict[str, Any]]:
+        named = {"id": answer} if isinstance(answer, str) else {"request_id": answer.request_id, "id": answer.id}
+        told = {"attribute": attribute, "value": value, "reviewer": reviewer, "note": note}
+        asked = _Asked("POST", "/feedback", {"json": named | told})
+        return _ask(asked, lambda response: dict(response.json()), self._retries)
 
     def _get(self, path: str) -> Flow[dict[str, Any]]:
         return _ask(_Asked("GET", path), lambda response: dict(response.json()), self._retries)
@@ -209,6 +225,15 @@ class Client(_Questions):
     def explain(self, picture: Picture, attribute: str, value: str | None = None) -> bytes:
         """A PNG of the photo with a heat map of where the value (None: the predicted one) was seen."""
         return self._run(self._explain(picture, attribute, value))
+
+    def feedback(
+        self, answer: Answer | str, attribute: str, value: str, *, reviewer: str = "", note: str | None = None
+    ) -> dict[str, Any]:
+        """Tell the right ``value`` of an earlier answer, which may also be given by its id in the ledger.
+
+        Raises ServiceError when the service does not know the answer, the attribute or the value, or keeps no ledger.
+        """
+        return self._run(self._feedback(answer, attribute, value, reviewer, note))
 
     def info(self) -> dict[str, Any]:
         """The bundle that answers, and the limits."""
@@ -264,6 +289,12 @@ class AsyncClient(_Questions):
     async def explain(self, picture: Picture, attribute: str, value: str | None = None) -> bytes:
         """As ``Client.explain``."""
         return await self._run(self._explain(picture, attribute, value))
+
+    async def feedback(
+        self, answer: Answer | str, attribute: str, value: str, *, reviewer: str = "", note: str | None = None
+    ) -> dict[str, Any]:
+        """As ``Client.feedback``."""
+        return await self._run(self._feedback(answer, attribute, value, reviewer, note))
 
     async def info(self) -> dict[str, Any]:
         """As ``Client.info``."""

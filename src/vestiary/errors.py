@@ -15,6 +15,8 @@
     ├── RecipeError             a training recipe with wrong keys or values, all named at once
     ├── TrainingError           a training run that cannot start, go on or be shipped
     ├── PrecisionError          an int8 model that answers worse than is let through: the answer is no
+    ├── LedgerError             a ledger that cannot be opened, read or written
+    │   └── LedgerUnavailableError  the same, but for now only: it is worth trying again later
     ├── ServiceError            a running service that gave no answer, or a refusal
     └── MissingExtraError       a feature whose optional packages are not installed
 
@@ -103,6 +105,14 @@ class PrecisionError(VestiaryError):
     """An int8 model that answers worse than is let through."""
 
     exit_code = 1
+
+
+class LedgerError(VestiaryError):
+    """A ledger that cannot be opened, read or written until a person does something about it."""
+
+
+class LedgerUnavailableError(LedgerError):
+    """A ledger that cannot be used now but may come back by itself: locked, out of space, or its server away."""
 
 
 class ServiceError(VestiaryError):

@@ -42,12 +42,30 @@ class Unfamiliar:
 
 
 @dataclass(frozen=True, slots=True)
+class Observation:
+    """What a picture is like apart from its tags: kept beside a prediction so that drift can be told later.
+
+    ``width`` and ``height`` are those of the upright picture in pixels. The rest is measured on what the model sees,
+    its padding included: ``brightness`` is the mean luma 0..1, ``background`` the share of its outermost pixels that
+    are near white, 0..1. ``features`` are the first 16 components of the picture's place among the training pictures
+    (``Familiarity.project``) as little-endian float16, None for a bundle that cannot tell what is familiar.
+    """
+
+    width: int
+    height: int
+    brightness: float
+    background: float
+    features: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """The answer for one picture: exactly one of ``tags`` and ``failure`` is there.
 
     ``image_sha256`` is that of the picture's encoded bytes (None for pixels given directly, and for a failure),
     ``bundle`` the fingerprint of the bundle that answered, ``note`` something a person may want to know,
-    ``unfamiliar`` how unlike the training pictures it is (None for a failure, and for a bundle that cannot tell).
+    ``unfamiliar`` how unlike the training pictures it is (None for a failure, and for a bundle that cannot tell),
+    ``observed`` what the picture is like apart from that (None for a failure); it is no part of the wire form.
     """
 
     id: str
@@ -57,6 +75,7 @@ class Prediction:
     failure: Failure | None = None
     note: str | None = None
     unfamiliar: Unfamiliar | None = None
+    observed: Observation | None = None
 
     @property
     def accepted(self) -> bool:

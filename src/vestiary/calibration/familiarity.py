@@ -180,7 +180,10 @@ def _spread(points: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
 
 
 def _whiten(points: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The centre, and the projection on at most RANK main components that makes the spread around the means round."""
+    """The centre, and the projection on at most RANK main components that makes the spread around the means round.
+
+    Components come in the order in which they tell points apart, those that the means differ most in first.
+    """
     centre = points.mean(axis=0)
     centred = points - centre
     powers, axes = np.linalg.eigh(centred.T @ centred / len(points))
@@ -188,7 +191,9 @@ def _whiten(points: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[NDA
     means, own = _means(centred, labels)
     within = (centred - means[own]) @ main
     powers, axes = np.linalg.eigh(within.T @ within / len(within))
-    return centre, main @ axes / np.sqrt(np.maximum(powers, max(1e-6 * powers.max(), LEAST_SPREAD)))
+    whitening = main @ axes / np.sqrt(np.maximum(powers, max(1e-6 * powers.max(), LEAST_SPREAD)))
+    _, turn = np.linalg.eigh(whitening.T @ (centred.T @ centred / len(points)) @ whitening)
+    return centre, whitening @ turn[:, ::-1]
 
 
 def _encode(array: NDArray[np.float16]) -> str:

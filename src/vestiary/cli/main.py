@@ -8,7 +8,7 @@ import sys
 import typer
 
 from vestiary import __version__
-from vestiary.cli import calibrate, check, evaluate, ingest, inspect, quantise, report, serve, tag, train, tune
+from vestiary.cli import calibrate, check, evaluate, ingest, inspect, ledger, quantise, report, serve, tag, train, tune
 from vestiary.errors import VestiaryError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 for verb in (ingest, check, train, tune, calibrate, quantise, evaluate, inspect, tag, serve):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(report.app, name="report")
+app.add_typer(ledger.app, name="ledger")
 
 
 def _show_version(wanted: bool) -> None:

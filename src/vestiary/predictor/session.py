@@ -15,6 +15,7 @@ from PIL import Image
 
 from vestiary.bundle import Bundle, open_bundle
 from vestiary.calibration import Answers
+from vestiary.drift import measure_background, measure_brightness, pack_features
 from vestiary.errors import (
     BundleError,
     DamagedPictureError,
@@ -23,7 +24,7 @@ from vestiary.errors import (
     VestiaryError,
 )
 from vestiary.images import DEFAULT_LIMITS, Limits, Picture, read_file, to_upright_rgb
-from vestiary.tags import Failure, Prediction, Tag, Unfamiliar
+from vestiary.tags import Failure, Observation, Prediction, Tag, Unfamiliar
 from vestiary.taxonomy import Attribute
 
 ImageInput = str | Path | bytes | Callable[[], bytes] | Image.Image | NDArray[np.uint8]
@@ -185,7 +186,8 @@ class Predictor:
                 predictions += self.answer(list(prepared), top_k=top_k)
         return predictions
 
-    def _preprocess(self, image: ImageInput) -> tuple[NDArray[np.uint8], Picture | None]:
+    def _preprocess(self, image: ImageInput) -> tuple[NDArray[np.uint8], Picture | Image.Image]:
+        """What the model sees, and the picture itself: without a file behind it, only its upright pixels."""
         preprocess = self.bundle.preprocess
         if callable(image):
             image = image()
@@ -196,7 +198,8 @@ class Predictor:
                 )
             image = Image.fromarray(image)
         if isinstance(image, Image.Image):
-            return preprocess(_convert(image, self.limits)), None
+            upright = _convert(image, self.limits)
+            return preprocess(upright), upright
         if not isinstance(image, (str, Path, bytes)):
             raise UsageError(
                 f"A {type(image).__name__} is no picture; give a path, bytes, a Pillow picture or a uint8 array."
@@ -211,8 +214,8 @@ class Predictor:
             pixels, picture = self._preprocess(image)
         except VestiaryError as error:
             return Prepared(name, failure=Failure(getattr(error, "code", "unusable"), str(error)))
-        if picture is None:
-            return Prepared(name, pixels)
+        if isinstance(picture, Image.Image):
+            return Prepared(name, pixels, picture.size)
         return Prepared(name, pixels, (picture.width, picture.height), picture.sha256, picture.note)
 
     def answer(self, prepared: Sequence[Prepared], *, top_k: int | Mapping[str, int] = 3) -> list[Prediction]:
@@ -220,11 +223,11 @@ class Predictor:
 
         ``top_k`` may differ from attribute to attribute.
         """
-        good = [entry.pixels for entry in prepared if entry.pixels is not None]
-        answered = iter(self._tag(np.stack(good), top_k) if good else [])
+        good = [entry for entry in prepared if entry.failure is None]
+        answered = iter(self._tag(good, top_k) if good else [])
         predictions = []
         for entry in prepared:
-            tags, unfamiliar = ((), None) if entry.failure else next(answered)
+            tags, unfamiliar, observed = ((), None, None) if entry.failure else next(answered)
             predictions.append(
                 Prediction(
                     id=entry.id,
@@ -234,21 +237,36 @@ class Predictor:
                     failure=entry.failure,
                     note=entry.note,
                     unfamiliar=unfamiliar,
+                    observed=observed,
                 )
             )
         return predictions
 
     def _tag(
-        self, pixels: NDArray[np.uint8], top_k: int | Mapping[str, int]
-    ) -> list[tuple[tuple[Tag, ...], Unfamiliar | None]]:
-        """Tags and unfamiliarity of each picture."""
+        self, prepared: Sequence[Prepared], top_k: int | Mapping[str, int]
+    ) -> list[tuple[tuple[Tag, ...], Unfamiliar | None, Observation]]:
+        """Tags, unfamiliarity and looks of each picture."""
+        pixels = np.stack([entry.pixels for entry in prepared if entry.pixels is not None])
         outputs = self.outputs(pixels)
         answers = self.bundle.answer(outputs)
         columns = [
             _build_tags(own, answers[own.name], top_k if isinstance(top_k, int) else top_k[own.name])
             for own in self.bundle.taxonomy.attributes
         ]
-        return list(zip(zip(*columns, strict=True), self._find_unfamiliar(outputs["embedding"]), strict=True))
+        sizes = [entry.size or (0, 0) for entry in prepared]
+        observed = self._observe(sizes, pixels, outputs["embedding"])
+        unfamiliar = self._find_unfamiliar(outputs["embedding"])
+        return list(zip(zip(*columns, strict=True), unfamiliar, observed, strict=True))
+
+    def _observe(
+        self, sizes: Sequence[tuple[int, int]], pixels: NDArray[np.uint8], embeddings: NDArray[np.float32]
+    ) -> list[Observation]:
+        familiarity = self.bundle.familiarity
+        features = [None] * len(pixels) if familiarity is None else pack_features(familiarity.project(embeddings))
+        brightness, background = measure_brightness(pixels).tolist(), measure_background(pixels).tolist()
+        return [
+            Observation(*size, *looks) for size, *looks in zip(sizes, brightness, background, features, strict=True)
+        ]
 
     def _find_unfamiliar(self, embeddings: NDArray[np.float32]) -> list[Unfamiliar | None]:
         familiarity = self.bundle.familiarity
@@ -288,8 +306,8 @@ def _convert(image: Image.Image, limits: Limits) -> Image.Image:
 class Prepared:
     """A picture on its way to the model: preprocessed ``pixels``, or the ``failure`` that stands in for them.
 
-    ``size`` (width and height, upright, in pixels) and ``sha256`` (of the encoded bytes) are None for pixels that were
-    given directly.
+    ``size`` is width and height, upright, in pixels; ``sha256`` (of the encoded bytes) is None for pixels that were
+    given directly. Both are None for a failure.
     """
 
     id: str

@@ -99,9 +99,25 @@ def too_many_images(n: int, most: int) -> Problem:
     )
 
 
-def wrong_content_type(expected: str) -> Problem:
+def wrong_content_type(expected: str, what: str = "the picture") -> Problem:
     """415: a body of another kind than the route takes."""
-    return Problem(415, "wrong-content-type", "The content type is not read here", f"Send the picture as {expected}.")
+    return Problem(415, "wrong-content-type", "The content type is not read here", f"Send {what} as {expected}.")
+
+
+def unknown_value(detail: str) -> Problem:
+    """422: an attribute or a value that the bundle does not have."""
+    return Problem(422, "unknown-value", "No such attribute or value", detail)
+
+
+def ledger_away(retry_after_s: int) -> Problem:
+    """503: the ledger cannot be read or written now."""
+    return Problem(
+        503,
+        "ledger-away",
+        "The ledger does not answer",
+        f"The ledger cannot be used now, and nothing was written; send again in {retry_after_s} s.",
+        {"Retry-After": str(retry_after_s)},
+    )
 
 
 def fetching_is_off() -> Problem:

@@ -127,6 +127,15 @@ def read_json(model: type[Model], body: bytes | bytearray, content_type: str, al
     return _validate_json(model, body)
 
 
+def read_plain_json(model: type[Model], body: bytes | bytearray, content_type: str, what: str) -> Model:
+    """A JSON body without a picture as a value of ``model``; ``what`` is what it is called in a Problem."""
+    if not body:
+        raise errors.bad_request(f"The body is empty; send {what} as JSON.")
+    if parse_options_header(content_type)[0] != b"application/json":
+        raise errors.wrong_content_type("application/json", what)
+    return _validate_json(model, body)
+
+
 def _read_content_type(
     body: bytes | bytearray, content_type: str, kinds: Sequence[bytes] = (b"multipart/form-data", b"application/json")
 ) -> tuple[str, bytes]:

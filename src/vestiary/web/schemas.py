@@ -76,6 +76,39 @@ class ExplainRequest(ExplainOptions, Pictured):
     """One picture, and what is to be explained about it."""
 
 
+class FeedbackRequest(BaseModel):
+    """What a person says of an earlier answer. Needs `request_id`, `id`, or both."""
+
+    request_id: str | None = Field(None, max_length=64, description="The request_id of the answer.")
+    id: str | None = Field(
+        None,
+        max_length=MAX_ID,
+        description="With request_id: what the picture was called; alone: the id of a prediction in the ledger.",
+    )
+    attribute: str = Field(max_length=MAX_ID, description="The attribute that the verdict is on.")
+    value: str = Field(max_length=MAX_ID, description="The right value; the predicted one confirms it.")
+    reviewer: str = Field("", max_length=MAX_ID, description="Who says so; the name of the API key when left out.")
+    note: str | None = Field(None, max_length=2000, description="Anything else.")
+
+    @model_validator(mode="after")
+    def _check_named(self) -> Self:
+        if self.request_id is None and self.id is None:
+            raise ValueError("A verdict needs the request_id of the answer, or the id of a prediction")
+        return self
+
+
+class FeedbackAnswer(BaseModel):
+    """The verdict as it is kept; `previous_value` is what the model had said."""
+
+    status: Literal["success"]
+    request_id: str
+    prediction_id: str
+    attribute: str
+    value: str
+    previous_value: str
+    timestamp: str
+
+
 class Ranked(BaseModel):
     """A value and its calibrated confidence."""
 

@@ -24,6 +24,7 @@ from vestiary.web.answers import find_category
 from vestiary.web.batching import Outcome, Scheduler
 from vestiary.web.limits import Held, Rates, read_body
 from vestiary.web.payloads import Link, Upload
+from vestiary.web.recorder import make_recorder
 from vestiary.web.settings import Settings
 from vestiary.web.tally import Tally
 
@@ -51,7 +52,7 @@ class Service:
     """Model, queue, counts and limits of one app; started and stopped by the app's lifespan."""
 
     def __init__(self, settings: Settings, routes: Sequence[str], shared: Shared | None = None) -> None:
-        """Open the bundle, load its model and let it answer once. Raises BundleError or UsageError when it cannot."""
+        """Open the bundle, load its model and let it answer once. Raises BundleError, LedgerError or UsageError."""
         self.settings = settings
         limits = Limits(max_bytes=settings.max_body_bytes, max_pixels=settings.max_pixels)
         self.predictor = Predictor(open_bundle(settings.bundle), precision=settings.precision, threads=1, limits=limits)
@@ -66,6 +67,7 @@ class Service:
             path=shared.rates if shared else None,
             salt=shared.salt if shared else b"",
         )
+        self.recorder = make_recorder(settings.ledger_url, bundle_name=self.bundle.name, tally=self.tally)
         self.held = Held()
         self.fetcher = _make_fetcher(settings) if settings.fetch_urls else None
         self.in_flight = 0
@@ -85,6 +87,8 @@ class Service:
             threads=threads,
             max_batch=self.settings.max_batch,
         )
+        if self.recorder is not None:
+            self.recorder.start()
         self.is_ready = True
         self.tally.set_gauge("ready", 1)
 
@@ -104,6 +108,8 @@ class Service:
             await self.fetcher.close()
         self._talkers.shutdown()
         self._painters.shutdown()
+        if self.recorder is not None:
+            await asyncio.to_thread(self.recorder.stop)
 
     def drain(self) -> None:
         """Take no new requests from now on; what has been taken is answered."""
@@ -196,8 +202,11 @@ class Service:
         request.state.bytes_in += n_bytes
 
     async def answer(self, request: Request, pictures: Sequence[tuple[str, bytes]], top_k: int = 1) -> list[Outcome]:
-        """Outcomes of (id, encoded bytes) pairs, in order; raises what ``in_time`` does."""
-        return await self.in_time(request, self.scheduler.answer(pictures, top_k=top_k))
+        """Outcomes of (id, encoded bytes) pairs, in order, on their way to the ledger; raises what ``in_time`` does."""
+        outcomes = await self.in_time(request, self.scheduler.answer(pictures, top_k=top_k))
+        if self.recorder is not None:
+            self.recorder.record(request.state.request_id, outcomes)
+        return outcomes
 
     async def in_time(self, request: Request, work: Awaitable[Result]) -> Result:
         """What ``work`` gives.

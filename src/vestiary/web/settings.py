@@ -73,6 +73,10 @@ class Settings(BaseSettings):
     uploader_min_confidence: float = Field(
         0.8, ge=0, le=1, description="Confidence under which the result page of /uploader says NA."
     )
+    ledger_url: str = Field(
+        "",
+        description="Where predictions and verdicts are kept: a PostgreSQL URL or a SQLite file; none: nowhere.",
+    )
     log_requests: bool = Field(True, description="Write one JSON line a request to stderr.")
 
     @field_validator("api_keys", mode="before")

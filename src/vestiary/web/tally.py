@@ -26,7 +26,7 @@ SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 """Upper bounds of the histogram of pictures in a batch."""
 HISTOGRAMS: Final = {"total": SECONDS, "queue": SECONDS, "decode": SECONDS, "infer": SECONDS, "batch": SIZES}
 GAUGES: Final = ("ready", "in_flight", "waiting")
-COUNTERS: Final = ("successes", "failures", "bytes_in")
+COUNTERS: Final = ("successes", "failures", "bytes_in", "records_written", "records_dropped", "records_lost")
 
 _OTHER: Final = "other"
 _REFUSED: Final = "no request"
@@ -114,6 +114,10 @@ class Tally:
     def count_picture(self, *, success: bool) -> None:
         """One picture that was answered or could not be."""
         self._own[self._counters["successes" if success else "failures"]] += 1
+
+    def count(self, counter: str, n: int = 1) -> None:
+        """So many more of what a counter counts."""
+        self._own[self._counters[counter]] += n
 
     def observe(self, histogram: str, value: float) -> None:
         """One value of a histogram."""

@@ -39,6 +39,10 @@ class _Counts(Collector):
         pictures.add_metric(["failure"], tally.counter("failures"))
         yield pictures
         yield CounterMetricFamily("vestiary_received_bytes", "Bytes of bodies.", value=tally.counter("bytes_in"))
+        records = CounterMetricFamily("vestiary_ledger_records", "Answers for the ledger.", labels=["outcome"])
+        for outcome in ("written", "dropped", "lost"):
+            records.add_metric([outcome], tally.counter(f"records_{outcome}"))
+        yield records
         total = HistogramMetricFamily("vestiary_request_seconds", "From the head of a request to its answer.")
         total.add_metric([], *tally.histogram("total"))
         yield total

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from vestiary.errors import UsageError, VestiaryError
+from vestiary.ledger.opening import NO_LEDGER
 from vestiary.web.logs import write_line
+from vestiary.web.recorder import open_if_kept
 from vestiary.web.server import Server, open_socket
 from vestiary.web.service import Shared
 from vestiary.web.settings import Settings
@@ -52,6 +54,8 @@ def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
 
     # What no worker could use is refused here, once, and not by each of them for ever.
     open_bundle(settings.bundle).choose_model(settings.precision)
+    if settings.ledger_url != NO_LEDGER and (ledger := open_if_kept(settings.ledger_url or None)) is not None:
+        ledger.close()
     listener = open_socket(settings)
     tell(listener)
     with tempfile.TemporaryDirectory(prefix="vestiary-") as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -12,6 +13,7 @@ from vestiary.web import errors
 from vestiary.web.schemas import (
     BatchRequest,
     ExplainRequest,
+    FeedbackRequest,
     InferRequest,
     PictureRequest,
     ProblemAnswer,
@@ -69,18 +71,19 @@ def page(description: str, kind: str = "text/html", example: str | None = None) 
     return {200: {"description": description, "content": {kind: content | ({"example": example} if example else {})}}}
 
 
-def problems(*statuses: int) -> Responses:
-    """The errors of a route, each with an example of every problem that has this status."""
+def problems(*statuses: int, own: Sequence[errors.Problem] = ()) -> Responses:
+    """The errors of a route, each with an example of every problem that has this status: of its ``own``, if any do."""
     described: Responses = {}
     for status in statuses:
-        own = [problem for problem in _PROBLEMS if problem.status == status]
-        examples = {problem.code: {"value": problem.to_dict(REQUEST_ID)} for problem in own}
+        told = [problem for problem in own if problem.status == status]
+        told = told or [problem for problem in _PROBLEMS if problem.status == status]
+        examples = {problem.code: {"value": problem.to_dict(REQUEST_ID)} for problem in told}
         schema = {"$ref": _REF.format(model=ProblemAnswer.__name__)}
         described[status] = {
-            "description": "; ".join(problem.title for problem in own),
+            "description": "; ".join(problem.title for problem in told),
             "content": {errors.MEDIA_TYPE: {"schema": schema, "examples": examples}},
         }
-        names = sorted({name for problem in own for name in problem.headers if name != "Connection"})
+        names = sorted({name for problem in told for name in problem.headers if name != "Connection"})
         if names:
             described[status]["headers"] = {name: {"schema": {"type": "string"}} for name in names}
     return described
@@ -110,7 +113,7 @@ def request_body(*contents: dict[str, Any]) -> dict[str, Any]:
 
 def list_schemas() -> dict[str, Any]:
     """The schemas that are referred to here and that FastAPI does not see in the signatures of the routes."""
-    models = (BatchRequest, ExplainRequest, InferRequest, PictureRequest, ProblemAnswer)
+    models = (BatchRequest, ExplainRequest, FeedbackRequest, InferRequest, PictureRequest, ProblemAnswer)
     _, described = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     return dict(described["$defs"])
 

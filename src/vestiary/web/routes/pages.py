@@ -54,6 +54,7 @@ _ENDPOINTS: Final = {
     "POST /predict_batch": "tags of several pictures",
     "POST /explain": "where in the picture a value was seen",
     "POST /uploader": "the same as a page",
+    "POST /feedback": "a verdict on an earlier answer",
     "GET /classes": "values of every attribute",
     "GET /info": "the bundle and the limits",
     "GET /stats": "counts since the start",

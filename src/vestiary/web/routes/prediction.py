@@ -71,9 +71,13 @@ async def predict_batch(request: Request) -> Response:
     kind, most = request.headers.get("content-type", ""), service.settings.max_images
     entries, asked = await service.receive(request, lambda body: read_uploads(body, kind, max_images=most))
     uploads, names = await service.fetch_all(request, [upload for upload, _ in entries]), [name for _, name in entries]
-    good = [upload for upload in uploads if isinstance(upload, Upload)]
-    outcomes = await service.answer(request, [("", upload.data) for upload in good], asked.top_k)
     told = list(zip(uploads, names, strict=True))
+    good = [
+        (name_entry(number, upload, given), upload.data)
+        for number, (upload, given) in enumerate(told)
+        if isinstance(upload, Upload)
+    ]
+    outcomes = await service.answer(request, good, asked.top_k)
     return await service.off_loop(lambda: _render_batch(service, told, asked, outcomes, request.state.request_id))
 
 
@@ -97,6 +101,12 @@ def name_picture(upload: Upload, given: str | None, otherwise: str) -> str:
     return given or (upload.filename or "")[:MAX_ID] or otherwise
 
 
+def name_entry(number: int, upload: Upload | errors.Problem, given: str | None) -> str:
+    """What one picture of a batch is called: the id that was given, else the file's name, else its position."""
+    filename = upload.filename if isinstance(upload, Upload) else None
+    return given or filename or str(number)
+
+
 def _render_batch(
     service: Service,
     entries: Sequence[tuple[Upload | errors.Problem, str | None]],
@@ -108,12 +118,12 @@ def _render_batch(
     results: list[dict[str, Any]] = []
     for number, (upload, given) in enumerate(entries):
         filename = upload.filename if isinstance(upload, Upload) else None
-        name = given or filename or str(number)
+        name = name_entry(number, upload, given)
         told: Outcome | errors.Problem = next(answered) if isinstance(upload, Upload) else upload
         if isinstance(told, Outcome) and told.prediction.failure:
             told = errors.from_failure(told.prediction.failure)
         if isinstance(told, Outcome):
-            facts = answers.describe_outcome(told, asked, service.bundle) | {"id": name}
+            facts = answers.describe_outcome(told, asked, service.bundle)
             results.append({"status": "success", "filename": filename, **facts})
         else:
             results.append(answers.describe_failed(told, name, filename, request_id))

@@ -1,0 +1,161 @@
+"""Writes what the service answered to the ledger, from a thread of its own, so that no answer waits for a disk.
+
+Answers wait in memory, where there is room for a bounded number of them. The thread takes them together, about twice
+a second, and writes them in one transaction. While the ledger cannot be used they go on waiting, and it is tried again
+ever more rarely; what finds no room any more is not recorded, and counted. A stop writes all that waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from vestiary.errors import LedgerError, LedgerUnavailableError
+from vestiary.ledger import FailureRecord, Ledger, PredictionRecord, now, open_ledger
+from vestiary.ledger.opening import NO_LEDGER
+from vestiary.web.batching import Outcome
+from vestiary.web.logs import describe_fault, write_line
+from vestiary.web.tally import Tally
+
+ROOM: Final = 20_000
+"""Answers that may wait; about 5 kB each."""
+PAUSE_S: Final = 0.5
+"""Seconds between two transactions: what a worker that is killed has answered in that time is not recorded."""
+AT_ONCE: Final = 500
+"""Answers of one transaction."""
+_LONGEST_PAUSE_S: Final = 30.0
+_STOP_S: Final = 15.0
+"""Seconds that a stop waits for the ledger; longer than a file may be held by another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    request_id: str
+    at: datetime
+    outcome: Outcome
+
+
+def open_if_kept(place: str | None) -> Ledger | None:
+    """The ledger at ``place`` (None: where the variable or the default says); None when it does not answer now.
+
+    Raises LedgerError or UsageError for one that cannot be used until somebody does something about it.
+    """
+    try:
+        return open_ledger(place)
+    except LedgerUnavailableError:
+        return None
+
+
+class Recorder:
+    """The queue and the thread. ``record`` is for the event loop, everything else for any other thread."""
+
+    def __init__(self, place: str | None, *, bundle_name: str, tally: Tally) -> None:
+        """Open the ledger. Raises what ``open_if_kept`` does."""
+        self._place, self._bundle_name, self._tally = place, bundle_name, tally
+        self.ledger = open_if_kept(place)
+        self._waiting: deque[_Answered] = deque()
+        self._begun: list[PredictionRecord | FailureRecord] = []
+        self._wake, self._idle = threading.Event(), threading.Event()
+        self._is_stopping = self._is_away = False
+        self._thread = threading.Thread(target=self._run, name="vestiary-ledger", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def record(self, request_id: str, outcomes: Sequence[Outcome]) -> None:
+        """Take these in, or count those that find no room; returns at once."""
+        at = now()
+        for outcome in outcomes:
+            if len(self._waiting) >= ROOM:
+                self._tally.count("records_dropped")
+            else:
+                self._waiting.append(_Answered(request_id, at, outcome))
+
+    def flush(self) -> None:
+        """Wait until what was taken in before is written, for two seconds at most."""
+        self._idle.clear()
+        self._wake.set()
+        self._idle.wait(2)
+
+    def stop(self) -> None:
+        """Write what waits and let the thread end; what the ledger does not take is counted and told in the log."""
+        self._is_stopping = True
+        self._wake.set()
+        self._thread.join(_STOP_S)
+        lost = len(self._waiting) + len(self._begun)
+        if lost:
+            self._tally.count("records_lost", lost)
+            write_line("ledger", state="stopped", lost=lost)
+        if self.ledger is not None and not self._thread.is_alive():
+            self.ledger.close()
+
+    def _run(self) -> None:
+        pause = PAUSE_S
+        is_last = False
+        while not is_last:
+            self._wake.wait(pause)
+            self._wake.clear()
+            is_last = self._is_stopping
+            if self._write_waiting():
+                self._idle.set()
+                pause = PAUSE_S
+            else:
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _write_waiting(self) -> bool:
+        """Whether the ledger took all that waited."""
+        while self._waiting or self._begun:
+            self._begun = self._begun or self._take()
+            try:
+                self._write()
+            except LedgerError as error:
+                self._tell("away", str(error))
+                return False
+            except Exception as error:  # a fault of ours must not keep all that comes after from being recorded
+                self._tally.count("records_lost", len(self._begun))
+                write_line("fault", **describe_fault(error))
+            self._begun = []
+        return True
+
+    def _take(self) -> list[PredictionRecord | FailureRecord]:
+        return [self._make_record(self._waiting.popleft()) for _ in range(min(AT_ONCE, len(self._waiting)))]
+
+    def _make_record(self, entry: _Answered) -> PredictionRecord | FailureRecord:
+        prediction, timing = entry.outcome.prediction, entry.outcome.timing
+        if prediction.failure is not None:
+            code, message = prediction.failure.code, prediction.failure.message
+            return FailureRecord(name=prediction.id, source="service", code=code, message=message, at=entry.at)
+        return PredictionRecord.from_prediction(
+            prediction,
+            source="service",
+            bundle_name=self._bundle_name,
+            request_id=entry.request_id,
+            latency_ms=round(1000 * (timing.queue + timing.decode + timing.infer), 3),
+            at=entry.at,
+        )
+
+    def _write(self) -> None:
+        if self.ledger is None:
+            self.ledger = open_ledger(self._place)
+        self.ledger.add(
+            [record for record in self._begun if isinstance(record, PredictionRecord)],
+            [record for record in self._begun if isinstance(record, FailureRecord)],
+        )
+        self._tally.count("records_written", len(self._begun))
+        self._tell("back")
+
+    def _tell(self, state: str, reason: str | None = None) -> None:
+        """Write a line to the log when the ledger goes away and when it is back."""
+        if (state == "away") != self._is_away:
+            self._is_away = state == "away"
+            write_line("ledger", state=state, reason=reason)
+
+
+def make_recorder(place: str, *, bundle_name: str, tally: Tally) -> Recorder | None:
+    """A recorder for the ledger that the setting names; None where it says that there is none."""
+    return None if place == NO_LEDGER else Recorder(place or None, bundle_name=bundle_name, tally=tally)

@@ -1,0 +1,229 @@
+"""What the service writes to the ledger, and verdicts: over a real socket."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from conftest import Running, paint_picture
+from vestiary.client import AsyncClient, Client
+from vestiary.errors import LedgerError, ServiceError
+from vestiary.ledger import open_ledger
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+
+RED, BLUE = paint_picture((250, 10, 10)), paint_picture((10, 10, 250))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def tiny(start_service: Callable[..., Running], make_bundle: Callable[..., Path], place: Path) -> Running:
+    """A service with a ledger of its own, whose bundle answers by colour."""
+    return start_service(bundle=make_bundle(), ledger_url=str(place))
+
+
+def predict(running: Running, picture: bytes = RED, request_id: str = "r1", name: str = "a.png") -> dict[str, object]:
+    answer = httpx.post(f"{running.url}/predict", files={"file": (name, picture)}, headers={"X-Request-ID": request_id})
+    return dict(answer.json())
+
+
+def give(running: Running, **fields: object) -> httpx.Response:
+    told = {"attribute": "baseColour", "value": "Green"} | fields
+    return httpx.post(f"{running.url}/feedback", json=told, timeout=30)
+
+
+def count_records(running: Running, outcome: str) -> float:
+    text = httpx.get(f"{running.url}/metrics").text
+    found = re.search(rf'vestiary_ledger_records_total\{{outcome="{outcome}"\}} ([\d.]+)', text)
+    assert found is not None
+    return float(found[1])
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not is_so() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert is_so()
+
+
+def test_every_answer_is_in_the_ledger_when_the_service_has_stopped(tiny: Running, place: Path) -> None:
+    answer = predict(tiny)
+    files = [("files", ("b.png", BLUE)), ("files", ("c.txt", b"no picture"))]
+    httpx.post(f"{tiny.url}/predict_batch", files=files, headers={"X-Request-ID": "r2"})
+    assert predict(tiny, b"no picture", "r3", "d.txt")["status"] == 415
+    tiny.stop()
+    with open_ledger(place) as ledger:
+        first, second = ledger.predictions()
+        failures = list(ledger.failures())
+    assert (first.name, first.request_id, first.source) == ("a.png", "r1", "service")
+    assert {name: tag["value"] for name, tag in first.tags.items()} == answer["predictions"]
+    assert first.image_sha256 == hashlib.sha256(RED).hexdigest()
+    assert (first.width, first.height, first.bundle_name, first.bundle) == (
+        12,
+        16,
+        "tiny",
+        answer["model"]["fingerprint"],  # type: ignore[index]
+    )
+    assert first.brightness is not None
+    assert first.latency_ms is not None
+    assert first.latency_ms > 0
+    assert (second.name, second.request_id, second.tags["baseColour"]["value"]) == ("b.png", "r2", "Blue")
+    assert [(failure.name, failure.code) for failure in failures] == [
+        ("c.txt", "not-a-picture"),
+        ("d.txt", "not-a-picture"),
+    ]
+
+
+def test_a_verdict_is_kept_and_a_later_one_takes_its_place(tiny: Running, place: Path) -> None:
+    predict(tiny)
+    told = give(tiny, request_id="r1", reviewer="ada", note="It is.").json()
+    assert told["previous_value"] == "Red"
+    assert give(tiny, id=told["prediction_id"], value="Navy", reviewer="ada").json()["value"] == "Blue"
+    assert give(tiny, request_id="r1", id="a.png", value="Red", reviewer="bob").status_code == 200
+    with open_ledger(place) as ledger:
+        kept = {verdict.reviewer: (verdict.value, verdict.previous_value) for verdict in ledger.verdicts()}
+    assert kept == {"ada": ("Blue", "Red"), "bob": ("Red", "Red")}
+
+
+def test_among_several_pictures_of_a_request_the_id_tells_which(tiny: Running, place: Path) -> None:
+    files = [("files", ("a.png", RED)), ("files", ("b.png", BLUE)), ("files", ("b.png", BLUE))]
+    httpx.post(f"{tiny.url}/predict_batch", files=files, headers={"X-Request-ID": "r1"})
+    refused = give(tiny, request_id="r1")
+    assert refused.status_code == 400
+    assert refused.json()["detail"] == "That request had several pictures; name the one that is meant by its 'id', too."
+    assert give(tiny, request_id="r1", id="b.png").json()["previous_value"] == "Blue"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "said"),
+    [
+        ({"request_id": "other"}, 404, "No prediction is known by this id"),
+        ({"id": "other"}, 404, "No prediction is known by this id"),
+        ({"request_id": "r1", "attribute": "basecolor"}, 422, "no such attribute; did you mean 'baseColour'?"),
+        ({"request_id": "r1", "attribute": "xyz"}, 422, "no such attribute; GET /classes lists"),
+        ({"request_id": "r1", "value": "gren"}, 422, "baseColour has no such value; did you mean 'Green'?"),
+        ({"request_id": "r1", "value": "Summer"}, 422, "baseColour has no such value; GET /classes lists"),
+        ({}, 400, "needs the request_id of the answer"),
+        ({"request_id": "r1", "value": 3}, 400, "'value' cannot be used"),
+    ],
+)
+def test_a_verdict_that_cannot_be_meant_is_refused(
+    tiny: Running, fields: dict[str, object], status: int, said: str
+) -> None:
+    predict(tiny)
+    answer = give(tiny, **fields)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert said in answer.json()["detail"]
+
+
+def test_a_verdict_in_another_form_is_refused(tiny: Running) -> None:
+    assert httpx.post(f"{tiny.url}/feedback").json()["detail"] == "The body is empty; send the verdict as JSON."
+    answer = httpx.post(f"{tiny.url}/feedback", data={"attribute": "season"})
+    assert (answer.status_code, answer.json()["detail"]) == (415, "Send the verdict as application/json.")
+
+
+def test_both_clients_give_verdicts(tiny: Running, place: Path) -> None:
+    async def give_both() -> str:
+        async with AsyncClient(tiny.url) as client:
+            answers = await client.predict_batch([RED, BLUE])
+            told = await client.feedback(answers[1], "season", "Summer", reviewer="bob")
+            return str(told["previous_value"])
+
+    with Client(tiny.url) as client:
+        answer = client.predict(RED)
+        told = client.feedback(answer, "baseColour", "Green", reviewer="ada")
+        assert told["previous_value"] == "Red"
+        assert client.feedback(told["prediction_id"], "season", "Winter", note="cold")["previous_value"] == "Summer"
+        with pytest.raises(ServiceError, match="did you mean 'Winter'") as caught:
+            client.feedback(answer, "season", "winter")
+    assert caught.value.status == 422
+
+
+@pytest.mark.parametrize("named", ["none"])
+def test_a_service_without_a_ledger_answers_but_takes_no_verdict(
+    start_service: Callable[..., Running], make_bundle: Callable[..., Path], named: str
+) -> None:
+    running = start_service(bundle=make_bundle(), ledger_url=named)
+    assert predict(running)["predictions"] == {"baseColour": "Red", "season": "Summer"}
+    answer = give(running, request_id="r1")
+    assert answer.status_code == 404
+    assert answer.json()["detail"].startswith("This service keeps no ledger and takes no verdicts")
+
+
+def test_a_ledger_that_cannot_be_used_is_refused_at_the_start(
+    start_service: Callable[..., Running], make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "note.txt").write_text("no ledger at all, only words\n" * 50)
+    with pytest.raises(LedgerError, match="is no ledger but some other file"):
+        start_service(bundle=make_bundle(), ledger_url=str(tmp_path / "note.txt"))
+
+
+def test_answers_wait_while_the_ledger_is_held_and_are_written_afterwards(
+    tiny: Running, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict(tiny)
+    wait_until(lambda: count_records(tiny, "written") == 1)
+    other = sqlite3.connect(place, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for number in range(5):
+        assert predict(tiny, request_id=f"held{number}")["status"] == "success"
+    assert count_records(tiny, "written") == 1
+    other.close()
+    wait_until(lambda: count_records(tiny, "written") == 6)
+
+
+def test_what_finds_no_room_is_counted_and_everything_else_is_kept(
+    start_service: Callable[..., Running],
+    make_bundle: Callable[..., Path],
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vestiary.web.recorder.ROOM", 2)
+    monkeypatch.setattr("vestiary.web.recorder.PAUSE_S", 60.0)
+    running = start_service(bundle=make_bundle(), ledger_url=str(place))
+    for number in range(5):
+        assert predict(running, request_id=f"r{number}")["status"] == "success"
+    assert count_records(running, "dropped") == 3
+    running.stop()
+    with open_ledger(place) as ledger:
+        assert [record.request_id for record in ledger.predictions()] == ["r0", "r1"]
+
+
+def test_a_server_that_is_away_at_the_start_gets_everything_when_it_is_back(
+    start_service: Callable[..., Running],
+    make_bundle: Callable[..., Path],
+    postgres: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from vestiary.errors import LedgerUnavailableError
+    from vestiary.ledger import Ledger
+    from vestiary.web import recorder
+
+    url, is_away = postgres(), True
+
+    def open_later(place: str | None) -> Ledger:
+        if is_away:
+            raise LedgerUnavailableError("The ledger's server does not answer; check that it runs.")
+        return open_ledger(place)
+
+    monkeypatch.setattr(recorder, "open_ledger", open_later)
+    running = start_service(bundle=make_bundle(), ledger_url=url)
+    predict(running)
+    refused = give(running, request_id="r1")
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert refused.json()["title"] == "The ledger does not answer"
+    is_away = False
+    running.stop()
+    with open_ledger(url) as ledger:
+        assert [record.request_id for record in ledger.predictions()] == ["r1"]
