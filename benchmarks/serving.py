@@ -97,13 +97,13 @@ def encode_request(photo: bytes) -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def send_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bool:
-    """Send a request on an open connection and read its answer; whether it was a 200."""
+async def send_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> tuple[bool, bool]:
+    """Send a request on an open connection and read its answer; whether it was a 200, and the connection is kept."""
     writer.write(request)
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     at = head.index(b"content-length:") + 15
     await reader.readexactly(int(head[at : head.index(b"\r", at)]))
-    return head.split(b" ", 2)[1] == b"200"
+    return head.split(b" ", 2)[1] == b"200", b"\r\nconnection: close" not in head
 
 
 async def load_closed(port: int, request: bytes, connections: int, seconds: float) -> tuple[list[float], int]:
@@ -117,15 +117,16 @@ async def load_closed(port: int, request: bytes, connections: int, seconds: floa
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while (start := time.perf_counter()) < until:
             try:
-                is_good = await send_one(reader, writer, request)
+                is_good, is_kept = await send_one(reader, writer, request)
             except (OSError, asyncio.IncompleteReadError):
-                is_good = False
-                writer.close()
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                is_good = is_kept = False
             if is_good:
                 times.append(time.perf_counter() - start)
             else:
                 failed += 1
+            if not is_kept:
+                writer.close()
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.close()
 
     await asyncio.gather(*(keep_sending() for _ in range(connections)))
@@ -151,11 +152,14 @@ async def load_open(port: int, request: bytes, rate: float, seconds: float) -> t
         nonlocal failed
         try:
             reader, writer = await connect()
-            is_good = await send_one(reader, writer, request)
+            is_good, is_kept = await send_one(reader, writer, request)
         except (OSError, asyncio.IncompleteReadError):
             failed += 1
             return
-        idle.append((reader, writer))
+        if is_kept:
+            idle.append((reader, writer))
+        else:
+            writer.close()
         if is_good:
             times.append(time.perf_counter() - due)
         else:
