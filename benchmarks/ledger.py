@@ -6,8 +6,8 @@ Two services with the default bundle run side by side, one with a ledger (a SQLi
 empty one at ``--url``) and one without. Only one of them is sent requests at a time, in turns of ``--seconds``, and who
 goes first changes with each round, so that whatever else the machine does falls on both. Each connection sends its
 next request when it has its answer. The result is the median over the rounds of the ratio on/off, with the lowest and
-highest ratio, and CPU ms of the server for each answer. At the end the services stop, and the ledger must hold exactly as many
-predictions as there were answers: exit 1 otherwise.
+highest ratio, and CPU ms of the server for each answer. At the end the services stop, and the ledger must hold exactly
+as many predictions as there were answers: exit 1 otherwise.
 """
 
 from __future__ import annotations

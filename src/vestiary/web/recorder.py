@@ -28,6 +28,7 @@ PAUSE_S: Final = 0.5
 AT_ONCE: Final = 500
 """Answers of one transaction."""
 _LONGEST_PAUSE_S: Final = 30.0
+_FLUSH_S: Final = 5.0
 _STOP_S: Final = 15.0
 """Seconds that a stop waits for the ledger; longer than a file may be held by another process."""
 
@@ -76,11 +77,11 @@ class Recorder:
             else:
                 self._waiting.append(_Answered(request_id, at, outcome))
 
-    def flush(self) -> None:
-        """Wait until what was taken in before is written, for two seconds at most."""
+    def flush(self) -> bool:
+        """Wait until what was taken in before is written; whether it was, in the time that there is for it."""
         self._idle.clear()
         self._wake.set()
-        self._idle.wait(2)
+        return self._idle.wait(_FLUSH_S)
 
     def stop(self) -> None:
         """Write what waits and let the thread end; what the ledger does not take is counted and told in the log."""

@@ -77,7 +77,7 @@ class ExplainRequest(ExplainOptions, Pictured):
 
 
 class FeedbackRequest(BaseModel):
-    """What a person says of an earlier answer. Needs `request_id`, `id`, or both."""
+    """What a person says of an earlier answer. Needs ``request_id``, ``id``, or both."""
 
     request_id: str | None = Field(None, max_length=64, description="The request_id of the answer.")
     id: str | None = Field(
@@ -98,7 +98,7 @@ class FeedbackRequest(BaseModel):
 
 
 class FeedbackAnswer(BaseModel):
-    """The verdict as it is kept; `previous_value` is what the model had said."""
+    """The verdict as it is kept, and the value that the model had said."""
 
     status: Literal["success"]
     request_id: str

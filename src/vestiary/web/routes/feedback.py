@@ -45,7 +45,10 @@ _PROBLEMS: Final = (
     errors.wrong_content_type("application/json", "the verdict"),
     errors.not_found(_UNKNOWN),
     errors.unknown_value("articleType has no such value; did you mean 'Tshirts'?"),
+    errors.body_too_large(20_000_000),
     errors.ledger_away(1),
+    errors.overloaded(1),
+    errors.shutting_down(1),
 )
 
 
@@ -93,7 +96,8 @@ def _give(service: Service, recorder: Recorder, asked: FeedbackRequest, reviewer
         raise errors.ledger_away(service.settings.retry_after_s)
     found = _find(ledger, asked)
     if not found:  # it may have been answered just now, here or by another worker
-        recorder.flush()
+        if not recorder.flush():
+            raise errors.ledger_away(service.settings.retry_after_s)
         if service.settings.workers > 1:
             time.sleep(PAUSE_S)
         found = _find(ledger, asked)
