@@ -1,6 +1,7 @@
 """Requests per second of the service against its rivals: one model, the same pictures, the same machine, one run.
 
     python benchmarks/serving.py [--seconds 10] [--connections 1 16 64] [--only vestiary bare …] [--steady 60]
+                                 [--flood 500]
 
 The rivals, each a process of its own on a free port of the loopback address:
 
@@ -15,7 +16,8 @@ The rivals, each a process of its own on a free port of the loopback address:
 A rival whose packages are not installed is named and left out. The load comes from this process: so many connections
 are kept open, each sends its next request when it has its answer. For each rival, size of picture and number of
 connections: requests/s, median, 95th and 99th percentile in ms, CPU ms of the server for each request, its memory.
-With ``--steady S`` the service is then sent 80 % of what it managed, at fixed times, for S seconds.
+With ``--steady S`` the service is then sent 80 % of what it managed, at fixed times, for S seconds; with ``--flood N``
+it gets N connections with a request each at once, and is asked how soon it told those it sent away.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import importlib.util
 import io
 import os
 import resource
+import selectors
 import signal
 import socket
 import statistics
@@ -36,10 +39,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
@@ -94,13 +97,13 @@ def encode_request(photo: bytes) -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def send_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bool:
-    """Send a request on an open connection and read its answer; whether it was a 200."""
+async def send_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> tuple[bool, bool]:
+    """Send a request on an open connection and read its answer; whether it was a 200, and the connection is kept."""
     writer.write(request)
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     at = head.index(b"content-length:") + 15
     await reader.readexactly(int(head[at : head.index(b"\r", at)]))
-    return head.split(b" ", 2)[1] == b"200"
+    return head.split(b" ", 2)[1] == b"200", b"\r\nconnection: close" not in head
 
 
 async def load_closed(port: int, request: bytes, connections: int, seconds: float) -> tuple[list[float], int]:
@@ -114,15 +117,16 @@ async def load_closed(port: int, request: bytes, connections: int, seconds: floa
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while (start := time.perf_counter()) < until:
             try:
-                is_good = await send_one(reader, writer, request)
+                is_good, is_kept = await send_one(reader, writer, request)
             except (OSError, asyncio.IncompleteReadError):
-                is_good = False
-                writer.close()
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                is_good = is_kept = False
             if is_good:
                 times.append(time.perf_counter() - start)
             else:
                 failed += 1
+            if not is_kept:
+                writer.close()
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.close()
 
     await asyncio.gather(*(keep_sending() for _ in range(connections)))
@@ -148,11 +152,14 @@ async def load_open(port: int, request: bytes, rate: float, seconds: float) -> t
         nonlocal failed
         try:
             reader, writer = await connect()
-            is_good = await send_one(reader, writer, request)
+            is_good, is_kept = await send_one(reader, writer, request)
         except (OSError, asyncio.IncompleteReadError):
             failed += 1
             return
-        idle.append((reader, writer))
+        if is_kept:
+            idle.append((reader, writer))
+        else:
+            writer.close()
         if is_good:
             times.append(time.perf_counter() - due)
         else:
@@ -167,6 +174,39 @@ async def load_open(port: int, request: bytes, rate: float, seconds: float) -> t
     for _, writer in idle:
         writer.close()
     return times, failed
+
+
+def send_flood(port: int, request: bytes, n: int) -> dict[int, list[float]]:
+    """Open so many connections at once, each with its request; seconds to the first byte of each answer, by status.
+
+    Those without an answer after a minute, and those that were cut off, have the status 0.
+    """
+    selector = selectors.DefaultSelector()
+    began: dict[socket.socket, float] = {}
+    found: dict[int, list[float]] = {}
+    for _ in range(n):
+        connection = socket.socket()
+        connection.setblocking(False)
+        connection.connect_ex(("127.0.0.1", port))
+        selector.register(connection, selectors.EVENT_WRITE)
+    until = time.perf_counter() + 60
+    while selector.get_map() and time.perf_counter() < until:
+        for key, mask in selector.select(1.0):
+            connection = cast(socket.socket, key.fileobj)
+            head = b""
+            with suppress(OSError):
+                if mask & selectors.EVENT_WRITE:
+                    connection.send(request)
+                    began[connection] = time.perf_counter()
+                    selector.modify(connection, selectors.EVENT_READ)
+                    continue
+                head = connection.recv(65_536)
+            status = int(head.split(b" ", 2)[1]) if head else 0
+            found.setdefault(status, []).append(time.perf_counter() - began.get(connection, time.perf_counter()))
+            selector.unregister(connection)
+            connection.close()
+    found.setdefault(0, []).extend(60.0 for _ in selector.get_map())
+    return found
 
 
 def find_port() -> int:
@@ -357,6 +397,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--only", nargs="+", choices=RIVALS, default=list(RIVALS))
     parser.add_argument("--steady", type=float, default=0.0, help="seconds at 80 %% of what the service managed")
+    parser.add_argument("--flood", type=int, default=0, help="connections with a request at once")
     parser.add_argument("--serve", choices=NEEDS, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -382,6 +423,21 @@ def main() -> None:
             print(f"vestiary / {rival}: {', '.join(ratios)}")
     if options.steady and own:
         hold_steady(photos, own, max(options.connections), options.steady)
+    if options.flood:
+        measure_flood(photos, options.flood)
+
+
+def measure_flood(photos: dict[str, bytes], n: int) -> None:
+    """How soon each of many at once was answered or sent away; the first flood warms up and is not told."""
+    with running("vestiary") as (port, _):
+        for size, photo in photos.items():
+            request = encode_request(photo)
+            send_flood(port, request, n)
+            time.sleep(2)
+            for status, times in sorted(send_flood(port, request, n).items()):
+                if times:
+                    told = f"median {1000 * statistics.median(times):.0f} ms, slowest {1000 * max(times):.0f} ms"
+                    print(f"flood of {n}, {size}: {len(times)} times {status or 'no answer'}, {told}", flush=True)
 
 
 def hold_steady(photos: dict[str, bytes], own: dict[tuple[str, int], Figures], n: int, seconds: float) -> None:

@@ -89,6 +89,41 @@ def test_min_confidence_sends_more_to_review_and_never_less(api: httpx.Client, p
     assert strict["predictions"] == lax["predictions"]
 
 
+MODES = {
+    "JPEG": ("L", "RGB", "CMYK"),
+    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
+    "WEBP": ("RGB", "RGBA"),
+    "GIF": ("L", "P"),
+    "TIFF": ("1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"),
+    "BMP": ("1", "L", "P", "RGB"),
+    "AVIF": ("RGB", "RGBA"),
+}
+
+
+@pytest.mark.parametrize(("name", "mode"), [(name, mode) for name, modes in MODES.items() for mode in modes])
+def test_every_format_that_is_promised_is_answered(api: httpx.Client, name: str, mode: str) -> None:
+    picture = encode_picture(Image.new("RGB", (24, 32), (200, 30, 30)).convert("RGBA").convert(mode), name)
+    answer = api.post("/predict", files={"file": picture})
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["image"]["width"], answer.json()["image"]["height"]) == (24, 32)
+
+
+def test_a_service_is_ready_only_after_the_model_has_answered(
+    start_service: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vestiary.errors import BundleError
+    from vestiary.tags import Failure, Prediction
+
+    predict, asked = vestiary.Predictor.predict, []
+    monkeypatch.setattr(vestiary.Predictor, "predict", lambda own, *args: asked.append(args) or predict(own, *args))
+    assert start_service().service.tally.counter("successes") == 0
+    assert len(asked) == 1
+    failed = [Prediction("", "", failure=Failure("damaged", "x"))]
+    monkeypatch.setattr(vestiary.Predictor, "predict", lambda own, *args: failed)
+    with pytest.raises(BundleError, match="does not answer a plain picture"):
+        start_service()
+
+
 def test_a_batch_keeps_the_order_and_tells_each_picture_its_own_fate(api: httpx.Client, photo: bytes) -> None:
     red = paint_picture((200, 0, 0))
     files = [("files", ("a.jpg", photo)), ("files", ("b.txt", b"no picture")), ("files", ("c.png", red))]

@@ -11,7 +11,6 @@ import shutil
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +20,7 @@ import httpx
 import pytest
 
 from conftest import Running, paint_picture
+from test_web_limits import wait_until
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
@@ -163,7 +163,7 @@ def test_a_picture_by_address_is_answered_as_if_it_had_been_sent(
     assert fetched["image"] == sent["image"]
     assert explained.headers["content-type"] == "image/png"
     assert shop.asked == [(f"shop.example:{shop.port}", "/dress.jpg")] * 2
-    assert running.service.held.n_bytes == 0
+    wait_until(lambda: running.service.held.n_bytes == 0)
 
 
 def test_a_batch_of_addresses_keeps_its_order_and_each_has_its_own_fate(
@@ -336,7 +336,7 @@ def test_too_many_bytes_are_cut_while_they_come(start: Callable[..., Running], s
     told = check(ask(running, f"http://shop.example:{shop.port}/endless"), 413, "too-large")
     assert "more than the 1,000,000 bytes" in told
     assert shop.sent < 30_000_000  # what the buffers of both systems hold beside the limit
-    assert running.service.held.n_bytes == 0
+    wait_until(lambda: running.service.held.n_bytes == 0)
 
 
 def test_what_is_fetched_counts_among_the_bytes_that_are_held(start: Callable[..., Running], shop: Shop) -> None:
@@ -345,7 +345,7 @@ def test_what_is_fetched_counts_among_the_bytes_that_are_held(start: Callable[..
     answer = ask(running, f"http://shop.example:{shop.port}/endless")
     check(answer, 503, "overloaded")
     assert answer.headers["retry-after"] == "1"
-    assert running.service.held.n_bytes == 0
+    wait_until(lambda: running.service.held.n_bytes == 0)
 
 
 @pytest.mark.parametrize("path", ["/silent", "/trickle"])
@@ -362,7 +362,7 @@ def test_the_deadline_of_the_request_holds_while_pictures_are_fetched(
     shop.paths["/silent"] = lambda handler: shop.is_over.wait(30) and None
     running = start(fetch_timeout_s=30, deadline_s=0.3)
     check(ask(running, f"http://shop.example:{shop.port}/silent"), 504, "deadline-passed")
-    assert running.service.in_flight == 0
+    wait_until(lambda: running.service.in_flight == 0)
 
 
 def test_a_client_that_goes_away_ends_what_is_fetched_for_it(start: Callable[..., Running], shop: Shop) -> None:
@@ -370,10 +370,7 @@ def test_a_client_that_goes_away_ends_what_is_fetched_for_it(start: Callable[...
     running = start(fetch_timeout_s=30)
     with pytest.raises(httpx.ReadTimeout), httpx.Client(trust_env=False, timeout=0.5) as client:
         client.post(f"{running.url}/predict", json={"url": f"http://shop.example:{shop.port}/silent"})
-    until = time.monotonic() + 20
-    while running.service.in_flight and time.monotonic() < until:
-        time.sleep(0.01)
-    assert running.service.in_flight == 0
+    wait_until(lambda: running.service.in_flight == 0)
 
 
 def test_what_comes_is_a_picture_like_any_other(start: Callable[..., Running], shop: Shop, photo: bytes) -> None:

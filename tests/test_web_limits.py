@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import selectors
@@ -97,7 +98,7 @@ def test_a_body_without_a_length_is_cut_at_the_limit_and_never_held(start_servic
         status, _, _ = read_answer(connection)
     assert status == 413
     assert read_memory() - before < 50_000_000
-    assert running.service.held.n_bytes == 0
+    wait_until(lambda: running.service.held.n_bytes == 0)
 
 
 def test_all_bodies_together_have_a_limit(start_service: StartService, photo: bytes) -> None:
@@ -157,6 +158,41 @@ def test_a_body_that_does_not_come_is_not_waited_for(start_service: StartService
     wait_until(lambda: running.service.in_flight == 0)
 
 
+def test_a_connection_that_idles_is_closed(start_service: StartService) -> None:
+    running = start_service(keep_alive_s=1)
+    with open_connection(running) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_answer(connection)[0] == 200
+        assert connection.recv(1) == b""
+
+
+def test_what_takes_long_is_not_done_on_the_event_loop(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vestiary.web import answers, payloads
+
+    places: dict[str, str] = {}
+    take, describe = payloads.decode_base64, answers.describe_outcome
+
+    def note(what: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any) -> Any:
+            places[what] = threading.current_thread().name
+            return work(*args)
+
+        return run
+
+    monkeypatch.setattr(payloads, "decode_base64", note("taken apart", take))
+    monkeypatch.setattr(answers, "describe_outcome", note("put together", describe))
+    running = start_service()
+    predictor = running.service.predictor
+    monkeypatch.setattr(predictor, "prepare", note("decoded", predictor.prepare))
+    large = base64.b64encode(encode_picture(Image.effect_noise((700, 700), 90))).decode()
+    answer = httpx.post(f"{running.url}/predict_batch", json={"images": [large]}, timeout=30)
+    assert answer.json()["successful"] == 1
+    assert set(places) == {"taken apart", "decoded", "put together"}
+    assert all(place.startswith("vestiary") for place in places.values()), places
+
+
 def test_what_is_no_http_is_400_in_the_same_form(service: Running) -> None:
     with open_connection(service) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00hello\r\n\r\n")
@@ -212,7 +248,7 @@ def test_500_connections_at_once_are_all_answered_or_told_to_come_back(
     assert [status for status, _, _ in told] == [503] * 480
     assert all(headers["retry-after"] == "1" for _, headers, _ in told)
     assert [status for status, _, _ in answers.values()].count(200) == 20
-    assert running.service.in_flight == 0
+    wait_until(lambda: running.service.in_flight == 0)
     assert httpx.post(f"{running.url}/predict", files={"file": photo}).status_code == 200
 
 
