@@ -2,7 +2,6 @@
 # check: what CI runs before the tests · format: put the code in order · train-default: make the shipped bundle again
 PYTHON ?= python3
 BIN := .venv/bin
-CATALOGUE ?= work/catalogue
 
 .PHONY: demo test test-slow check format train-default clean
 
@@ -24,12 +23,20 @@ format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# SOURCE: the zip or folder of the Fashion Product Images (Small) set. About an hour on two cores.
+# SMALL, MEDIUM: the zips of the Fashion Product Images sets, small and larger pictures; WILD: that of the small clothing
+# data set (examples/default_catalogue.py tells what becomes of them). About three hours on two cores.
 train-default: .venv/dev
-	@test -n "$(SOURCE)" || { echo "make train-default needs SOURCE=fashion-product-images-small.zip" >&2; exit 2; }
-	$(BIN)/vestiary ingest $(SOURCE) --out $(CATALOGUE) --overwrite
-	$(BIN)/vestiary train $(CATALOGUE) --recipe default --licence MIT --out work/default $(TRAIN_OPTIONS)
-	cp work/default/* src/vestiary/bundles/default/
+	@test -n "$(and $(SMALL),$(MEDIUM),$(WILD))" || { echo "make train-default needs SMALL=, MEDIUM= and WILD=, three zips" >&2; exit 2; }
+	$(BIN)/vestiary ingest $(SMALL) --out work/small --overwrite
+	$(BIN)/python examples/default_catalogue.py $(SMALL) --medium $(MEDIUM) --wild $(WILD) --out work/joined-source
+	$(BIN)/vestiary ingest work/joined-source/products.csv --images work/joined-source/pictures --taxonomy work/small \
+		--split-column split --out work/joined --overwrite
+	$(BIN)/python examples/default_catalogue.py $(SMALL) --out work/halves-source
+	$(BIN)/vestiary ingest work/halves-source/products.csv --images work/halves-source/pictures --taxonomy work/small \
+		--split-column split --out work/halves --overwrite
+	$(BIN)/vestiary train work/joined --recipe default --licence MIT --out work/default $(TRAIN_OPTIONS)
+	$(BIN)/vestiary calibrate work/default work/halves --out work/calibrated --overwrite
+	$(BIN)/vestiary quantise work/calibrated work/halves --out src/vestiary/bundles/default --overwrite
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Vestiary needs Python 3.11 or newer; set PYTHON=…")'
