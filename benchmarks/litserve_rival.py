@@ -44,6 +44,10 @@ class Api(litserve.LitAPI):  # type: ignore[misc]
         return output.to_dict()
 
 
+for method in (Api.decode_request, Api.encode_response):
+    method.__annotations__.clear()  # LitServe would read them as the fields of its requests
+
+
 if __name__ == "__main__":
     api = Api(max_batch_size=16, batch_timeout=0.003, api_path="/predict")
     litserve.LitServer(api, accelerator="cpu").run(host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False)
