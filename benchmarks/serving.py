@@ -219,8 +219,11 @@ def find_port() -> int:
 def running(rival: str, ledger: str = "none") -> Iterator[tuple[int, int]]:
     """A rival's process while it answers: its port and process id. Only vestiary can keep a ledger."""
     port = find_port()
-    own = [sys.executable, __file__, "--serve", rival, "--port", str(port)]
-    command = [sys.executable, "-m", "vestiary", "serve", "--port", str(port)] if rival == "vestiary" else own
+    commands = {
+        "vestiary": ["-m", "vestiary", "serve", "--port", str(port)],
+        "litserve": [str(Path(__file__).with_name("litserve_rival.py")), str(port)],
+    }
+    command = [sys.executable, *commands.get(rival, [__file__, "--serve", rival, "--port", str(port)])]
     with tempfile.TemporaryFile() as log:
         quiet = os.environ | {"VESTIARY_LOG_REQUESTS": "false", "VESTIARY_LEDGER_URL": ledger}
         process = subprocess.Popen(command, stdout=log, stderr=log, env=quiet, start_new_session=True)
@@ -317,33 +320,6 @@ def serve_flask(port: int) -> None:
     app.run("127.0.0.1", port, threaded=True)
 
 
-def serve_litserve(port: int) -> None:
-    """LitServe with the same model in ONNX Runtime, batches of up to 16."""
-    litserve: Any = importlib.import_module("litserve")
-
-    class Api(litserve.LitAPI):  # type: ignore[misc]
-        def setup(self, device: str) -> None:
-            self.predictor = Predictor(open_bundle(), threads=CORES)
-
-        def decode_request(self, request: Any) -> Any:
-            return self.predictor.prepare("a", request["file"].file.read())
-
-        def batch(self, inputs: list[Any]) -> list[Any]:
-            return inputs
-
-        def predict(self, prepared: list[Any]) -> list[Any]:
-            return self.predictor.answer(prepared)
-
-        def unbatch(self, outputs: list[Any]) -> list[Any]:
-            return outputs
-
-        def encode_response(self, output: Any) -> Any:
-            return output.to_dict()
-
-    api = Api(max_batch_size=16, batch_timeout=0.003, api_path="/predict")
-    litserve.LitServer(api, accelerator="cpu").run(host="127.0.0.1", port=port, generate_client_file=False)
-
-
 def serve_fastapi(port: int) -> None:
     """FastAPI with the same model in ONNX Runtime, a picture at a time in FastAPI's thread pool."""
     import fastapi
@@ -398,11 +374,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=RIVALS, default=list(RIVALS))
     parser.add_argument("--steady", type=float, default=0.0, help="seconds at 80 %% of what the service managed")
     parser.add_argument("--flood", type=int, default=0, help="connections with a request at once")
-    parser.add_argument("--serve", choices=NEEDS, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=("flask", "fastapi"), help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        {"flask": serve_flask, "litserve": serve_litserve, "fastapi": serve_fastapi}[options.serve](options.port)
+        {"flask": serve_flask, "fastapi": serve_fastapi}[options.serve](options.port)
         return
     photos = {name: load_photo(SIZES[name]) for name in options.sizes}
     print(f"{CORES} cores, {options.seconds:g} s each; one generator on the same cores")
