@@ -241,7 +241,7 @@ def test_checks_can_be_switched_off(run: Run, place: Path) -> None:
     ("words", "told"),
     [
         (("--skip", "batches"), "There is no check called 'batches'; --skip takes service, ledger,"),
-        (("--max-age", "soon"), "--max-age is 'soon', which is no span of time"),
+        (("--max-age", "soon"), "--max-age is 'soon', but must be a length of time such as 90d"),
         (("--url", "localhost:8000"), "--url 'localhost:8000' is no address; write it as http://127.0.0.1:8000."),
     ],
 )

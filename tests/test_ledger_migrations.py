@@ -24,7 +24,7 @@ ROWS: dict[str, dict[str, object]] = {
         "n_done": 1,
         "n_failed": 0,
     },
-    "job_items": {"job_id": "j1", "position": 0, "name": "a.jpg", "state": "done", "attempts": 1},
+    "job_items": {"job_id": "j1", "position": 0, "name": "a.jpg", "identity": "9f2c", "state": "done", "attempts": 1},
     "predictions": {
         "id": "p1",
         "at": "2026-01-01 00:00:00+00",

@@ -30,7 +30,7 @@ def run(
     """Check service, ledger, last batch, failures, disk and drift; exit 1 when one fails."""
     from vestiary.bundle import open_bundle
     from vestiary.cli.output import print_json
-    from vestiary.cli.times import parse_span
+    from vestiary.cli.durations import parse_duration
     from vestiary.errors import UsageError
     from vestiary.health import NAMES, Bars, State, check_all
     from vestiary.ledger import open_ledger
@@ -39,7 +39,7 @@ def run(
         raise UsageError(f"There is no check called {unknown[0]!r}; --skip takes {', '.join(NAMES)}.")
     if url is not None and not re.match(r"https?://[^/]", url):
         raise UsageError(f"--url {url!r} is no address; write it as http://127.0.0.1:8000.")
-    bars = Bars(parse_span(max_age, "--max-age"), max_failure_rate, min_free=round(min_free * 1e9))
+    bars = Bars(parse_duration(max_age, "--max-age"), max_failure_rate, min_free=round(min_free * 1e9))
     checks = check_all(
         lambda: open_ledger(ledger),
         bundle=lambda: open_bundle(bundle),
