@@ -49,6 +49,7 @@ def test_both_clients_give_typed_answers(service: Running, photo_file: Path, pho
     assert len(tag.top_k) == 2
     assert batch[0].predictions == one.predictions
     assert (batch[1].problem or "").startswith("The file is not a picture")
+    assert [answer.id for answer in batch] == ["0", "1"]  # a verdict tells them apart by it
     assert not batch[1].tags
     assert Image.open(io.BytesIO(drawn)).size == (300, 400)
     assert info["model"]["name"] == "default"

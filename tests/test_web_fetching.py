@@ -5,6 +5,7 @@ Names are looked up by a table of the test. 127.0.0.1 counts as public here, 127
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import ipaddress
 import shutil
@@ -24,6 +25,7 @@ from test_web_limits import wait_until
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
+from vestiary.client import Answer, AsyncClient, Client
 from vestiary.web import fetching
 
 
@@ -186,6 +188,30 @@ def test_a_batch_of_addresses_keeps_its_order_and_each_has_its_own_fate(
     assert [item["id"] for item in answer["results"]] == ["0", "1", "2", "3", "inside"]
     assert answer["results"][0]["image"]["width"] == 12
     assert "status 404" in answer["results"][1]["error"]
+
+
+def test_both_clients_send_addresses_as_they_send_files(
+    start: Callable[..., Running], shop: Shop, photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    running = start()
+    url, file = f"http://shop.example:{shop.port}/dress.jpg", tmp_path / "dress.jpg"
+    file.write_bytes(photo)
+
+    async def ask_other() -> list[Answer]:
+        async with AsyncClient(running.url) as client:
+            return [await client.predict(url), *await client.predict_batch([url])]
+
+    with Client(running.url) as client:
+        sent = client.predict(file, top_k=2)
+        fetched = client.predict(url, top_k=2)
+        batch = client.predict_batch([url, file, photo, "HTTP://127.0.0.2/x.jpg"], top_k=2)
+        assert client.explain(url, "gender") == client.explain(file, "gender")
+    assert fetched.tags == sent.tags
+    assert [answer.id for answer in batch] == ["0", "dress.jpg", "2", "3"]
+    assert [answer.predictions for answer in batch] == [sent.predictions] * 3 + [{}]
+    assert "lead to the public internet" in (batch[3].problem or "")
+    assert [answer.predictions for answer in asyncio.run(ask_other())] == [sent.predictions] * 2
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import sqlite3
@@ -134,10 +135,10 @@ def test_a_verdict_in_another_form_is_refused(tiny: Running) -> None:
 
 
 def test_both_clients_give_verdicts(tiny: Running, place: Path) -> None:
-    async def give_both() -> str:
+    async def give_other() -> str:
         async with AsyncClient(tiny.url) as client:
-            answers = await client.predict_batch([RED, BLUE])
-            told = await client.feedback(answers[1], "season", "Summer", reviewer="bob")
+            answers = await client.predict_batch([BLUE, RED])
+            told = await client.feedback(answers[0], "baseColour", "Green", reviewer="bob")
             return str(told["previous_value"])
 
     with Client(tiny.url) as client:
@@ -148,6 +149,7 @@ def test_both_clients_give_verdicts(tiny: Running, place: Path) -> None:
         with pytest.raises(ServiceError, match="did you mean 'Winter'") as caught:
             client.feedback(answer, "season", "winter")
     assert caught.value.status == 422
+    assert asyncio.run(give_other()) == "Blue"
 
 
 def test_the_key_tells_who_the_reviewer_is_and_without_it_no_verdict_is_taken(
