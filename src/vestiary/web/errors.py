@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi.exceptions import HTTPException as FastAPIHTTPException
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
@@ -222,7 +221,7 @@ def to_problem(error: Exception) -> Problem:
         return error
     if isinstance(error, ValidationError):
         return bad_request(describe_validation(error))
-    if isinstance(error, (HTTPException, FastAPIHTTPException)):
+    if isinstance(error, HTTPException):
         return _from_http(error)
     return Problem(
         500,

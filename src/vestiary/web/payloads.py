@@ -14,7 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from vestiary.web import errors
-from vestiary.web.schemas import BatchRequest, ExplainRequest, Options, Pictured, PictureRequest
+from vestiary.web.schemas import MAX_ID, BatchRequest, ExplainRequest, Options, Pictured, PictureRequest
 
 Form = TypeVar("Form", bound=BaseModel)
 Json = TypeVar("Json", PictureRequest, ExplainRequest)
@@ -23,6 +23,7 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_TEXT: Final = 10_000
 """Bytes of all fields of a form together that are no pictures."""
 MAX_PARTS: Final = 20_000
+_PICTURES: Final = ("file", "files", "image", "images")
 _DATA_URL: Final = re.compile(rb"data:[^,]{0,200},", re.IGNORECASE)
 _SPACE: Final = b" \t\r\n"
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
@@ -203,7 +204,7 @@ class _Reader:
             _, options = parse_options_header(self._value)
             self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
             filename = options.get(b"filename")
-            self._part.filename = None if filename is None else filename.decode("utf-8", "replace")[:256]
+            self._part.filename = None if filename is None else filename.decode("utf-8", "replace")[:MAX_ID]
         self._field = self._value = b""
 
     def on_end(self) -> None:
@@ -234,6 +235,3 @@ def _parse_multipart(body: bytes | bytearray, boundary: bytes) -> list[_Part]:
     if sum(len(part.data) for part in reader.parts if part.filename is None and part.name not in _PICTURES) > MAX_TEXT:
         raise errors.bad_request("The text fields of the form are too long; shorten them.")
     return reader.parts
-
-
-_PICTURES: Final = ("file", "files", "image", "images")

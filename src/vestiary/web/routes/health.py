@@ -58,12 +58,12 @@ async def readyz(request: Request) -> Response:
 async def health(request: Request) -> Response:
     """`classes` is the number of values of the category."""
     service: Service = request.app.state.service
-    category = answers.find_category(service.bundle.taxonomy)
+    taxonomy = service.bundle.taxonomy
     return answers.render_json(
         {
             "status": "healthy" if find_status(service) in ("ready", "full") else "unhealthy",
             "model_loaded": service.is_ready,
-            "classes": len(service.bundle.taxonomy[category].values),
+            "classes": len(taxonomy[taxonomy.category].values),
             "timestamp": answers.timestamp(),
         }
     )
