@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -46,7 +47,7 @@ def read_tensor(
     n = math.prod(tensor.shape)
     if n > max_images:
         raise errors.too_many_images(n, max_images)
-    pictures = list(_read_pictures(tensor, binary))
+    pictures = list(islice(_read_pictures(tensor, binary), n + 1))
     if n != len(pictures) or tensor.shape[1:] not in ([], [1]):
         raise errors.bad_request("The shape of 'image' must be [n] or [n, 1], with n the number of its elements.")
     return asked, pictures
