@@ -88,13 +88,13 @@ def body_too_large(limit: int) -> Problem:
     )
 
 
-def too_many_images(n: int, most: int) -> Problem:
+def too_many_images(most: int) -> Problem:
     """413: more pictures than one request may have."""
     return Problem(
         413,
         "too-many-images",
         "Too many pictures",
-        f"There are {n:,} pictures, more than the {most:,} allowed; send them in several requests.",
+        f"There are more than the {most:,} pictures allowed; send them in several requests.",
     )
 
 

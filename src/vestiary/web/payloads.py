@@ -74,7 +74,7 @@ def read_uploads(
     """
     kind, boundary = _read_content_type(body, content_type)
     if kind == "application/json":
-        asked = _validate_json(BatchRequest, body)
+        asked = _validate_json(BatchRequest, body, max_images)
         _check_number(len(asked.images), max_images)
         return [(_try_take(entry), None if isinstance(entry, str) else entry.id) for entry in asked.images], asked
     fields = _parse_multipart(body, boundary)
@@ -119,13 +119,15 @@ def _check_number(n: int, most: int) -> None:
     if not n:
         raise errors.no_image("There are no pictures; put them into the field 'files', or into 'images' of the JSON.")
     if n > most:
-        raise errors.too_many_images(n, most)
+        raise errors.too_many_images(most)
 
 
-def read_json(model: type[Model], body: bytes | bytearray, content_type: str, also: Sequence[str] = ()) -> Model:
-    """A JSON body, under its own content type or one of ``also``. Raises Problem as ``read_upload`` does."""
+def read_json(
+    model: type[Model], body: bytes | bytearray, content_type: str, *, max_images: int, also: Sequence[str] = ()
+) -> Model:
+    """A JSON body, under its own content type or one of ``also``. Raises Problem as ``read_uploads`` does."""
     _read_content_type(body, content_type, kinds=(b"application/json", *(kind.encode() for kind in also)))
-    return _validate_json(model, body)
+    return _validate_json(model, body, max_images)
 
 
 def read_plain_json(model: type[Model], body: bytes | bytearray, content_type: str, what: str) -> Model:
@@ -151,10 +153,13 @@ def _read_content_type(
     return kind.decode(), options.get(b"boundary", b"")
 
 
-def _validate_json(model: type[Model], body: bytes | bytearray) -> Model:
+def _validate_json(model: type[Model], body: bytes | bytearray, max_images: int = 1) -> Model:
     try:
         return model.model_validate_json(body, strict=True)
     except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if first["type"] == "too_long" and first["loc"][-1] in ("images", "data"):
+            raise errors.too_many_images(max_images) from None
         raise errors.to_problem(error) from None
 
 

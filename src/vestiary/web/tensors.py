@@ -42,11 +42,12 @@ def read_tensor(
         if not (length.isascii() and length.isdigit() and len(length) < 20 and int(length) <= len(body)):
             raise errors.bad_request(f"The header {LENGTH_HEADER} must be the number of bytes of the JSON in the body.")
         body, binary = body[: int(length)], bytes(body[int(length) :])
-    asked = read_json(InferRequest, body, content_type, also=() if length is None else (BINARY,))
+    also = () if length is None else (BINARY,)
+    asked = read_json(InferRequest, body, content_type, max_images=max_images, also=also)
     [tensor] = asked.inputs
     n = math.prod(tensor.shape)
     if n > max_images:
-        raise errors.too_many_images(n, max_images)
+        raise errors.too_many_images(max_images)
     pictures = list(islice(_read_pictures(tensor, binary), n + 1))
     if n != len(pictures) or tensor.shape[1:] not in ([], [1]):
         raise errors.bad_request("The shape of 'image' must be [n] or [n, 1], with n the number of its elements.")

@@ -14,6 +14,7 @@ from vestiary.web.schemas.protocol import (
 )
 from vestiary.web.schemas.requests import (
     MAX_ID,
+    MAX_LIST,
     BatchRequest,
     ExplainOptions,
     ExplainRequest,
@@ -27,6 +28,7 @@ from vestiary.web.schemas.requests import (
 
 __all__ = [
     "MAX_ID",
+    "MAX_LIST",
     "Alive",
     "Answer",
     "BatchAnswer",

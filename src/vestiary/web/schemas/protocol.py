@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from vestiary.web.schemas.requests import MAX_ID
+from vestiary.web.schemas.requests import MAX_ID, Several
 
 
 class ServerMetadata(BaseModel):
@@ -67,7 +67,7 @@ class InferInput(BaseModel):
     datatype: Literal["BYTES"]
     shape: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, max_length=2)
     parameters: InferInputParameters = InferInputParameters()
-    data: list[str] = []
+    data: Several[str] = []
 
 
 class InferOutputParameters(BaseModel):
@@ -95,7 +95,7 @@ class InferRequest(BaseModel):
     id: str | None = Field(None, max_length=MAX_ID)
     parameters: InferParameters = InferParameters()
     inputs: list[InferInput] = Field(min_length=1, max_length=1)
-    outputs: list[InferWanted] = []
+    outputs: Several[InferWanted] = []
 
 
 class InferOutput(Tensor):

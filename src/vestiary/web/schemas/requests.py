@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 MAX_ID = 256
 MAX_URL = 2048
+MAX_LIST = 10_000
+"""Entries of a list that are looked at, whatever a service is set to: checking millions would take seconds."""
+Item = TypeVar("Item")
+Several = Annotated[list[Item], FailFast(), Field(max_length=MAX_LIST)]
+"""A list whose first wrong entry is the end of it: told one by one, those of one body would fill the memory."""
 
 
 class Options(BaseModel):
@@ -62,7 +67,7 @@ class BatchImage(Named, Pictured):
 class BatchRequest(Options):
     """Several pictures."""
 
-    images: list[str | BatchImage] = Field(description="Pictures as base64 or data URLs, with or without an id.")
+    images: Several[str | BatchImage] = Field(description="Pictures as base64 or data URLs, with or without an id.")
 
 
 class ExplainOptions(BaseModel):
