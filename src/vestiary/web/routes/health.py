@@ -58,12 +58,12 @@ async def readyz(request: Request) -> Response:
 async def health(request: Request) -> Response:
     """`classes` is the number of values of the category."""
     service: Service = request.app.state.service
-    taxonomy = service.bundle.taxonomy
+    category = service.bundle.taxonomy.category
     return answers.render_json(
         {
             "status": "healthy" if find_status(service) in ("ready", "full") else "unhealthy",
             "model_loaded": service.is_ready,
-            "classes": len(taxonomy[taxonomy.category].values),
+            "classes": len(service.bundle.taxonomy[category].values),
             "timestamp": answers.timestamp(),
         }
     )
