@@ -35,8 +35,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from load import encode_request, send_one
 from PIL import Image
-from serving import CORES, SIZES, encode_request, running, send_one
+from serving import CORES, SIZES, running
 
 from vestiary.batch.pipeline import PARCEL, cut
 from vestiary.bundle import open_bundle

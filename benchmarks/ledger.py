@@ -20,7 +20,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from serving import SIZES, Figures, encode_request, load_closed, load_photo, measure, running
+from load import encode_request, load_closed
+from serving import SIZES, Figures, load_photo, measure, running
 
 from vestiary.ledger import open_ledger
 

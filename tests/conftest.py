@@ -382,6 +382,14 @@ def make_source(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+def wait_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
+    """Look again and again until it is so; an AssertionError when it still is not after that time."""
+    until = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < until:
+        time.sleep(0.005)
+    assert is_so()
+
+
 class Running:
     """A service in a thread of this process, on a free port of the loopback address."""
 
@@ -396,9 +404,7 @@ class Running:
         self.url, self.address = describe_address(listener), listener.getsockname()[:2]
         self.thread = threading.Thread(target=self.server.run, args=([listener],), daemon=True)
         self.thread.start()
-        until = time.monotonic() + 60
-        while not self.server.started and self.thread.is_alive() and time.monotonic() < until:
-            time.sleep(0.005)
+        wait_until(lambda: self.server.started or not self.thread.is_alive())
         assert self.server.started
 
     def stop(self) -> None:

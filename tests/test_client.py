@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,7 @@ def test_both_clients_give_typed_answers(service: Running, photo_file: Path, pho
     assert len(tag.top_k) == 2
     assert batch[0].predictions == one.predictions
     assert (batch[1].problem or "").startswith("The file is not a picture")
+    assert [answer.id for answer in batch] == ["0", "1"]  # a verdict tells them apart by it
     assert not batch[1].tags
     assert Image.open(io.BytesIO(drawn)).size == (300, 400)
     assert info["model"]["name"] == "default"
@@ -157,6 +160,14 @@ def test_nobody_there_is_told_after_the_tries(monkeypatch: pytest.MonkeyPatch) -
     assert caught.value.status is None
     assert len(pauses) == 2
     assert pauses[1] > pauses[0]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are always text here")
+def test_a_file_whose_name_is_no_text_is_sent_all_the_same(service: Running, photo: bytes, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"dr\xffess.jpg")
+    path.write_bytes(photo)
+    with Client(service.url) as client:
+        assert client.predict(path).id == "dr?ess.jpg"
 
 
 def test_a_path_without_a_file_is_named(service: Running, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -152,6 +154,71 @@ def test_too_many_pictures_in_a_batch_are_413_and_none_is_400(api: httpx.Client,
     most = service.service.settings.max_images
     check_problem(api.post("/predict_batch", json={"images": [GOOD] * (most + 1)}), 413, "too-many-images")
     check_problem(api.post("/predict_batch", json={"images": []}), 400, "no-image")
+
+
+LISTS = {
+    "numbers for pictures": ("/predict_batch", b'{"images": [', b"1,", b"1]}", 400),
+    "empty objects for pictures": ("/predict_batch", b'{"images": [', b"{},", b"{}]}", 400),
+    "a million pictures": ("/predict_batch", b'{"images": [', b'"",', b'""]}', 413),
+    "numbers in a tensor": (
+        "/v2/models/default/infer",
+        b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [',
+        b"1,",
+        b"1]}]}",
+        400,
+    ),
+    "a million elements in a tensor": (
+        "/v2/models/default/infer",
+        b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [',
+        b'"",',
+        b'""]}]}',
+        413,
+    ),
+    "numbers for outputs": (
+        "/v2/models/default/infer",
+        b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [0]}], "outputs": [',
+        b"1,",
+        b"1]}",
+        400,
+    ),
+}
+
+
+@pytest.mark.parametrize(("route", "head", "entry", "end", "status"), LISTS.values(), ids=LISTS)
+def test_an_endless_list_is_refused_at_its_first_entry_too_many_or_wrong(
+    api: httpx.Client, route: str, head: bytes, entry: bytes, end: bytes, status: int
+) -> None:
+    from test_web_limits import read_memory
+
+    before = read_memory()
+    body = head + entry * 1_000_000 + end
+    answer = api.post(route, content=body, headers={"Content-Type": "application/json"})
+    check_problem(answer, status, "bad-request" if status == 400 else "too-many-images")
+    assert read_memory() - before < 100_000_000
+
+
+def test_small_bodies_of_many_pieces_are_not_taken_apart_on_the_event_loop(
+    start_service: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vestiary.web import payloads
+
+    places: list[str] = []
+    validate, parse = payloads._validate_json, payloads._parse_multipart
+
+    def note(work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any) -> Any:
+            places.append(threading.current_thread().name)
+            return work(*args)
+
+        return run
+
+    monkeypatch.setattr(payloads, "_validate_json", note(validate))
+    monkeypatch.setattr(payloads, "_parse_multipart", note(parse))
+    url = f"{start_service().url}/predict_batch"
+    assert httpx.post(url, json={"images": [""] * 2_000}).status_code == 413
+    assert httpx.post(url, files=[("note", b"x")] * 100).status_code == 400
+    assert all(place.startswith("vestiary-talk") for place in places), places
+    assert len(places) == 2
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,19 @@ def test_without_ledger_or_reference_there_are_no_gauges(
     assert json.loads(line)["event"] == "drift" and str(broken) in json.loads(line)["message"]
 
 
+def test_a_fault_while_drift_is_measured_is_logged_and_stops_no_figures(
+    bundle: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(watch_module, "read_window", lambda *args, **options: {}["secret"])
+    watch = watch_module.DriftWatch(open_bundle(bundle), str(ledger))
+    assert watch.latest() is None
+    watch.close()
+    assert [watch.latest(), watch.latest()] == [None, None]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (json.loads(line)["event"], json.loads(line)["kind"]) == ("fault", "KeyError")
+    assert "secret" not in line
+
+
 @pytest.fixture
 def exported(start_service: Callable[..., Running], bundle: Path, ledger: Path, photo: bytes) -> Mapping[str, set[str]]:
     """Every metric that a service which has answered and measured drift tells, with its labels."""

@@ -5,77 +5,26 @@ Names are looked up by a table of the test. 127.0.0.1 counts as public here, 127
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import ipaddress
 import shutil
 import ssl
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from conftest import Running, paint_picture
-from test_web_limits import wait_until
+from conftest import Running, paint_picture, wait_until
+from shop import Names, Shop, give, send_for_ever
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
+from vestiary.client import Answer, AsyncClient, Client
 from vestiary.web import fetching
-
-
-class Shop:
-    """A web server with a function for each of its paths; it notes what it is asked, and how much it could send."""
-
-    def __init__(self, address: str = "127.0.0.1", context: ssl.SSLContext | None = None) -> None:
-        shop = self
-        self.paths: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
-        self.asked: list[tuple[str, str]] = []
-        self.sent = 0
-        self.is_over = threading.Event()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                shop.asked.append((self.headers["Host"], self.path))
-                shop.paths[self.path](self)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        class Quiet(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *args: Any) -> None:
-                pass  # clients that are cut off, and handshakes that fail, are what is tried here
-
-        self.server = Quiet((address, 0), Handler)
-        if context is not None:
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.port = self.server.server_address[1]
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.is_over.set()
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-def give(body: bytes, status: int = 200, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    """What answers with these bytes; a header's underscores stand for hyphens."""
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in ({"Content-Length": str(len(body))} | headers).items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return answer
 
 
 @pytest.fixture
@@ -96,21 +45,6 @@ def shop(open_shop: Callable[..., Shop], photo: bytes) -> Shop:
     shop = open_shop()
     shop.paths["/dress.jpg"] = give(photo)
     return shop
-
-
-class Names:
-    """The table of names, which notes what is looked up."""
-
-    def __init__(self) -> None:
-        self.table: dict[str, list[Sequence[str]]] = {"shop.example": [("127.0.0.1",)]}
-        self.asked: list[str] = []
-
-    async def look_up(self, host: str, port: int) -> Sequence[str]:
-        self.asked.append(host)
-        entries = self.table.get(host)
-        if entries is None:
-            raise OSError("no such name")
-        return entries.pop(0) if len(entries) > 1 else entries[0]
 
 
 @pytest.fixture
@@ -186,6 +120,30 @@ def test_a_batch_of_addresses_keeps_its_order_and_each_has_its_own_fate(
     assert [item["id"] for item in answer["results"]] == ["0", "1", "2", "3", "inside"]
     assert answer["results"][0]["image"]["width"] == 12
     assert "status 404" in answer["results"][1]["error"]
+
+
+def test_both_clients_send_addresses_as_they_send_files(
+    start: Callable[..., Running], shop: Shop, photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    running = start()
+    url, file = f"http://shop.example:{shop.port}/dress.jpg", tmp_path / "dress.jpg"
+    file.write_bytes(photo)
+
+    async def ask_other() -> list[Answer]:
+        async with AsyncClient(running.url) as client:
+            return [await client.predict(url), *await client.predict_batch([url])]
+
+    with Client(running.url) as client:
+        sent = client.predict(file, top_k=2)
+        fetched = client.predict(url, top_k=2)
+        batch = client.predict_batch([url, file, photo, "HTTP://127.0.0.2/x.jpg"], top_k=2)
+        assert client.explain(url, "gender") == client.explain(file, "gender")
+    assert fetched.tags == sent.tags
+    assert [answer.id for answer in batch] == ["0", "dress.jpg", "2", "3"]
+    assert [answer.predictions for answer in batch] == [sent.predictions] * 3 + [{}]
+    assert "lead to the public internet" in (batch[3].problem or "")
+    assert [answer.predictions for answer in asyncio.run(ask_other())] == [sent.predictions] * 2
 
 
 @pytest.mark.parametrize(
@@ -317,17 +275,6 @@ def test_redirects_end(start: Callable[..., Running], shop: Shop) -> None:
     told = check(ask(start(), f"http://shop.example:{shop.port}/round"), 422, "not-fetched")
     assert "moved more than 3 times" in told
     assert len(shop.asked) == 4
-
-
-def send_for_ever(shop: Shop, pause_s: float = 0.0) -> Callable[[BaseHTTPRequestHandler], None]:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.end_headers()
-        while not shop.is_over.wait(pause_s):
-            handler.wfile.write(bytes(65_536 if not pause_s else 1))
-            shop.sent += 65_536
-
-    return answer
 
 
 def test_too_many_bytes_are_cut_while_they_come(start: Callable[..., Running], shop: Shop) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import sqlite3
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
-from conftest import Running, paint_picture
+from conftest import Running, paint_picture, wait_until
 from vestiary.client import AsyncClient, Client
 from vestiary.errors import LedgerError, ServiceError
 from vestiary.ledger import open_ledger
+from vestiary.tags import Failure, Prediction
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+
+from vestiary.web.batching import Outcome, Timing
+from vestiary.web.recorder import Recorder
+from vestiary.web.tally import Tally
 
 RED, BLUE = paint_picture((250, 10, 10)), paint_picture((10, 10, 250))
 
@@ -48,13 +54,6 @@ def count_records(running: Running, outcome: str) -> float:
     found = re.search(rf'vestiary_ledger_records_total\{{outcome="{outcome}"\}} ([\d.]+)', text)
     assert found is not None
     return float(found[1])
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not is_so() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert is_so()
 
 
 def test_every_answer_is_in_the_ledger_when_the_service_has_stopped(tiny: Running, place: Path) -> None:
@@ -90,9 +89,10 @@ def test_a_verdict_is_kept_and_a_later_one_takes_its_place(tiny: Running, place:
     told = give(tiny, request_id="r1", reviewer="ada", note="It is.").json()
     assert told["previous_value"] == "Red"
     assert give(tiny, id=told["prediction_id"], value="Navy", reviewer="ada").json()["value"] == "Blue"
-    assert give(tiny, request_id="r1", id="a.png", value="Red", reviewer="bob").status_code == 200
+    last = give(tiny, request_id="r1", id="a.png", value="Red", reviewer="bob").json()
     with open_ledger(place) as ledger:
         kept = {verdict.reviewer: (verdict.value, verdict.previous_value) for verdict in ledger.verdicts()}
+        assert last["timestamp"] in {verdict.at.isoformat(timespec="milliseconds") for verdict in ledger.verdicts()}
     assert kept == {"ada": ("Blue", "Red"), "bob": ("Red", "Red")}
 
 
@@ -134,10 +134,10 @@ def test_a_verdict_in_another_form_is_refused(tiny: Running) -> None:
 
 
 def test_both_clients_give_verdicts(tiny: Running, place: Path) -> None:
-    async def give_both() -> str:
+    async def give_other() -> str:
         async with AsyncClient(tiny.url) as client:
-            answers = await client.predict_batch([RED, BLUE])
-            told = await client.feedback(answers[1], "season", "Summer", reviewer="bob")
+            answers = await client.predict_batch([BLUE, RED])
+            told = await client.feedback(answers[0], "baseColour", "Green", reviewer="bob")
             return str(told["previous_value"])
 
     with Client(tiny.url) as client:
@@ -148,6 +148,7 @@ def test_both_clients_give_verdicts(tiny: Running, place: Path) -> None:
         with pytest.raises(ServiceError, match="did you mean 'Winter'") as caught:
             client.feedback(answer, "season", "winter")
     assert caught.value.status == 422
+    assert asyncio.run(give_other()) == "Blue"
 
 
 def test_the_key_tells_who_the_reviewer_is_and_without_it_no_verdict_is_taken(
@@ -197,6 +198,29 @@ def test_answers_wait_while_the_ledger_is_held_and_are_written_afterwards(
     assert count_records(tiny, "written") == 1
     other.close()
     wait_until(lambda: count_records(tiny, "written") == 6)
+
+
+def test_who_asks_while_the_writing_ends_waits_for_the_next(place: Path) -> None:
+    tally = Tally(())
+    recorder = Recorder(str(place), bundle_name="tiny", tally=tally)
+    late = Outcome(Prediction("late", "", failure=Failure("damaged", "x")), None, Timing(0, 0, 0))
+    found: list[tuple[bool, int]] = []
+    asker = threading.Thread(target=lambda: found.append((recorder.flush(), tally.counter("records_written"))))
+    write = recorder._write_waiting
+
+    def write_while_somebody_asks() -> bool:
+        is_written = write()
+        if not found and not asker.is_alive():
+            recorder.record("r1", [late])
+            asker.start()
+            wait_until(lambda: bool(recorder._asking))
+        return is_written
+
+    recorder._write_waiting = write_while_somebody_asks  # type: ignore[method-assign]
+    recorder.start()
+    wait_until(lambda: bool(found))
+    recorder.stop()
+    assert found == [(True, 1)]
 
 
 def test_what_finds_no_room_is_counted_and_everything_else_is_kept(

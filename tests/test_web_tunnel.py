@@ -7,12 +7,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
+
+from conftest import wait_until
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
@@ -109,10 +109,3 @@ def test_without_the_package_the_extra_is_named(variables: dict[str, str]) -> No
     assert done.returncode == 2
     assert "pip install 'vestiary[share]'" in done.stderr
     assert "answers at" not in done.stderr
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not is_so() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert is_so()

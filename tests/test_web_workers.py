@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from conftest import wait_until
 from vestiary.ledger import open_ledger
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="several workers need a POSIX system")
@@ -50,13 +50,6 @@ class Started:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
         self.process.wait(60)
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not is_so() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert is_so()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ Asking twice does no harm: an answer changes nothing, and a verdict takes the pl
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -28,7 +29,7 @@ except ModuleNotFoundError:
     require("httpx", extra="serve", feature="The client")
 
 Picture = str | Path | bytes
-"""A path, or the bytes of a picture file."""
+"""A path, the bytes of a picture file, or its http or https address, where the service is set to fetch pictures."""
 Result = TypeVar("Result")
 
 _RETRIED: Final = (429, 503)
@@ -144,13 +145,43 @@ def _read_one(response: httpx.Response) -> Answer:
     return _read_answer(whole, whole["request_id"])
 
 
-def _read_picture(picture: Picture) -> tuple[str, bytes]:
+def _is_address(picture: Picture) -> bool:
+    return isinstance(picture, str) and picture.lower().startswith(("http://", "https://"))
+
+
+def _read_picture(picture: Picture, otherwise: str = "picture") -> tuple[str, bytes]:
+    """What a picture is called (``otherwise``, where there are only bytes), and its bytes."""
     if isinstance(picture, bytes):
-        return "picture", picture
+        return otherwise, picture
+    path = Path(picture)
     try:
-        return Path(picture).name, Path(picture).read_bytes()
+        return path.name.encode("utf-8", "replace").decode(), path.read_bytes()
     except OSError as error:
         raise UsageError(f"The picture {picture} cannot be read ({error.strerror}); check the path.") from error
+
+
+def _describe_picture(picture: Picture, number: int) -> dict[str, Any]:
+    """One of several pictures in JSON."""
+    if _is_address(picture):
+        return {"url": picture}
+    name, data = _read_picture(picture, str(number))
+    return {"image": base64.b64encode(data).decode(), "id": name}
+
+
+def _send_one(path: str, picture: Picture, told: Mapping[str, Any], **headers: str) -> _Asked:
+    """A question about one picture: a form with its bytes, or JSON with its address."""
+    if _is_address(picture):
+        return _Asked("POST", path, {"json": {"url": picture, **told}, "headers": headers})
+    return _Asked("POST", path, {"files": {"file": _read_picture(picture)}, "data": told, "headers": headers})
+
+
+def _send_several(path: str, pictures: Sequence[Picture], told: Mapping[str, Any]) -> _Asked:
+    """A question about several: a form with their bytes, or JSON where an address is among them."""
+    if any(_is_address(picture) for picture in pictures):
+        images = [_describe_picture(picture, number) for number, picture in enumerate(pictures)]
+        return _Asked("POST", path, {"json": {"images": images, **told}})
+    files = [("files", _read_picture(picture, str(number))) for number, picture in enumerate(pictures)]
+    return _Asked("POST", path, {"files": files, "data": told})
 
 
 class _Questions:
@@ -161,19 +192,15 @@ class _Questions:
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     def _predict(self, picture: Picture, top_k: int, min_confidence: float) -> Flow[Answer]:
-        files = {"file": _read_picture(picture)}
-        data = {"top_k": str(top_k), "min_confidence": str(min_confidence)}
-        asked = _Asked("POST", "/predict", {"files": files, "data": data})
-        return _ask(asked, _read_one, self._retries)
+        told = {"top_k": top_k, "min_confidence": min_confidence}
+        return _ask(_send_one("/predict", picture, told), _read_one, self._retries)
 
     def _predict_batch(self, pictures: Sequence[Picture], top_k: int, min_confidence: float) -> Flow[list[Answer]]:
         if isinstance(pictures, (str, bytes, Path)):
             raise UsageError("A single picture was given where a list of them belongs; put it into a list.")
         if not pictures:
             return []
-        files = [("files", _read_picture(picture)) for picture in pictures]
-        data = {"top_k": str(top_k), "min_confidence": str(min_confidence)}
-        asked = _Asked("POST", "/predict_batch", {"files": files, "data": data})
+        asked = _send_several("/predict_batch", pictures, {"top_k": top_k, "min_confidence": min_confidence})
 
         def read(response: httpx.Response) -> list[Answer]:
             whole = response.json()
@@ -182,12 +209,8 @@ class _Questions:
         return (yield from _ask(asked, read, self._retries))
 
     def _explain(self, picture: Picture, attribute: str, value: str | None) -> Flow[bytes]:
-        data = {"attribute": attribute} | ({} if value is None else {"value": value})
-        asked = _Asked(
-            "POST",
-            "/explain",
-            {"files": {"file": _read_picture(picture)}, "data": data, "headers": {"Accept": "image/png"}},
-        )
+        told = {"attribute": attribute} | ({} if value is None else {"value": value})
+        asked = _send_one("/explain", picture, told, Accept="image/png")
         return _ask(asked, lambda response: response.content, self._retries)
 
     def _feedback(

@@ -151,14 +151,17 @@ class Ledger:
         return None if row is None else _read_prediction(row)
 
     def find_request(self, request_id: str, name: str | None = None) -> list[PredictionRecord]:
-        """The predictions that a request of the service asked for, the newest first; with ``name`` those called so."""
+        """The predictions that a request of the service asked for, the newest first; with ``name`` those called so.
+
+        At most BLOCK: callers choose the ids of their requests, and may give all of them the same.
+        """
         table = schema.predictions
         query = (
             select(table).where(table.c.request_id == _given(request_id)).order_by(table.c.at.desc(), table.c.id.desc())
         )
         query = query if name is None else query.where(table.c.name == name)
         with self.reading() as connection:
-            return [_read_prediction(row) for row in connection.execute(query)]
+            return [_read_prediction(row) for row in connection.execute(query.limit(BLOCK))]
 
     def describe(self) -> dict[str, Any]:
         """What there is, JSON-ready: rows of each table, the times of the first and last prediction, the schema."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi.exceptions import HTTPException as FastAPIHTTPException
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
@@ -89,13 +88,13 @@ def body_too_large(limit: int) -> Problem:
     )
 
 
-def too_many_images(n: int, most: int) -> Problem:
+def too_many_images(most: int) -> Problem:
     """413: more pictures than one request may have."""
     return Problem(
         413,
         "too-many-images",
         "Too many pictures",
-        f"There are {n:,} pictures, more than the {most:,} allowed; send them in several requests.",
+        f"There are more than the {most:,} pictures allowed; send them in several requests.",
     )
 
 
@@ -222,7 +221,7 @@ def to_problem(error: Exception) -> Problem:
         return error
     if isinstance(error, ValidationError):
         return bad_request(describe_validation(error))
-    if isinstance(error, (HTTPException, FastAPIHTTPException)):
+    if isinstance(error, HTTPException):
         return _from_http(error)
     return Problem(
         500,

@@ -14,7 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from vestiary.web import errors
-from vestiary.web.schemas import BatchRequest, ExplainRequest, Options, Pictured, PictureRequest
+from vestiary.web.schemas import MAX_ID, BatchRequest, ExplainRequest, Options, Pictured, PictureRequest
 
 Form = TypeVar("Form", bound=BaseModel)
 Json = TypeVar("Json", PictureRequest, ExplainRequest)
@@ -23,6 +23,7 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_TEXT: Final = 10_000
 """Bytes of all fields of a form together that are no pictures."""
 MAX_PARTS: Final = 20_000
+_PICTURES: Final = ("file", "files", "image", "images")
 _DATA_URL: Final = re.compile(rb"data:[^,]{0,200},", re.IGNORECASE)
 _SPACE: Final = b" \t\r\n"
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
@@ -73,7 +74,7 @@ def read_uploads(
     """
     kind, boundary = _read_content_type(body, content_type)
     if kind == "application/json":
-        asked = _validate_json(BatchRequest, body)
+        asked = _validate_json(BatchRequest, body, max_images)
         _check_number(len(asked.images), max_images)
         return [(_try_take(entry), None if isinstance(entry, str) else entry.id) for entry in asked.images], asked
     fields = _parse_multipart(body, boundary)
@@ -118,13 +119,15 @@ def _check_number(n: int, most: int) -> None:
     if not n:
         raise errors.no_image("There are no pictures; put them into the field 'files', or into 'images' of the JSON.")
     if n > most:
-        raise errors.too_many_images(n, most)
+        raise errors.too_many_images(most)
 
 
-def read_json(model: type[Model], body: bytes | bytearray, content_type: str, also: Sequence[str] = ()) -> Model:
-    """A JSON body, under its own content type or one of ``also``. Raises Problem as ``read_upload`` does."""
+def read_json(
+    model: type[Model], body: bytes | bytearray, content_type: str, *, max_images: int, also: Sequence[str] = ()
+) -> Model:
+    """A JSON body, under its own content type or one of ``also``. Raises Problem as ``read_uploads`` does."""
     _read_content_type(body, content_type, kinds=(b"application/json", *(kind.encode() for kind in also)))
-    return _validate_json(model, body)
+    return _validate_json(model, body, max_images)
 
 
 def read_plain_json(model: type[Model], body: bytes | bytearray, content_type: str, what: str) -> Model:
@@ -150,10 +153,13 @@ def _read_content_type(
     return kind.decode(), options.get(b"boundary", b"")
 
 
-def _validate_json(model: type[Model], body: bytes | bytearray) -> Model:
+def _validate_json(model: type[Model], body: bytes | bytearray, max_images: int = 1) -> Model:
     try:
         return model.model_validate_json(body, strict=True)
     except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if first["type"] == "too_long" and first["loc"][-1] in ("images", "data"):
+            raise errors.too_many_images(max_images) from None
         raise errors.to_problem(error) from None
 
 
@@ -203,7 +209,7 @@ class _Reader:
             _, options = parse_options_header(self._value)
             self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
             filename = options.get(b"filename")
-            self._part.filename = None if filename is None else filename.decode("utf-8", "replace")[:256]
+            self._part.filename = None if filename is None else filename.decode("utf-8", "replace")[:MAX_ID]
         self._field = self._value = b""
 
     def on_end(self) -> None:
@@ -234,6 +240,3 @@ def _parse_multipart(body: bytes | bytearray, boundary: bytes) -> list[_Part]:
     if sum(len(part.data) for part in reader.parts if part.filename is None and part.name not in _PICTURES) > MAX_TEXT:
         raise errors.bad_request("The text fields of the form are too long; shorten them.")
     return reader.parts
-
-
-_PICTURES: Final = ("file", "files", "image", "images")

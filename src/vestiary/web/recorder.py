@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -29,7 +30,7 @@ AT_ONCE: Final = 500
 """Answers of one transaction."""
 _LONGEST_PAUSE_S: Final = 30.0
 _FLUSH_S: Final = 5.0
-_STOP_S: Final = 15.0
+STOP_S: Final = 15.0
 """Seconds that a stop waits for the ledger; longer than a file may be held by another process."""
 
 
@@ -60,7 +61,8 @@ class Recorder:
         self.ledger = open_if_kept(place)
         self._waiting: deque[_Answered] = deque()
         self._begun: list[PredictionRecord | FailureRecord] = []
-        self._wake, self._idle = threading.Event(), threading.Event()
+        self._asking: deque[Future[bool]] = deque()
+        self._wake = threading.Event()
         self._is_stopping = self._is_away = False
         self._thread = threading.Thread(target=self._run, name="vestiary-ledger", daemon=True)
 
@@ -79,15 +81,19 @@ class Recorder:
 
     def flush(self) -> bool:
         """Wait until what was taken in before is written; whether it was, in the time that there is for it."""
-        self._idle.clear()
+        is_written: Future[bool] = Future()
+        self._asking.append(is_written)
         self._wake.set()
-        return self._idle.wait(_FLUSH_S)
+        try:
+            return is_written.result(_FLUSH_S)
+        except TimeoutError:
+            return False
 
     def stop(self) -> None:
         """Write what waits and let the thread end; what the ledger does not take is counted and told in the log."""
         self._is_stopping = True
         self._wake.set()
-        self._thread.join(_STOP_S)
+        self._thread.join(STOP_S)
         lost = len(self._waiting) + len(self._begun)
         if lost:
             self._tally.count("records_lost", lost)
@@ -102,11 +108,11 @@ class Recorder:
             self._wake.wait(pause)
             self._wake.clear()
             is_last = self._is_stopping
-            if self._write_waiting():
-                self._idle.set()
-                pause = PAUSE_S
-            else:
-                pause = min(2 * pause, _LONGEST_PAUSE_S)
+            asking = len(self._asking)  # who asks from now on may mean what comes too late for this time
+            is_written = self._write_waiting()
+            for _ in range(asking):
+                self._asking.popleft().set_result(is_written)
+            pause = PAUSE_S if is_written else min(2 * pause, _LONGEST_PAUSE_S)
 
     def _write_waiting(self) -> bool:
         """Whether the ledger took all that waited."""

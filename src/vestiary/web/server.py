@@ -8,6 +8,7 @@ import json
 import math
 import signal
 import socket
+import sys
 import time
 from types import FrameType
 from typing import Any, Final, cast
@@ -20,7 +21,7 @@ from vestiary.errors import UsageError
 from vestiary.web import errors
 from vestiary.web.app import create_app
 from vestiary.web.gate import make_request_id
-from vestiary.web.logs import SERVER_LOGGING
+from vestiary.web.logs import SERVER_LOGGING, write_line
 from vestiary.web.service import Service, Shared
 from vestiary.web.settings import Settings
 
@@ -157,6 +158,8 @@ class Protocol(H11Protocol):
         self._is_refused = True
         self.service.tally.count_refusal(problem.status)
         request_id = make_request_id()
+        if self.settings.log_requests:
+            write_line("refusal", request_id=request_id, status=problem.status)
         body = json.dumps(problem.to_dict(request_id)).encode()
         headers = problem.headers | {
             "content-type": errors.MEDIA_TYPE,
@@ -238,7 +241,7 @@ class Server(uvicorn.Server):
         """Take in whoever has connected already, whom the system would cut off otherwise, and close the port."""
         loop = asyncio.get_running_loop()
         waiting = []
-        for listener in self._listeners:
+        for listener in self._listeners if sys.platform != "win32" else ():  # where the loop has taken them in itself
             loop.remove_reader(listener.fileno())
             with contextlib.suppress(OSError):  # nobody is waiting any more, or one has gone or cannot be had
                 while True:
@@ -264,7 +267,8 @@ def open_socket(settings: Settings) -> socket.socket:
     # asyncio turns Nagle's algorithm off only where the protocol is named; with it every answer would take 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform != "win32":  # where it would let a second process take a port that is in use
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
         listener.listen(BACKLOG)
     except OSError as error:

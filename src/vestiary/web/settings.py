@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from vestiary.errors import UsageError
+from vestiary.web.schemas import MAX_LIST
 
 PREFIX: Final = "VESTIARY_"
 FILE_VARIABLE: Final = "VESTIARY_SETTINGS"
@@ -49,7 +50,7 @@ class Settings(BaseSettings):
         500_000_000, ge=1024, description="Bytes of all bodies that one worker holds at a time; more get 503."
     )
     max_pixels: int = Field(50_000_000, ge=64, description="Pixels of a picture, checked before it is decoded.")
-    max_images: int = Field(64, ge=1, le=10_000, description="Pictures of one /predict_batch or /v2 request.")
+    max_images: int = Field(64, ge=1, le=MAX_LIST, description="Pictures of one /predict_batch or /v2 request.")
     fetch_urls: bool = Field(False, description="Fetch pictures whose address is sent, from public addresses only.")
     fetch_timeout_s: float = Field(5.0, gt=0, description="Seconds for a picture to be fetched; then 422.")
     header_timeout_s: float = Field(10.0, gt=0, description="Seconds for the head of a request to arrive.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -41,12 +42,13 @@ def read_tensor(
         if not (length.isascii() and length.isdigit() and len(length) < 20 and int(length) <= len(body)):
             raise errors.bad_request(f"The header {LENGTH_HEADER} must be the number of bytes of the JSON in the body.")
         body, binary = body[: int(length)], bytes(body[int(length) :])
-    asked = read_json(InferRequest, body, content_type, also=() if length is None else (BINARY,))
+    also = () if length is None else (BINARY,)
+    asked = read_json(InferRequest, body, content_type, max_images=max_images, also=also)
     [tensor] = asked.inputs
     n = math.prod(tensor.shape)
     if n > max_images:
-        raise errors.too_many_images(n, max_images)
-    pictures = list(_read_pictures(tensor, binary))
+        raise errors.too_many_images(max_images)
+    pictures = list(islice(_read_pictures(tensor, binary), n + 1))
     if n != len(pictures) or tensor.shape[1:] not in ([], [1]):
         raise errors.bad_request("The shape of 'image' must be [n] or [n, 1], with n the number of its elements.")
     return asked, pictures

@@ -14,7 +14,7 @@ from vestiary.errors import VestiaryError
 from vestiary.ledger import open_ledger
 from vestiary.ledger.opening import NO_LEDGER
 from vestiary.ledger.windows import read_window
-from vestiary.web.logs import write_line
+from vestiary.web.logs import describe_fault, write_line
 
 SPAN: Final = timedelta(days=7)
 """What counts as of late."""
@@ -58,15 +58,17 @@ class DriftWatch:
         return self._last
 
     def _measure(self, reference: Reference) -> Measured | None:
-        """Runs in the thread; a ledger that cannot be read is told in the log."""
+        """Runs in the thread; a ledger that cannot be read is told in the log, and so is a fault of ours."""
         since = datetime.now(UTC) - SPAN
         try:
             with open_ledger(self._url) as ledger:
                 window = read_window(ledger, reference, self._bundle.fingerprint, since=since, most=MOST_PICTURES)
+            return Measured(compare_window(reference, window), time.time())
         except VestiaryError as error:
             write_line("drift", message=str(error))
-            return None
-        return Measured(compare_window(reference, window), time.time())
+        except Exception as error:  # what is counted must be told even where drift cannot
+            write_line("fault", **describe_fault(error))
+        return None
 
     def close(self) -> None:
         """Let the thread end; what it is at is finished."""

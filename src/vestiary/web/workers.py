@@ -20,7 +20,7 @@ from typing import Final
 from vestiary.errors import UsageError, VestiaryError
 from vestiary.ledger.opening import NO_LEDGER
 from vestiary.web.logs import write_line
-from vestiary.web.recorder import open_if_kept
+from vestiary.web.recorder import STOP_S, open_if_kept
 from vestiary.web.server import Server, open_socket
 from vestiary.web.service import Shared
 from vestiary.web.settings import Settings
@@ -123,7 +123,7 @@ class _Watch:
         self._arguments[1].close()  # the workers have copies, and the last of them to leave closes the port
         for worker in self._workers:
             worker.terminate()
-        until = time.monotonic() + self._settings.shutdown_s + 5
+        until = time.monotonic() + self._settings.shutdown_s + STOP_S + 5
         for worker in self._workers:
             worker.join(max(0.0, until - time.monotonic()))
             if worker.is_alive():

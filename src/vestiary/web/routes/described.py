@@ -43,7 +43,7 @@ _PROBLEMS: Final = (
     errors.not_fetched("its server answered with the status 404"),
     errors.body_timeout(30),
     errors.body_too_large(20_000_000),
-    errors.too_many_images(100, 64),
+    errors.too_many_images(64),
     errors.wrong_content_type("multipart/form-data, or as application/json with base64"),
     *(errors.from_failure(Failure(code, message)) for code, message in _PICTURES.items()),
     errors.rate_exceeded(3),

@@ -84,7 +84,7 @@ async def give_feedback(request: Request) -> Response:
             "attribute": verdict.attribute,
             "value": verdict.value,
             "previous_value": verdict.previous_value,
-            "timestamp": answers.timestamp(),
+            "timestamp": verdict.at.isoformat(timespec="milliseconds"),
         }
     )
 

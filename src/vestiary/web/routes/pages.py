@@ -53,7 +53,7 @@ _ENDPOINTS: Final = {
     "POST /predict_base64": "the same for a picture sent as JSON",
     "POST /predict_batch": "tags of several pictures",
     "POST /explain": "where in the picture a value was seen",
-    "POST /uploader": "the same as a page",
+    "POST /uploader": "tags of one picture as a page",
     "POST /feedback": "a verdict on an earlier answer",
     "GET /classes": "values of every attribute",
     "GET /info": "the bundle and the limits",
@@ -168,7 +168,7 @@ def render_refusal(request: Request, problem: errors.Problem) -> Response:
 
 def _render_result(service: Service, upload: Upload, outcome: Outcome, name: str) -> Response:
     taxonomy = service.bundle.taxonomy
-    category = answers.find_category(taxonomy)
+    category = taxonomy.category
     tags = {tag.attribute: tag for tag in outcome.prediction.tags}
     own = tags.pop(category)
     titles = {attribute.name: attribute.title or attribute.name for attribute in taxonomy.attributes}

@@ -13,7 +13,7 @@ from vestiary.web import answers, errors
 from vestiary.web.batching import Outcome
 from vestiary.web.payloads import Upload, read_upload, read_uploads
 from vestiary.web.routes import described
-from vestiary.web.schemas import MAX_ID, Answer, BatchAnswer, BatchRequest, Options, PictureOptions, PictureRequest
+from vestiary.web.schemas import Answer, BatchAnswer, BatchRequest, Options, PictureOptions, PictureRequest
 from vestiary.web.service import Service
 
 
@@ -73,7 +73,7 @@ async def predict_batch(request: Request) -> Response:
     uploads, names = await service.fetch_all(request, [upload for upload, _ in entries]), [name for _, name in entries]
     told = list(zip(uploads, names, strict=True))
     good = [
-        (name_entry(number, upload, given), upload.data)
+        (name_picture(upload, given, str(number)), upload.data)
         for number, (upload, given) in enumerate(told)
         if isinstance(upload, Upload)
     ]
@@ -96,15 +96,10 @@ async def _predict(request: Request) -> Response:
     return answers.render_json(answers.describe_alone(outcome, asked, service.bundle, request_id))
 
 
-def name_picture(upload: Upload, given: str | None, otherwise: str) -> str:
+def name_picture(upload: Upload | errors.Problem, given: str | None, otherwise: str) -> str:
     """What an answer is called: the id that was given, else the file's name, else ``otherwise``."""
-    return given or (upload.filename or "")[:MAX_ID] or otherwise
-
-
-def name_entry(number: int, upload: Upload | errors.Problem, given: str | None) -> str:
-    """What one picture of a batch is called: the id that was given, else the file's name, else its position."""
     filename = upload.filename if isinstance(upload, Upload) else None
-    return given or filename or str(number)
+    return given or filename or otherwise
 
 
 def _render_batch(
@@ -118,7 +113,7 @@ def _render_batch(
     results: list[dict[str, Any]] = []
     for number, (upload, given) in enumerate(entries):
         filename = upload.filename if isinstance(upload, Upload) else None
-        name = name_entry(number, upload, given)
+        name = name_picture(upload, given, str(number))
         told: Outcome | errors.Problem = next(answered) if isinstance(upload, Upload) else upload
         if isinstance(told, Outcome) and told.prediction.failure:
             told = errors.from_failure(told.prediction.failure)
