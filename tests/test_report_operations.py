@@ -307,6 +307,18 @@ def test_what_needs_a_person_is_told_first(place: Path, bundle: Bundle) -> None:
     assert "2 of 10 pictures" in summarise(report)[1]
 
 
+def test_a_password_in_an_address_is_told_nowhere(place: Path, bundle: Bundle) -> None:
+    source = "ftp://shop:correct:h@rse@files.example/in"
+    job = Job(kind="batch", source=source, out="o", bundle="f", state="failed", started_at=at(21, 2))
+    with open_ledger(place) as ledger:
+        ledger.start_job(job)
+        ledger.add(predictions=[answer(at(21, 2), job=job.id)])
+    report = build(place, bundle)
+    told = "".join([*summarise(report), render_operations_report(report), json.dumps(report.to_dict())])
+    assert told.count("ftp://shop:***@files.example/in") >= 6
+    assert "rse@" not in told
+
+
 def test_drift_is_judged_against_the_bundles_reference(place: Path, make_bundle: Callable[..., Path]) -> None:
     draw = np.random.default_rng(1).choice(["Red", "Green", "Blue"], 600)
     seen = [Sighting({"baseColour": (str(own), 0.9), "season": ("Summer", 0.96)}, False) for own in draw]

@@ -26,6 +26,7 @@ def render_operations_report(report: OperationsReport) -> str:
         "volume": None if report.n_total == 0 else _draw_days(report),
         "confidence": None if report.n_answered == 0 else _draw_confidence(report),
         "categories": None if report.category is None else _draw_categories(report),
+        "most_values": MAX_VALUES,
         "titles": {own.name: own.title for own in report.attributes},
         "version": __version__,
     }

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from vestiary.bundle import Bundle
+from vestiary.catalogue.sources import hide_password
 from vestiary.drift import DriftReport, compare_window
 from vestiary.ledger import Job, Ledger
 from vestiary.ledger.records import Source
@@ -251,13 +252,14 @@ def judge_drift(
 
 def _describe_batch(job: Job, now: datetime) -> Batch:
     state = "silent" if is_silent(job, now) else job.state
-    return Batch(job.source, job.out, state, job.started_at, last_sign(job), job.n_total, job.n_done, job.n_failed)
+    source = hide_password(job.source)
+    return Batch(source, job.out, state, job.started_at, last_sign(job), job.n_total, job.n_done, job.n_failed)
 
 
 def _list_runs(tally: Tally, failures: Failures, jobs: Sequence[Job]) -> tuple[Run, ...]:
     """What each job did on each day, by day."""
     runs = []
-    sources = {job.id: job.source for job in jobs}
+    sources = {job.id: hide_password(job.source) for job in jobs}
     for job_id, place in sorted(tally.stretches.keys() | failures.by_job.keys(), key=lambda key: (key[1], key[0])):
         own = tally.stretches.get((job_id, place))
         seconds = (own.last_at - own.first_at).total_seconds() if own is not None else 0.0
