@@ -319,6 +319,15 @@ def test_a_password_in_an_address_is_told_nowhere(place: Path, bundle: Bundle) -
     assert "rse@" not in told
 
 
+def test_the_names_of_folders_break_no_line_and_no_mail(place: Path, bundle: Bundle) -> None:
+    with open_ledger(place) as ledger:
+        source = "/in/r\udce9sum\udce9s\nof 2026"
+        ledger.start_job(Job(kind="batch", source=source, out="o", bundle="f", state="failed", started_at=at(21, 2)))
+    told = summarise(build(place, bundle))[1]
+    assert "Look at this: The batch of /in/r\ufffdsum\ufffds of 2026 failed on 21 November, 02:00;" in told
+    assert told.encode()
+
+
 def test_drift_is_judged_against_the_bundles_reference(place: Path, make_bundle: Callable[..., Path]) -> None:
     draw = np.random.default_rng(1).choice(["Red", "Green", "Blue"], 600)
     seen = [Sighting({"baseColour": (str(own), 0.9), "season": ("Summer", 0.96)}, False) for own in draw]
