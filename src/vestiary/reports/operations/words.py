@@ -15,7 +15,7 @@ def title_of(report: OperationsReport) -> str:
 
 
 def summarise(report: OperationsReport) -> tuple[str, str]:
-    """A title, and the figures that matter, a line each, whatever the names of folders hold: mail takes Unicode only."""
+    """A title, and the figures that matter: a line each, and only what mail can hold, whatever folders are called."""
     if report.is_empty:
         return title_of(report), "Nothing was answered on these days.\n"
     lines = [_count(report)]
