@@ -34,7 +34,7 @@ class Kind(StrEnum):
 class Run:
     """What a batch did on one day: from its first answer to its last, UTC (None when all failed).
 
-    ``per_second`` are answers per second between these.
+    ``per_second`` are the answers after the first ones by the time since these.
     """
 
     date: str
@@ -271,7 +271,7 @@ def _list_runs(tally: Tally, failures: Failures, jobs: Sequence[Job]) -> tuple[R
                 ended_at=own.last_at if own is not None else None,
                 n_answered=own.n if own is not None else 0,
                 n_failed=failures.by_job[job_id, place],
-                per_second=own.n / seconds if own is not None and seconds > 0 else None,
+                per_second=own.n_later / seconds if own is not None and seconds > 0 else None,
             )
         )
     return tuple(runs)
