@@ -18,9 +18,10 @@ from vestiary.ledger.windows import read_window
 from vestiary.reports.operations.failures import FailureGroup, Failures
 from vestiary.reports.operations.period import Period
 from vestiary.reports.operations.tally import AttributeTally, Day, Percentiles, Tally
+from vestiary.taxonomy import CATEGORY
 
-CATEGORY = "articleType"
 HIGH_FAILURES = 0.1
+"""Share of the pictures whose failing asks for attention."""
 
 
 class Kind(StrEnum):
