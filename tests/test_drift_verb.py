@@ -103,6 +103,7 @@ def test_the_verb_says_what_changed_and_ends_with_1(bundle: Path, tmp_path: Path
     [
         (("--since", "soon"), "--since is 'soon', which is neither a length of time nor a date; write it like 7d"),
         (("--since", "7y"), "--since is '7y', but must be a length of time such as 90d, 36h, 30m or 2w."),
+        (("--since", "999999d"), "--since is '999999d', which is over a hundred years; write a shorter time"),
         (("--since", "1d", "--until", "2d"), "--until 2d is not after --since 1d; give it a later time."),
         (("--source", "phone"), "--source phone is not known; choose one of: service, batch."),
     ],

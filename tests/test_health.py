@@ -7,8 +7,10 @@ import re
 import socket
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +215,26 @@ def test_a_running_service_is_ready_and_none_is_told(place: Path, bundle: Bundle
     assert (other.state, other.line) == (State.FAILED, f"{service.address[0]}:{service.address[1]} answers 404.")
 
 
+class Stranger(BaseHTTPRequestHandler):
+    """Something else that answers on a port."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"status": "fine.\\nAnd you"}')
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_what_is_not_the_service_is_told(place: Path, bundle: Bundle) -> None:
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        found = check(place, bundle, url=f"http://{address}")["service"]
+    assert found == Check("service", State.FAILED, f"what answers at {address} is not the service; check the address.")
+
+
 def test_the_command_prints_a_line_a_check_and_leaves_with_one(run: Run, place: Path) -> None:
     code, out, err = run("--ledger", place)
     assert (code, err) == (1, "")
@@ -242,7 +264,10 @@ def test_checks_can_be_switched_off(run: Run, place: Path) -> None:
     [
         (("--skip", "batches"), "There is no check called 'batches'; --skip takes service, ledger,"),
         (("--max-age", "soon"), "--max-age is 'soon', but must be a length of time such as 90d"),
+        (("--max-age", "999999w"), "--max-age is '999999w', which is over a hundred years; write a shorter time"),
         (("--url", "localhost:8000"), "--url 'localhost:8000' is no address; write it as http://127.0.0.1:8000."),
+        (("--url", "http://[::1"), "--url 'http://[::1' is no address; write it as http://127.0.0.1:8000."),
+        (("--url", "http://shop:port"), "--url 'http://shop:port' is no address; write it as http://127.0.0.1:8000."),
     ],
 )
 def test_wrong_use_gets_one_sentence(words: tuple[str, ...], told: str, run: Run, place: Path) -> None:

@@ -30,6 +30,7 @@ from vestiary.reports.operations import (
     render_operations_report,
     summarise,
 )
+from vestiary.reports.operations.page import name_days
 
 LAST = date(2026, 11, 21)
 Run = Callable[..., tuple[int, str, str]]
@@ -137,6 +138,12 @@ def test_days_are_told_with_no_more_than_is_needed(first: date, last: date, told
     assert choose_period((last - first).days + 1, last=last, zone="UTC").describe() == told
 
 
+def test_no_two_days_share_a_column() -> None:
+    for n, first in ((7, "15 Nov"), (365, "22 Nov"), (366, "21 Nov 2025"), (3660, "14 Nov 2016")):
+        names = name_days(choose_period(n, last=LAST, zone="UTC"))
+        assert (len(set(names)), names[0]) == (n, first)
+
+
 def test_seven_days_are_calendar_days_and_not_the_newest_answers(place: Path, bundle: Bundle) -> None:
     with open_ledger(place) as ledger:
         times = [at(14, 22, 59), at(14, 23), at(18, 12), at(18, 23, 30), at(21, 22, 59), at(21, 23)]
@@ -225,7 +232,8 @@ def test_the_page_tells_what_the_ledger_holds(place: Path, bundle: Bundle) -> No
     assert table_of(page, "batches") == [
         ["finished", "20 Nov, 02:05", "590", "10", "600", str(place.parent), "results"]
     ]
-    assert table_of(page, "by-run") == [["2026-11-20", "02:00 to 02:01", "4", "1", "0.1", str(place.parent)]]
+    assert table_of(page, "by-run") == [["2026-11-20", "02:00 to 02:01", "4", "1", "0.0", str(place.parent)]]
+    assert report.runs[0].per_second == 1 / 60, "three answers stand at its beginning, one a minute later"
     assert "Nothing here asks for anybody's attention" in text_of(page)
     assert sum(report.histogram) == 104
     assert (report.histogram[6], report.histogram[18]) == (1, 103), "0.31 and 0.9: the least of each picture's tags"
@@ -263,6 +271,23 @@ def test_failures_are_shown_where_their_source_still_has_them(place: Path, bundl
     assert {image.get("alt") for image in shown.iter("img")} == {"cut <b>.jpg", "tiny.png"}
     (named,) = [own for own in shown.iter("p") if own.get("class") == "names"]
     assert text_of(named) == "r\ufffdsum\ufffd.jpg, ../ledger.db, gone.jpg, words.jpg", "the newest first"
+
+
+def test_pictures_of_another_folder_are_not_taken_for_those_of_the_batch(
+    place: Path, bundle: Bundle, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place.parent / "pictures").mkdir()
+    (place.parent / "pictures" / "a.jpg").write_bytes(photo)
+    monkeypatch.chdir(place.parent)
+    table = str(place.parent / "list.csv")
+    job = Job(kind="batch", source=table, out="o", bundle="f", options={"images": "pictures"}, started_at=at(21, 1))
+    with open_ledger(place) as ledger:
+        ledger.start_job(job)
+        ledger.add(
+            failures=[FailureRecord(name="a.jpg", source="batch", code="c", message="m", job_id=job.id, at=at(21, 1))]
+        )
+    (group,) = build(place, bundle).failures
+    assert [(photo.product_id, photo.url) for photo in group.photos] == [("a.jpg", None)]
 
 
 def test_the_page_holds_everything_and_no_script(place: Path, bundle: Bundle) -> None:
@@ -305,6 +330,27 @@ def test_what_needs_a_person_is_told_first(place: Path, bundle: Bundle) -> None:
     )
     assert {batch.source: batch.state for batch in report.batches} == {"a/": "failed", "b/": "silent", "c/": "running"}
     assert "2 of 10 pictures" in summarise(report)[1]
+
+
+def test_a_password_in_an_address_is_told_nowhere(place: Path, bundle: Bundle) -> None:
+    source = "ftp://shop:correct:h@rse@files.example/in"
+    job = Job(kind="batch", source=source, out="o", bundle="f", state="failed", started_at=at(21, 2))
+    with open_ledger(place) as ledger:
+        ledger.start_job(job)
+        ledger.add(predictions=[answer(at(21, 2), job=job.id)])
+    report = build(place, bundle)
+    told = "".join([*summarise(report), render_operations_report(report), json.dumps(report.to_dict())])
+    assert told.count("ftp://shop:***@files.example/in") >= 6
+    assert "rse@" not in told
+
+
+def test_the_names_of_folders_break_no_line_and_no_mail(place: Path, bundle: Bundle) -> None:
+    with open_ledger(place) as ledger:
+        source = "/in/r\udce9sum\udce9s\nof 2026"
+        ledger.start_job(Job(kind="batch", source=source, out="o", bundle="f", state="failed", started_at=at(21, 2)))
+    told = summarise(build(place, bundle))[1]
+    assert "Look at this: The batch of /in/r\ufffdsum\ufffds of 2026 failed on 21 November, 02:00;" in told
+    assert told.encode()
 
 
 def test_drift_is_judged_against_the_bundles_reference(place: Path, make_bundle: Callable[..., Path]) -> None:

@@ -83,6 +83,13 @@ def test_systemd_units_are_valid_and_keep_every_argument(tmp_path: Path) -> None
     assert (done.returncode, own) == (0, [])
 
 
+def test_the_steps_for_units_of_ones_own_make_their_folder_first(tmp_path: Path) -> None:
+    steps = write_systemd(make(tmp_path)).steps
+    home = "~/.config/systemd/user/"
+    assert steps[:2] == (f"mkdir -p {home}", f"cp vestiary-batch.service vestiary-batch.timer {home}")
+    assert not any("mkdir" in step or "--user" in step for step in write_systemd(make(tmp_path, user="root")).steps)
+
+
 def test_cron_runs_the_command_with_every_argument_and_logs_it(tmp_path: Path, recorder: Path) -> None:
     place = tmp_path / "over here"
     place.mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -130,6 +131,28 @@ def test_a_measurement_stands_for_a_while(bundle: Path, ledger: Path, monkeypatc
     watch.close()
 
 
+def test_a_measurement_that_fails_leaves_the_last_one_with_its_time(
+    bundle: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or the rule that alarms when drift is no longer measured would have nothing to look at."""
+    _keep(ledger, bundle, _see(120, 2))
+    monkeypatch.setattr(watch_module, "PERIOD_S", 0.0)
+    watch = watch_module.DriftWatch(open_bundle(bundle), str(ledger))
+    watch.latest()
+    watch._pool.submit(int).result()
+    first = watch.latest()
+    watch._pool.submit(int).result()
+    for path in ledger.parent.iterdir():
+        path.unlink()
+    ledger.write_bytes(b"no database at all, and long enough to be looked at as one" * 20)
+    second = watch.latest()
+    assert second.report.n == first.report.n == 120
+    watch._pool.submit(int).result()
+    assert watch.latest() is second
+    watch.close()
+    assert "is no ledger but some other file" in capsys.readouterr().err
+
+
 def test_without_ledger_or_reference_there_are_no_gauges(
     make_bundle: Callable[..., Path], bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,10 +183,13 @@ def test_a_fault_while_drift_is_measured_is_logged_and_stops_no_figures(
 
 @pytest.fixture
 def exported(start_service: Callable[..., Running], bundle: Path, ledger: Path, photo: bytes) -> Mapping[str, set[str]]:
-    """Every metric that a service which has answered and measured drift tells, with its labels."""
+    """Every metric that a service which has answered, refused and measured drift tells, with its labels."""
     _keep(ledger, bundle, _see(150, 2))
     running = start_service(bundle=bundle)
     assert httpx.post(f"{running.url}/predict", files={"file": photo}).status_code == 200
+    with socket.create_connection(running.address, timeout=30) as connection:
+        connection.sendall(b"no HTTP\r\n\r\n")
+        assert connection.recv(20).startswith(b"HTTP/1.1 400")
     _measure(running)
     families = parser.text_string_to_metric_families(httpx.get(f"{running.url}/metrics").text)
     found: dict[str, set[str]] = {}
@@ -214,8 +240,13 @@ def test_every_panel_of_the_dashboard_reads_what_the_service_tells(exported: Map
         for target in panel.get("targets", []):
             assert target["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
             _check_expression(target["expr"], exported)
-            read |= set(re.findall(r"vestiary_\w+", target["expr"]))
-    assert {name for name in exported if "drift" in name} <= read
+            read |= {_name_family(name) for name in re.findall(r"vestiary_\w+", target["expr"])}
+    told = {_name_family(name) for name in exported if name.startswith("vestiary_")}
+    assert told - read == {"vestiary_start_time_seconds"}, "which gives the choice of instances"
+
+
+def _name_family(sample: str) -> str:
+    return re.sub(r"_(bucket|sum|count)$", "", sample)
 
 
 def test_the_panels_of_the_dashboard_lie_side_by_side() -> None:

@@ -25,8 +25,10 @@ from vestiary.errors import VestiaryError
 from vestiary.ledger import Ledger
 from vestiary.ledger.summaries import count_outcomes, find_last_job, is_silent, last_sign
 from vestiary.ledger.windows import read_window
+from vestiary.notices.reasons import describe_broken
 
 TIMEOUT_S = 10.0
+"""Seconds that the service has for its answer."""
 _NEWEST = {
     "running": "one that is running gave its last sign of life {age} ago",
     "finished": "another ended well {age} ago",
@@ -77,12 +79,14 @@ def check_service(url: str | None) -> Check:
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/readyz", timeout=TIMEOUT_S) as response:
             told = json.loads(response.read(10_000))["status"]
+            if told not in ("ready", "degraded"):
+                raise ValueError("the service says nothing else when it takes requests")
     except urllib.error.HTTPError as error:
         with error:
             return Check("service", State.FAILED, f"{host} answers {error.code} {_read_status(error)}".rstrip() + ".")
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        words = str(getattr(reason, "strerror", None) or reason or type(error).__name__).lower()
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        words = describe_broken(reason if isinstance(reason, BaseException) else error, TIMEOUT_S)
         return Check("service", State.FAILED, f"{host} does not answer ({words}); start it with vestiary serve.")
     except (ValueError, LookupError, TypeError):
         return Check("service", State.FAILED, f"what answers at {host} is not the service; check the address.")

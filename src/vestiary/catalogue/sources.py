@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -195,6 +196,11 @@ def stamp_file(path: Path) -> str:
 def is_address(text: str) -> bool:
     """Whether a text names a place by a protocol (``s3://…``) rather than a path on this machine."""
     return "://" in text
+
+
+def hide_password(place: str) -> str:
+    """A place as people may read it: an address without the password that it may hold (``ftp://name:…@host``)."""
+    return re.sub(r"(://[^/:@]*):[^/]*@", r"\1:***@", place)
 
 
 def is_outside(name: str) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast, get_args
 
 import typer
 
 if TYPE_CHECKING:
     from vestiary.drift import DriftReport
-
-SOURCES = ("service", "batch")
 
 
 def run(
@@ -17,7 +15,9 @@ def run(
     until: str | None = typer.Option(None, help="Until when, written likewise; now when left out."),
     bundle: str | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
     source: str | None = typer.Option(None, help="Only what the service or a batch answered: service or batch."),
-    ledger: str | None = typer.Option(None, help="URL or file of the ledger; VESTIARY_LEDGER_URL when left out."),
+    ledger: str | None = typer.Option(
+        None, metavar="PLACE", help="File or URL of the ledger; that of VESTIARY_LEDGER_URL, or the user's own."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
     """Compare the ledger's recent pictures with the bundle's reference; exit 1 when they have changed."""
@@ -27,10 +27,11 @@ def run(
     from vestiary.drift import compare_window
     from vestiary.errors import UsageError
     from vestiary.ledger import open_ledger
+    from vestiary.ledger.records import Source
     from vestiary.ledger.windows import read_window
 
-    if source is not None and source not in SOURCES:
-        raise UsageError(f"--source {source} is not known; choose one of: {', '.join(SOURCES)}.")
+    if source is not None and source not in get_args(Source):
+        raise UsageError(f"--source {source} is not known; choose one of: {', '.join(get_args(Source))}.")
     start = parse_moment(since, "--since")
     end = parse_moment(until, "--until") if until is not None else None
     if end is not None and end <= start:
@@ -47,7 +48,7 @@ def run(
             opened.fingerprint,
             since=start,
             until=end,
-            source=source,  # type: ignore[arg-type]
+            source=cast("Source | None", source),
         )
     report = compare_window(opened.reference, window)
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import typer
@@ -29,15 +28,16 @@ def run(
 ) -> None:
     """Check service, ledger, last batch, failures, disk and drift; exit 1 when one fails."""
     from vestiary.bundle import open_bundle
-    from vestiary.cli.output import print_json
     from vestiary.cli.durations import parse_duration
+    from vestiary.cli.output import print_json
     from vestiary.errors import UsageError
     from vestiary.health import NAMES, Bars, State, check_all
     from vestiary.ledger import open_ledger
+    from vestiary.notices import is_web_address
 
     if unknown := [name for name in skip if name not in NAMES]:
         raise UsageError(f"There is no check called {unknown[0]!r}; --skip takes {', '.join(NAMES)}.")
-    if url is not None and not re.match(r"https?://[^/]", url):
+    if url is not None and not is_web_address(url):
         raise UsageError(f"--url {url!r} is no address; write it as http://127.0.0.1:8000.")
     bars = Bars(parse_duration(max_age, "--max-age"), max_failure_rate, min_free=round(min_free * 1e9))
     checks = check_all(

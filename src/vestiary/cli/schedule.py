@@ -41,8 +41,8 @@ def run(
     as_json: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
 ) -> None:
     """Write files that run vestiary batch every night: a systemd timer, a cron table, or a Windows task."""
+    from vestiary.cli.files import check_places, write_all
     from vestiary.cli.output import say
-    from vestiary.cli.report import check_places, write_all
     from vestiary.schedule import Nightly, read_time, write_cron, write_systemd, write_windows
 
     elsewhere = scheduler is Scheduler.WINDOWS and os.name != "nt"

@@ -18,7 +18,7 @@ def parse_moment(text: str, option: str) -> datetime:
         return datetime.now(UTC) - parse_duration(text, option)
     try:
         return datetime.fromisoformat(text.strip()).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, OSError) as error:  # the last from Windows, for local times before 1970
         raise UsageError(
             f"{option} is {text!r}, which is neither a length of time nor a date; write it like 7d, 36h, "
             "2026-11-03 or 2026-11-03T14:00."

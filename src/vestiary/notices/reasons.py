@@ -9,7 +9,7 @@ TIMEOUT_S = 30.0
 """Seconds that a server has for each answer."""
 
 
-def describe_broken(error: BaseException) -> str:
+def describe_broken(error: BaseException, timeout_s: float = TIMEOUT_S) -> str:
     """What came between, for the errors of a connection that any protocol may meet."""
     match error:
         case ssl.SSLCertVerificationError():
@@ -17,7 +17,7 @@ def describe_broken(error: BaseException) -> str:
         case ssl.SSLError():
             return "it did not answer with TLS on this port"
         case TimeoutError():
-            return f"no answer within {TIMEOUT_S:.0f} s"
+            return f"no answer within {timeout_s:.0f} s"
         case socket.gaierror():
             return "no machine has this name"
         case OSError() if error.strerror:

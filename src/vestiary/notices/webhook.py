@@ -29,14 +29,19 @@ class _StayHere(urllib.request.HTTPRedirectHandler):
         """Follow no redirect."""
 
 
-def check_webhook(url: str) -> None:
-    """Raise UsageError when this is no address of a webhook."""
+def is_web_address(url: str) -> bool:
+    """Whether a request could be sent there: ``http`` or ``https``, a host, a port that is one, and no spaces."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
-    if not usable or not url.isascii() or not url.isprintable() or " " in url:
+    return usable and url.isascii() and url.isprintable() and " " not in url
+
+
+def check_webhook(url: str) -> None:
+    """Raise UsageError when this is no address of a webhook."""
+    if not is_web_address(url):
         raise UsageError("The address of the webhook cannot be used; it begins with https:// and holds no spaces.")
 
 

@@ -26,7 +26,7 @@ def write_cron(nightly: Nightly) -> Files:
         if nightly.user is not None
         else f"( crontab -l; cat {NAME}.cron ) | crontab -    # adds it to your table"
     )
-    steps = (install, f"cp {NAME}.logrotate /etc/logrotate.d/{NAME}    # keeps a year of logs")
+    steps = (install, f"cp {NAME}.logrotate /etc/logrotate.d/{NAME}    # as root; keeps a year of logs")
     return Files(
         {
             f"{NAME}.sh": encode(_write_script(nightly, log)),

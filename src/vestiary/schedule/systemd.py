@@ -51,6 +51,7 @@ def write_systemd(nightly: Nightly) -> Files:
     own = nightly.user is None
     manager, home = ("systemctl --user", "~/.config/systemd/user/") if own else ("systemctl", "/etc/systemd/system/")
     steps = [
+        *([f"mkdir -p {home}"] if own else []),
         f"cp {NAME}.service {NAME}.timer {home}",
         f"{manager} daemon-reload",
         f"{manager} enable --now {NAME}.timer",

@@ -47,11 +47,15 @@ class DriftWatch:
         self._begun = float("-inf")
 
     def latest(self) -> Measured | None:
-        """The last measurement, at once; None before there is one, and where none can be made. Begins a new one."""
+        """The last measurement, at once; None before there is one, and where none can be made. Begins a new one.
+
+        One that failed leaves the last one standing, whose time then tells how old it is.
+        """
         if self._reference is None:
             return None
         if self._running is not None and self._running.done():
-            self._last, self._running = self._running.result(), None
+            over, self._running = self._running, None
+            self._last = over.result() or self._last
         if self._running is None and time.monotonic() - self._begun >= PERIOD_S:
             self._begun = time.monotonic()
             self._running = self._pool.submit(self._measure, self._reference)

@@ -93,9 +93,12 @@ def _show(record: FailureRecord, jobs: Mapping[str, Job], sources: dict[str, Sou
 
 
 def _find_source(job: Job) -> Source | None:
-    """Where the names of a job start from, on this machine: its folder or archive, or that of its table or pattern."""
+    """Where the names of a job start from, on this machine: its folder or archive, or that of its table or pattern.
+
+    A relative ``--images`` started from a folder that is not known here.
+    """
     place = str(job.options.get("images") or job.source)
-    if is_address(place):
+    if is_address(place) or not Path(place).is_absolute():
         return None
     try:
         return open_source(_nearest(Path(place)))

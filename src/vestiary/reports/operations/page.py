@@ -6,6 +6,7 @@ from typing import Any
 
 from vestiary import __version__
 from vestiary.charts import BAR, RARE_BAR, plot_columns, plot_counts, render_svg
+from vestiary.reports.operations.period import Period
 from vestiary.reports.operations.report import Kind, OperationsReport
 from vestiary.reports.operations.tally import BINS
 from vestiary.reports.operations.words import title_of
@@ -26,14 +27,21 @@ def render_operations_report(report: OperationsReport) -> str:
         "volume": None if report.n_total == 0 else _draw_days(report),
         "confidence": None if report.n_answered == 0 else _draw_confidence(report),
         "categories": None if report.category is None else _draw_categories(report),
+        "most_values": MAX_VALUES,
         "titles": {own.name: own.title for own in report.attributes},
         "version": __version__,
     }
     return render_page("operations.html.j2", values)
 
 
+def name_days(period: Period) -> list[str]:
+    """``15 Nov`` for each day, with the year where days of two years would be called the same."""
+    year = " %Y" if len(period.days) > 365 else ""
+    return [f"{day.day} {day:%b{year}}" for day in period.days]
+
+
 def _draw_days(report: OperationsReport) -> list[dict[str, str]]:
-    names = [f"{day.day} {day:%b}" for day in report.period.days]
+    names = name_days(report.period)
     parts = {
         "accepted": [day.accepted for day in report.days],
         "for review": [day.review for day in report.days],

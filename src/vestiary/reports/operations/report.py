@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from vestiary.bundle import Bundle
+from vestiary.catalogue.sources import hide_password
 from vestiary.drift import DriftReport, compare_window
 from vestiary.ledger import Job, Ledger
 from vestiary.ledger.records import Source
@@ -17,9 +18,10 @@ from vestiary.ledger.windows import read_window
 from vestiary.reports.operations.failures import FailureGroup, Failures
 from vestiary.reports.operations.period import Period
 from vestiary.reports.operations.tally import AttributeTally, Day, Percentiles, Tally
+from vestiary.taxonomy import CATEGORY
 
-CATEGORY = "articleType"
 HIGH_FAILURES = 0.1
+"""Share of the pictures whose failing asks for attention."""
 
 
 class Kind(StrEnum):
@@ -33,7 +35,7 @@ class Kind(StrEnum):
 class Run:
     """What a batch did on one day: from its first answer to its last, UTC (None when all failed).
 
-    ``per_second`` are answers per second between these.
+    ``per_second`` are the answers after the first ones by the time since these.
     """
 
     date: str
@@ -251,13 +253,14 @@ def judge_drift(
 
 def _describe_batch(job: Job, now: datetime) -> Batch:
     state = "silent" if is_silent(job, now) else job.state
-    return Batch(job.source, job.out, state, job.started_at, last_sign(job), job.n_total, job.n_done, job.n_failed)
+    source = hide_password(job.source)
+    return Batch(source, job.out, state, job.started_at, last_sign(job), job.n_total, job.n_done, job.n_failed)
 
 
 def _list_runs(tally: Tally, failures: Failures, jobs: Sequence[Job]) -> tuple[Run, ...]:
     """What each job did on each day, by day."""
     runs = []
-    sources = {job.id: job.source for job in jobs}
+    sources = {job.id: hide_password(job.source) for job in jobs}
     for job_id, place in sorted(tally.stretches.keys() | failures.by_job.keys(), key=lambda key: (key[1], key[0])):
         own = tally.stretches.get((job_id, place))
         seconds = (own.last_at - own.first_at).total_seconds() if own is not None else 0.0
@@ -269,7 +272,7 @@ def _list_runs(tally: Tally, failures: Failures, jobs: Sequence[Job]) -> tuple[R
                 ended_at=own.last_at if own is not None else None,
                 n_answered=own.n if own is not None else 0,
                 n_failed=failures.by_job[job_id, place],
-                per_second=own.n / seconds if own is not None and seconds > 0 else None,
+                per_second=own.n_later / seconds if own is not None and seconds > 0 else None,
             )
         )
     return tuple(runs)

@@ -58,11 +58,15 @@ class AttributeTally:
 
 @dataclass
 class Stretch:
-    """The work of one job on one day: from its first answer to its last, both UTC."""
+    """The work of one job on one day: from its first answer to its last, both UTC; ``n_later`` came after the first.
+
+    Answers are written in blocks of one time each, and what the first block took is not known.
+    """
 
     first_at: datetime
     last_at: datetime
     n: int = 0
+    n_later: int = 0
 
 
 @dataclass
@@ -101,6 +105,7 @@ class Tally:
             if record.job_id is not None:
                 own = self.stretches.setdefault((record.job_id, place), Stretch(record.at, record.at))
                 own.last_at, own.n = record.at, own.n + 1
+                own.n_later += record.at > own.first_at
             if record.accepted:
                 day.accepted += 1
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vestiary.charts import keep_text
 from vestiary.reports.operations.report import Kind, OperationsReport
 from vestiary.reports.page import format_milliseconds, format_number, format_percent
 
@@ -14,7 +15,7 @@ def title_of(report: OperationsReport) -> str:
 
 
 def summarise(report: OperationsReport) -> tuple[str, str]:
-    """A title, and the figures that matter, a line each."""
+    """A title, and the figures that matter: a line each, and only what mail can hold, whatever folders are called."""
     if report.is_empty:
         return title_of(report), "Nothing was answered on these days.\n"
     lines = [_count(report)]
@@ -35,7 +36,7 @@ def summarise(report: OperationsReport) -> tuple[str, str]:
         changed = sum(own.n for own in report.corrections)
         lines.append(f"Reviewers looked at {format_number(report.n_verdicts, 'tag')} and changed {changed:,}.")
     lines.append(f"Drift: {report.drift.sentence}")
-    lines += [f"Look at this: {sentence}" for sentence in report.concerns()]
+    lines += [f"Look at this: {' '.join(keep_text(sentence).split())}" for sentence in report.concerns()]
     return title_of(report), "".join(f"{line}\n" for line in lines)
 
 
