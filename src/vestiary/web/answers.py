@@ -12,15 +12,9 @@ from starlette.responses import Response
 
 from vestiary.bundle import Bundle
 from vestiary.tags import Tag
-from vestiary.taxonomy import Taxonomy
 from vestiary.web.batching import Outcome
 from vestiary.web.errors import MEDIA_TYPE, Problem
 from vestiary.web.schemas import Options
-
-
-def find_category(taxonomy: Taxonomy) -> str:
-    """The attribute that stands for the category."""
-    return taxonomy.category
 
 
 def describe_model(bundle: Bundle) -> dict[str, str]:
@@ -37,7 +31,7 @@ def describe_outcome(outcome: Outcome, asked: Options, bundle: Bundle) -> dict[s
     """What is said about one picture that was answered, alone or in a batch."""
     prediction = outcome.prediction
     tags = {tag.attribute: tag for tag in prediction.tags}
-    category = tags[find_category(bundle.taxonomy)]
+    category = tags[bundle.taxonomy.category]
     attributes = {name: _describe_tag(tag, asked) for name, tag in tags.items()}
     width, height = outcome.size or (0, 0)
     unfamiliar = prediction.unfamiliar
@@ -58,7 +52,7 @@ def describe_outcome(outcome: Outcome, asked: Options, bundle: Bundle) -> dict[s
 
 def describe_alone(outcome: Outcome, asked: Options, bundle: Bundle, request_id: str) -> dict[str, Any]:
     """The answer to one picture."""
-    category = next(tag for tag in outcome.prediction.tags if tag.attribute == find_category(bundle.taxonomy))
+    category = next(tag for tag in outcome.prediction.tags if tag.attribute == bundle.taxonomy.category)
     return {
         "status": "success",
         "request_id": request_id,

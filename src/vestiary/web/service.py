@@ -20,7 +20,6 @@ from vestiary.errors import BundleError, require
 from vestiary.images import Limits
 from vestiary.predictor import Predictor
 from vestiary.web import errors
-from vestiary.web.answers import find_category
 from vestiary.web.batching import Outcome, Scheduler
 from vestiary.web.limits import Held, Rates, read_body
 from vestiary.web.payloads import Link, Upload
@@ -85,7 +84,7 @@ class Service:
         self.scheduler = Scheduler(
             self.predictor,
             self.tally,
-            category=find_category(self.bundle.taxonomy),
+            category=self.bundle.taxonomy.category,
             threads=threads,
             max_batch=self.settings.max_batch,
         )

@@ -42,7 +42,7 @@ _SHIRT: dict[str, Any] = {"title": "Article type", "n_values": 3, "threshold": 0
 async def classes(request: Request) -> Response:
     """`classes` and `total` tell the category's values, `attributes` those of every attribute."""
     taxonomy = request.app.state.service.bundle.taxonomy
-    category = taxonomy[answers.find_category(taxonomy)].values
+    category = taxonomy[taxonomy.category].values
     attributes = {attribute.name: list(attribute.values) for attribute in taxonomy.attributes}
     return answers.render_json({"classes": list(category), "total": len(category), "attributes": attributes})
 
@@ -89,7 +89,7 @@ async def info(request: Request) -> Response:
             "licence": bundle.licence,
             "precision": settings.precision,
             "input": {"width": bundle.preprocess.width, "height": bundle.preprocess.height},
-            "category": answers.find_category(bundle.taxonomy),
+            "category": bundle.taxonomy.category,
             "attributes": {
                 attribute.name: {
                     "title": attribute.title or attribute.name,

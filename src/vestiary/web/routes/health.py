@@ -58,7 +58,7 @@ async def readyz(request: Request) -> Response:
 async def health(request: Request) -> Response:
     """`classes` is the number of values of the category."""
     service: Service = request.app.state.service
-    category = answers.find_category(service.bundle.taxonomy)
+    category = service.bundle.taxonomy.category
     return answers.render_json(
         {
             "status": "healthy" if find_status(service) in ("ready", "full") else "unhealthy",

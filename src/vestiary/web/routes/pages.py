@@ -168,7 +168,7 @@ def render_refusal(request: Request, problem: errors.Problem) -> Response:
 
 def _render_result(service: Service, upload: Upload, outcome: Outcome, name: str) -> Response:
     taxonomy = service.bundle.taxonomy
-    category = answers.find_category(taxonomy)
+    category = taxonomy.category
     tags = {tag.attribute: tag for tag in outcome.prediction.tags}
     own = tags.pop(category)
     titles = {attribute.name: attribute.title or attribute.name for attribute in taxonomy.attributes}
