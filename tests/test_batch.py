@@ -322,7 +322,7 @@ def test_a_folder_with_results_of_another_ledger_or_none_is_left_alone(
 ) -> None:
     batches.run(photos)
     other = open_batches(batches.bundle, tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="does not know; name the ledger it was begun with"):
+    with pytest.raises(UsageError, match=r"belongs to job .* does not know; name the ledger it was begun with"):
         batches.run(photos, ledger=other.ledger)
     other.out.mkdir(parents=True)
     (other.out / "results.jsonl").write_text("mine\n")
