@@ -272,6 +272,8 @@ def test_a_place_that_cannot_be_used_is_told_in_one_sentence(tmp_path: Path, mon
         with pytest.raises((LedgerError, UsageError), match=said) as told:
             open_ledger()
         assert not isinstance(told.value, LedgerUnavailableError)
+    with pytest.raises(UsageError, match="--ledger says none"):
+        run("info", "--ledger", "none")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="rights are those of POSIX systems")
