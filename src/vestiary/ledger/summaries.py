@@ -83,7 +83,8 @@ def list_active_jobs(
 def find_last_finish(ledger: Ledger, kind: str) -> datetime | None:
     """When a job of this kind last ended well; None when none has."""
     with ledger.reading() as connection:
-        return connection.scalar(select(func.max(jobs.c.last_finished_at)).where(jobs.c.kind == kind))
+        at: datetime | None = connection.scalar(select(func.max(jobs.c.last_finished_at)).where(jobs.c.kind == kind))
+    return at
 
 
 def find_last_job(ledger: Ledger, kind: str) -> Job | None:
