@@ -84,9 +84,7 @@ def make_photos(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "mode", ["move", pytest.param("copy", marks=pytest.mark.slow), pytest.param("link", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("mode", ["copy", "link", "move"])
 def test_cut_off_before_any_step_everything_is_there_once_after_the_next_run(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
