@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from batches import Batches, count_files, open_batches, paint_folder
+from batches import Batches, open_batches, paint_folder
 from conftest import paint_picture
 from vestiary.batch import job, pipeline
 from vestiary.bundle import open_bundle
@@ -209,52 +209,6 @@ def test_a_picture_that_heals_between_two_attempts_is_answered(batches: Batches,
     assert batches.run(photos).tally.pictures == 0
 
 
-@pytest.mark.parametrize("mode", ["copy", "link", "move"])
-def test_pictures_are_filed_by_an_attribute_and_none_is_lost_or_overwritten(
-    batches: Batches, tmp_path: Path, mode: str
-) -> None:
-    names = ["1/shot.png", "2/shot.png", "3/shot.png", "4/shot.png", "5/shot.png", "6/shot.png", "7/shot.png", "x.png"]
-    photos = paint_folder(tmp_path / "photos", names)
-    (photos / "x.png").write_bytes(b"no picture")
-    contents = count_files(photos)
-    (batches.out / "Red").mkdir(parents=True)
-    (batches.out / "Red" / "shot.png").write_bytes(b"was here before")
-    batches.run(photos, file_by="baseColour", file_mode=mode)
-    filed = {file.relative_to(batches.out).as_posix() for file in batches.out.glob("*/*.png")}
-    reds = {"Red/shot.png", "Red/shot_1.png", "Red/shot_2.png", "Red/shot_3.png"}
-    others = {"Green/shot.png", "Green/shot_1.png", "Blue/shot.png", "Blue/shot_1.png", "quarantine/x.png"}
-    assert filed == reds | others
-    assert (batches.out / "Red" / "shot.png").read_bytes() == b"was here before"
-    assert count_files(batches.out) == contents + Counter([b"was here before"])
-    assert count_files(photos) == (Counter() if mode == "move" else contents)
-    for row in batches.rows():
-        place = batches.out / row["filed"]
-        assert place.is_file()
-        if mode == "link":
-            assert place.samefile(photos / row["id"])
-        if row["status"] == "success":
-            assert place.parent.name == row["tags"]["baseColour"]["value"]
-    batches.check_exact(names)
-
-
-def test_a_name_that_comes_back_after_it_was_moved_away_is_another_picture(batches: Batches, tmp_path: Path) -> None:
-    photos = paint_folder(tmp_path / "photos", ["a.png"])
-    for _ in range(3):
-        (photos / "a.png").write_bytes(paint_picture((250, 5, 5)))
-        os.utime(photos / "a.png", (1, 1))
-        batches.run(photos, file_by="baseColour", file_mode="move")
-    batches.check_exact(["a.png"] * 3)
-    assert sorted(file.name for file in (batches.out / "Red").iterdir()) == ["a.png", "a_1.png", "a_2.png"]
-
-
-def test_what_a_batch_files_inside_its_source_is_not_its_source(batches: Batches, photos: Path) -> None:
-    out = photos / "results"
-    for _ in range(2):
-        batches.run(photos, out=out, file_by="baseColour")
-    batches.out = out
-    batches.check_exact(NAMES)
-
-
 def test_a_watched_folder_is_answered_as_pictures_arrive_and_only_when_they_have_stopped_growing(
     batches: Batches, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +249,55 @@ def test_a_stopped_run_says_how_much_is_left_and_the_next_goes_on(batches: Batch
     batches.check_exact(names)
 
 
+def test_a_run_that_is_stopped_while_it_looks_has_not_ended_well(batches: Batches, tmp_path: Path) -> None:
+    photos = paint_folder(tmp_path / "many", [f"{number:03d}.png" for number in range(8)])
+    batches.run(photos)
+    paint_folder(photos, [f"{number:03d}.png" for number in range(8, 12)])
+    asked = iter([False, False])
+    report = batches.run(photos, is_stopped=lambda: next(asked, True))
+    assert report.is_stopped
+    (kept,) = batches.ledger.jobs()
+    assert kept.state == "stopped" and kept.last_finished_at is not None
+
+
+def test_a_job_keeps_when_it_last_ended_well(batches: Batches, photos: Path) -> None:
+    batches.run(photos)
+    (first,) = batches.ledger.jobs()
+    assert first.last_finished_at == first.ended_at is not None
+    seen: list[tuple[datetime | None, datetime | None]] = []
+    paint_folder(photos, ["f.png"])
+
+    def fail(done: int, total: int) -> None:
+        seen.extend((own.ended_at, own.last_finished_at) for own in batches.ledger.jobs())
+        raise OSError("the disk is full")
+
+    with pytest.raises(BatchError):
+        batches.run(photos, show=fail)
+    (then,) = batches.ledger.jobs()
+    assert seen == [(None, first.last_finished_at)]
+    assert (then.state, then.last_finished_at) == ("failed", first.last_finished_at)
+
+
+def test_resume_goes_on_with_a_batch_and_begins_none(batches: Batches, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"out holds no batch to go on with; check --out, or leave --resume out"):
+        batches.run(photos, resume=True)
+    assert not batches.out.exists()
+    done: list[int] = []
+    batches.run(photos, is_stopped=lambda: bool(done), show=lambda n, total: done.append(n))
+    assert batches.run(photos, resume=True).tally.pictures == 3
+    batches.check_exact(NAMES)
+
+
+def test_a_picture_that_is_replaced_while_its_batch_is_stopped_is_answered_once(batches: Batches, photos: Path) -> None:
+    done: list[int] = []
+    batches.run(photos, is_stopped=lambda: bool(done), show=lambda n, total: done.append(n))
+    (photos / "e.png").write_bytes(paint_picture((5, 5, 250)))
+    os.utime(photos / "e.png", (1, 1))
+    batches.run(photos)
+    batches.check_exact(NAMES)
+    assert colours(batches.rows())["e.png"] == "Blue"
+
+
 def test_progress_is_told_up_to_the_whole(batches: Batches, photos: Path) -> None:
     told: list[tuple[int, int]] = []
     batches.run(photos, show=lambda done, total: told.append((done, total)))
@@ -322,7 +325,7 @@ def test_a_folder_with_results_of_another_ledger_or_none_is_left_alone(
 ) -> None:
     batches.run(photos)
     other = open_batches(batches.bundle, tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="does not know; name the ledger it was begun with"):
+    with pytest.raises(UsageError, match=r"belongs to job .* does not know; name the ledger it was begun with"):
         batches.run(photos, ledger=other.ledger)
     other.out.mkdir(parents=True)
     (other.out / "results.jsonl").write_text("mine\n")

@@ -263,6 +263,18 @@ def test_too_many_failures_are_exit_code_1_and_say_where_the_reasons_are(command
     assert command(photos, "--out", tmp_path / "two", "--max-failure-rate", "0.5") == (0, "", "")
 
 
+def test_resume_is_for_a_batch_that_this_ledger_knows(command: Command, tmp_path: Path) -> None:
+    photos, out = paint_folder(tmp_path / "photos", ["a.png"]), tmp_path / "out"
+    code, _, err = command(photos, "--out", out, "--resume")
+    assert (code, err.count("\n")) == (2, 1) and f"{out} holds no batch to go on with; check --out" in err
+    assert not out.exists()
+    assert command(photos, "--out", out) == command(photos, "--out", out, "--resume") == (0, "", "")
+    for left in out.glob("*.json*"):
+        left.unlink()
+    code, _, err = command(photos, "--out", out, "--resume", "--ledger", tmp_path / "other.db")
+    assert (code, err.count("\n")) == (2, 1) and "other.db does not know; name the ledger it was begun with" in err
+
+
 def test_without_a_ledger_there_is_no_batch(command: Command, tmp_path: Path) -> None:
     code, _, err = command(paint_folder(tmp_path / "photos", ["a.png"]), "--out", tmp_path / "out", "--ledger", "none")
     assert (code, err.count("\n")) == (2, 1) and "keeps its state in the ledger" in err

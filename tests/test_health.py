@@ -50,7 +50,7 @@ def bundle(make_bundle: Callable[..., Path]) -> Bundle:
     return open_bundle(make_bundle())
 
 
-def job(state: str, began: timedelta, ended: timedelta | None = None) -> Job:
+def job(state: str, began: timedelta, ended: timedelta | None = None, finished: datetime | None = None) -> Job:
     return Job(
         kind="batch",
         source="in",
@@ -59,6 +59,7 @@ def job(state: str, began: timedelta, ended: timedelta | None = None) -> Job:
         state=state,  # type: ignore[arg-type]
         started_at=NOW - began,
         ended_at=None if ended is None else NOW - ended,
+        last_finished_at=NOW - ended if ended is not None and state == "finished" else finished,
     )
 
 
@@ -132,6 +133,16 @@ def test_all_is_well(place: Path, bundle: Bundle) -> None:
             [job("finished", hours(24), hours(23)), job("stopped", hours(2), hours(1))],
             State.OK,
             "the last one ended well 23 h ago; one was stopped 1 h ago.",
+        ),
+        (
+            [job("running", hours(300), finished=NOW - hours(24))],
+            State.OK,
+            "the last one ended well 24 h ago; one that is running gave its last sign of life 12 d ago.",
+        ),
+        (
+            [job("failed", hours(300), hours(4), finished=NOW - hours(28))],
+            State.FAILED,
+            "the last one ended well 28 h ago; one failed 4 h ago; more than 26 h is too long, see its log.",
         ),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -148,6 +149,19 @@ def test_a_later_verdict_of_the_same_reviewer_takes_the_place_of_the_earlier(led
             ledger.add_verdict(
                 Verdict(prediction_id="nonsense", attribute="a", value="b", previous_value="c", reviewer="ada")
             )
+
+
+def test_verdicts_of_one_reviewer_at_the_same_time_wait_for_each_other(ledger_url: str) -> None:
+    prediction = make_prediction()
+    asked = {"prediction_id": prediction.id, "attribute": "season", "previous_value": "Summer", "reviewer": "ada"}
+
+    def give(number: int) -> None:
+        ledger.add_verdict(Verdict(value=str(number), **asked))
+
+    with open_ledger(ledger_url) as ledger, ThreadPoolExecutor(4) as pool:
+        ledger.add([prediction])
+        list(pool.map(give, range(40)))
+        assert len(list(ledger.verdicts())) == 1
 
 
 def test_a_job_is_written_and_changed(ledger_url: str) -> None:

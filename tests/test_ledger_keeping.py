@@ -125,6 +125,20 @@ def test_a_backup_is_a_ledger_and_fills_an_empty_one_of_any_kind(ledger_url: str
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".backup")]
 
 
+def test_a_ledger_in_use_is_no_backup_and_no_place_for_one(tmp_path: Path) -> None:
+    place = tmp_path / "ledger.db"
+    with open_ledger(place) as ledger, open_ledger(tmp_path / "new.db") as other:
+        fill(ledger)
+        with pytest.raises(UsageError, match=r"ledger\.db is in use, or was not closed; write a backup of it with"):
+            restore(other, place)
+        with pytest.raises(UsageError, match=r"ledger\.db is in use, or was not closed; name another file"):
+            back_up(other, place, overwrite=True)
+        with pytest.raises(UsageError, match=r"ledger\.db is in use"):
+            back_up(ledger, place, overwrite=True)
+        assert len(ids(ledger)) == 6
+        assert not ids(other)
+
+
 def test_a_backup_goes_into_postgresql(postgres: Callable[[], str], tmp_path: Path) -> None:
     with open_ledger(tmp_path / "small.db") as small, open_ledger(postgres()) as large:
         fill(small)
@@ -258,6 +272,8 @@ def test_a_place_that_cannot_be_used_is_told_in_one_sentence(tmp_path: Path, mon
         with pytest.raises((LedgerError, UsageError), match=said) as told:
             open_ledger()
         assert not isinstance(told.value, LedgerUnavailableError)
+    with pytest.raises(UsageError, match="--ledger says none"):
+        run("info", "--ledger", "none")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="rights are those of POSIX systems")

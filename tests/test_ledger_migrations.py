@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Connection, Engine, inspect, text
@@ -110,6 +111,18 @@ def test_a_ledger_of_the_first_version_is_brought_to_this_one_and_can_be_used(en
         assert (prediction.name, prediction.at.isoformat()) == ("a.jpg", "2026-01-01T00:00:00+00:00")
         assert ledger.describe()["rows"] == dict.fromkeys(ROWS, 1)
         assert ledger.describe()["schema"] == SCHEMA_VERSION
+
+
+def test_a_job_that_ended_well_before_keeps_when_that_was(engine: Engine, ledger_url: str) -> None:
+    move(engine, 2)
+    with engine.begin() as connection:
+        for state in ("finished", "failed"):
+            row = ROWS["jobs"] | {"id": state, "state": state, "ended_at": "2026-01-02 03:00:00+00"}
+            marks = ", ".join(f":{column}" for column in row)
+            connection.execute(text(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({marks})"), row)
+    with open_ledger(ledger_url) as ledger:
+        found = {job.id: job.last_finished_at for job in ledger.jobs()}
+    assert found == {"finished": datetime(2026, 1, 2, 3, tzinfo=UTC), "failed": None}
 
 
 def test_the_tables_are_those_that_the_code_knows(engine: Engine) -> None:

@@ -171,6 +171,7 @@ def fill(place: Path) -> None:
             state="finished",
             started_at=at(2, 2),
             ended_at=at(20, 2, 5),
+            last_finished_at=at(20, 2, 5),
             n_total=600,
             n_done=590,
             n_failed=10,
@@ -230,7 +231,7 @@ def test_the_page_tells_what_the_ledger_holds(place: Path, bundle: Bundle) -> No
     assert table_of(page, "corrections") == [["Base colour", "Blue", "Green", "2"]]
     assert "2 people looked at 3 tags of 2 pictures and changed 2 of them" in text_of(section(page, "review"))
     assert table_of(page, "batches") == [
-        ["finished", "20 Nov, 02:05", "590", "10", "600", str(place.parent), "results"]
+        ["finished", "20 Nov, 02:05", "20 Nov, 02:05", "590", "10", "600", str(place.parent), "results"]
     ]
     assert table_of(page, "by-run") == [["2026-11-20", "02:00 to 02:01", "4", "1", "0.0", str(place.parent)]]
     assert report.runs[0].per_second == 1 / 60, "three answers stand at its beginning, one a minute later"
@@ -300,7 +301,7 @@ def test_the_page_holds_everything_and_no_script(place: Path, bundle: Bundle) ->
 
 
 def test_what_needs_a_person_is_told_first(place: Path, bundle: Bundle) -> None:
-    def job(state: str, name: str, heartbeat: datetime, ended: datetime | None = None) -> Job:
+    def job(state: str, name: str, heartbeat: datetime, ended: datetime | None = None, **more: datetime) -> Job:
         return Job(
             kind="batch",
             source=name,
@@ -310,10 +311,11 @@ def test_what_needs_a_person_is_told_first(place: Path, bundle: Bundle) -> None:
             started_at=at(2, 2),
             heartbeat_at=heartbeat,
             ended_at=ended,
+            **more,
         )
 
     with open_ledger(place) as ledger:
-        ledger.start_job(job("failed", "a/", at(19, 2), at(19, 2)))
+        ledger.start_job(job("failed", "a/", at(19, 2), at(19, 2), last_finished_at=at(18, 3)))
         ledger.start_job(job("running", "b/", at(20, 2, 5)))
         ledger.start_job(job("running", "c/", at(21, 22, 55)))
         ledger.start_job(job("failed", "long ago/", at(3, 2), at(3, 2)))
@@ -330,6 +332,12 @@ def test_what_needs_a_person_is_told_first(place: Path, bundle: Bundle) -> None:
     )
     assert {batch.source: batch.state for batch in report.batches} == {"a/": "failed", "b/": "silent", "c/": "running"}
     assert "2 of 10 pictures" in summarise(report)[1]
+    rows = table_of(parse(render_operations_report(report)), "batches")
+    assert sorted(row[:3] for row in rows) == [
+        ["failed", "19 Nov, 02:00", "18 Nov, 03:00"],
+        ["running", "21 Nov, 22:55", "–"],
+        ["silent", "20 Nov, 02:05", "–"],
+    ]
 
 
 def test_a_password_in_an_address_is_told_nowhere(place: Path, bundle: Bundle) -> None:

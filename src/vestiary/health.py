@@ -23,7 +23,7 @@ from vestiary.bundle import Bundle
 from vestiary.drift import compare_window
 from vestiary.errors import VestiaryError
 from vestiary.ledger import Ledger
-from vestiary.ledger.summaries import count_outcomes, find_last_job, is_silent, last_sign
+from vestiary.ledger.summaries import count_outcomes, find_last_finish, find_last_job, is_silent, last_sign
 from vestiary.ledger.windows import read_window
 from vestiary.notices.reasons import describe_broken
 
@@ -31,7 +31,6 @@ TIMEOUT_S = 10.0
 """Seconds that the service has for its answer."""
 _NEWEST = {
     "running": "one that is running gave its last sign of life {age} ago",
-    "finished": "another ended well {age} ago",
     "stopped": "one was stopped {age} ago",
     "failed": "one failed {age} ago",
 }
@@ -112,12 +111,12 @@ def check_ledger(ledger: Ledger) -> Check:
 
 def check_batch(ledger: Ledger, max_age: timedelta, now: datetime) -> Check:
     """Whether a batch ended well within ``max_age``, or one is at work and gives signs of life."""
-    done, last = find_last_job(ledger, "batch", state="finished"), find_last_job(ledger, "batch")
+    done_at, last = find_last_finish(ledger, "batch"), find_last_job(ledger, "batch")
     if last is None:
         return Check("batch", State.FAILED, "no batch has run yet.")
-    told = "none has ended well" if done is None else f"the last one ended well {_ago(now - last_sign(done))} ago"
-    state = State.OK if done is not None and now - last_sign(done) <= max_age else State.FAILED
-    if done is None or last.id != done.id:
+    told = "none has ended well" if done_at is None else f"the last one ended well {_ago(now - done_at)} ago"
+    state = State.OK if done_at is not None and now - done_at <= max_age else State.FAILED
+    if last.state != "finished":
         told += f"; {_NEWEST[last.state].format(age=_ago(now - last_sign(last)))}"
         if last.state == "running" and not is_silent(last, now):
             state = State.OK

@@ -49,13 +49,28 @@ def hold_folder(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def claim_job(ledger: Ledger, out: Path, *, place: str, bundle: Bundle, options: Mapping[str, Any], final: Path) -> Job:
+def holds_job(out: Path) -> bool:
+    """Whether a batch was begun in the folder."""
+    return _locate_marker(out).exists()
+
+
+def claim_job(
+    ledger: Ledger,
+    out: Path,
+    *,
+    place: str,
+    bundle: Bundle,
+    options: Mapping[str, Any],
+    final: Path,
+    resume: bool = False,
+) -> Job:
     """The job of the folder, now running.
 
     Raises UsageError when the folder holds results of something else: of no job, of one that the ledger does not
-    know, of another source or bundle, or with other options.
+    know, of another source or bundle, or with other options. With ``resume`` the ledger must know the job even where
+    there are no results of it yet.
     """
-    marker = out / STATE / "job.json"
+    marker = _locate_marker(out)
     is_used = any((out / name).exists() for name in (final.name, ERRORS, SUMMARY))
     is_used = is_used or any((out / STATE / "parts").glob("*.jsonl"))
     if not marker.exists():
@@ -69,9 +84,9 @@ def claim_job(ledger: Ledger, out: Path, *, place: str, bundle: Bundle, options:
         _refuse_other(job, out, place=place, bundle=bundle, options=options)
         ledger.change_job(job_id, state="running", ended_at=None, heartbeat_at=now(), owner=name_owner())
         return job
-    if is_used:
+    if is_used or resume:
         raise UsageError(
-            f"{out} holds the results of job {job_id}, which the ledger {ledger.place} does not know; "
+            f"{out} belongs to job {job_id}, which the ledger {ledger.place} does not know; "
             "name the ledger it was begun with, or another folder with --out."
         )
     job = Job(
@@ -91,6 +106,10 @@ def claim_job(ledger: Ledger, out: Path, *, place: str, bundle: Bundle, options:
 def name_owner() -> str:
     """This process, for people: host and process id."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _locate_marker(out: Path) -> Path:
+    return out / STATE / "job.json"
 
 
 def _refuse_other(job: Job, out: Path, *, place: str, bundle: Bundle, options: Mapping[str, Any]) -> None:

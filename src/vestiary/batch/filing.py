@@ -45,6 +45,7 @@ class Order:
 class Filing:
     """Files the pictures of a batch below ``out``. UsageError for a mode that does not go with where the pictures lie.
 
+    Hard links go only as far as a disk; where it has none, or a folder of the source is on another, they are copies.
     ``say`` is told, in a sentence, of each picture that could not be filed since it is gone or has changed.
     """
 
@@ -56,6 +57,8 @@ class Filing:
             raise UsageError(f"{pictures.place} is no folder here, so --file-mode {mode} cannot be; choose copy.")
         if mode == "move" and folder is not None and not os.access(folder, os.W_OK):
             raise UsageError(f"{folder} is read-only, so nothing can be moved out of it; choose --file-mode copy.")
+        if mode == "link" and folder is not None and _find_disk(folder) != _find_disk(out):
+            raise UsageError(f"{out} is on another disk than {folder}, so nothing can be linked; choose copy.")
         self._pictures, self._out, self._mode, self._say = pictures, out, mode, say
         self._next: dict[str, int] = {}
 
@@ -82,15 +85,18 @@ class Filing:
     def file(self, orders: Sequence[Order]) -> None:
         """Do what is left to do of these orders. OSError for a disk that takes no more, or a folder that gives nothing.
 
-        A picture that is no longer what was answered is left where it is, for a later run to find.
+        A picture that is no longer what was answered is left where it is, for a later run to find. What is moved loses
+        its old name only when the new one is on the disk.
         """
         folders = {(self._out / order.place).parent for order in orders}
         for folder in folders:
             folder.mkdir(exist_ok=True)
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(self._file, orders))
-        for folder in folders:
-            sync(folder)
+            for folder in (*folders, self._out):
+                sync(folder)
+            if self._mode == "move":
+                list(pool.map(self._remove, orders))
 
     def _file(self, order: Order) -> None:
         target = self._out / order.place
@@ -99,13 +105,17 @@ class Filing:
         if self._mode == "copy":
             self._copy(order, target, draft)
             return
-        source = Path(str(self._pictures.folder)) / order.name
-        if os.path.lexists(target) and not source.exists():
-            return  # moved by a run that was then killed
-        if not os.path.lexists(target) and not self._link(source, order, target):
+        if not os.path.lexists(target) and not self._link(self._locate(order), order, target):
             self._copy(order, target, draft)
-        if self._mode == "move" and target.exists() and _is_same(source, target):
+
+    def _remove(self, order: Order) -> None:
+        """Take the picture's old name away, where it is the same as what was filed."""
+        source, target = self._locate(order), self._out / order.place
+        if target.exists() and _is_same(source, target):
             source.unlink()
+
+    def _locate(self, order: Order) -> Path:
+        return Path(str(self._pictures.folder)) / order.name
 
     def _link(self, source: Path, order: Order, target: Path) -> bool:
         """Whether the picture now has a second name; not where the disk is another one or has no hard links."""
@@ -118,11 +128,6 @@ class Filing:
             self._say(f"{order.name} was not filed, since {target} is another file by now.")
             return True
         except OSError as error:
-            if error.errno == errno.EXDEV and self._mode == "link":
-                raise UsageError(
-                    f"{self._out} is on another disk than {self._pictures.place}, so nothing can be linked; "
-                    "choose --file-mode copy."
-                ) from error
             if error.errno in _NO_LINKS:
                 return False
             raise
@@ -165,6 +170,11 @@ def _give_name(draft: Path, target: Path) -> None:
         os.rename(draft, target)
 
 
+def _find_disk(folder: Path) -> int:
+    """The disk that a folder is on, or would be on when it was made."""
+    return next(place for place in (folder, *folder.parents) if place.exists()).stat().st_dev
+
+
 def _is_same(source: Path, target: Path) -> bool:
     return source.exists() and (source.samefile(target) or filecmp.cmp(source, target, shallow=False))
 
@@ -179,11 +189,9 @@ def _to_file(name: str) -> str:
 
 
 def _numbered(place: str, number: int) -> str:
-    """``a.jpg``, ``a_1.jpg``, ``a_2.jpg`` …; a name that would be too long loses its last letters."""
-    if number == 0:
-        return place
+    """``a.jpg``, ``a_1.jpg``, ``a_2.jpg`` …; a name that is too long, or would be as a draft, is cut."""
     folder, _, name = place.rpartition("/")
     stem, suffix = os.path.splitext(name)
-    tail = f"_{number}{suffix}"
+    tail = f"_{number}{suffix}" if number else suffix
     room = MAX_NAME - len(".part.") - len(os.fsencode(tail))
     return f"{folder}/{os.fsdecode(os.fsencode(stem)[:room])}{tail}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from vestiary.batch.block import build_block
-from vestiary.batch.claim import claim_job, hold_folder
+from vestiary.batch.claim import claim_job, hold_folder, holds_job
 from vestiary.batch.filing import QUARANTINE, Filing, Order
 from vestiary.batch.formats import Row
 from vestiary.batch.pictures import Found, Pictures, Say, open_pictures
@@ -85,6 +85,7 @@ def run_batch(
     ledger: Ledger,
     options: BatchOptions | None = None,
     watch: bool = False,
+    resume: bool = False,
     threads: int = 0,
     is_stopped: Callable[[], bool] = lambda: False,
     show: Show = lambda done, total: None,
@@ -93,8 +94,9 @@ def run_batch(
 ) -> BatchReport:
     """Answer every picture of a source that is not answered yet, and leave the results in ``out``.
 
-    The same call goes on where an earlier one was cut off. With ``watch`` it looks for new pictures until
-    ``is_stopped``. ``show`` is told how many pictures of how many are done, ``say`` sentences for people.
+    The same call goes on where an earlier one was cut off; with ``resume`` there must have been one. With ``watch`` it
+    looks for new pictures until ``is_stopped``. ``show`` is told how many pictures of how many are done, ``say``
+    sentences for people.
 
     Raises UsageError for a source, folder or option that cannot be used; BatchError when another run is at it, and
     when the disk or the ledger takes no more: then everything so far is kept, and the same call goes on with it.
@@ -105,6 +107,8 @@ def run_batch(
             f"The bundle answers no {options.file_by!r}; file by one of: {', '.join(bundle.taxonomy.names)}."
         )
     out, say = out.resolve(), _say_once(say)
+    if resume and not holds_job(out):
+        raise UsageError(f"{out} holds no batch to go on with; check --out, or leave --resume out to begin one.")
     pictures = open_pictures(place, images=options.images, image_column=options.image_column, leave_out=out, say=say)
     if pictures.folder == out:
         raise UsageError(f"{place} is both the source and --out; name another folder with --out.")
@@ -113,7 +117,7 @@ def run_batch(
     predictor = Predictor(bundle, precision=options.precision, threads=1)
     pipeline = Pipeline(predictor, pictures, threads=threads or (count_cores() if pictures.is_here else REMOTE_THREADS))
     filing = Filing(pictures, out, options.file_mode, say=say) if options.file_by is not None else None
-    job = _Job(pictures, out, bundle, ledger, options, pipeline, filing, is_stopped, show, sleep)
+    job = _Job(pictures, out, bundle, ledger, options, resume, pipeline, filing, is_stopped, show, sleep)
     with hold_folder(out), job.running():
         return job.watch() if watch else job.run()
 
@@ -139,12 +143,15 @@ class _Job:
     bundle: Bundle
     ledger: Ledger
     options: BatchOptions
+    resume: bool
     pipeline: Pipeline
     filing: Filing | None
     is_stopped: Callable[[], bool]
     show: Show
     sleep: Callable[[float], None]
     tally: Tally = field(default_factory=Tally)
+    is_listed: bool = True
+    """False when it was stopped while it looked through the source."""
 
     def __post_init__(self) -> None:
         self.began_at, self.began = now(), time.monotonic()
@@ -166,13 +173,14 @@ class _Job:
             bundle=self.bundle,
             options=asdict(self.options),
             final=self.results.final,
+            resume=self.resume,
         )
         self.items = JobItems(self.ledger, self.job.id)
         state = "failed"
         try:
             self._recover()
             yield
-            state = "stopped" if self._count().keys() & set(OPEN) else "finished"
+            state = "stopped" if not self.is_listed or self._count().keys() & set(OPEN) else "finished"
         except OSError as error:
             raise BatchError(
                 f"The batch in {self.out} had to stop, since {error.filename or 'its disk'} cannot be written "
@@ -186,8 +194,10 @@ class _Job:
             self._end(state)
 
     def _end(self, state: str) -> None:
+        at = now()
+        good = {"last_finished_at": at} if state == "finished" else {}
         try:
-            self.ledger.change_job(self.job.id, state=state, ended_at=now(), heartbeat_at=now())
+            self.ledger.change_job(self.job.id, state=state, ended_at=at, heartbeat_at=at, **good)
         except LedgerError:
             if state == "finished":
                 raise
@@ -208,7 +218,8 @@ class _Job:
         self._file(self.results.read_part(self.part))
 
     def run(self) -> BatchReport:
-        """All that the source names."""
+        """All that the source names; first what an earlier run left, of which some may have been replaced since."""
+        self._answer_all()
         self._take_in(self.pictures.find())
         self._answer_all()
         return self._report()
@@ -244,6 +255,7 @@ class _Job:
             rows = [(one.name, identify(one.name, one.stamp), one.reason) for one in group]
             added += self._keep_trying(partial(self.items.add, rows, known=known))
             if self.is_stopped():
+                self.is_listed = False
                 break
         n_total = sum(self._count().values())
         self._keep_trying(lambda: self.ledger.change_job(self.job.id, n_total=n_total))
@@ -338,7 +350,7 @@ class _Job:
                 "started_at": self.began_at.isoformat(timespec="seconds"),
                 "pictures": self.tally.pictures,
                 "seconds": round(seconds, 1),
-                "pictures_per_second": round(self.tally.pictures / seconds, 1),
+                "pictures_per_second": round(self.tally.pictures / max(seconds, 1e-3), 1),
             },
         }
 

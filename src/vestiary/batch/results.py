@@ -184,7 +184,9 @@ class Results:
         sync(self.out)
         for name in intent["parts"]:
             (self._parts / name).unlink(missing_ok=True)
+        sync(self._parts)
         self._intent.unlink()
+        sync(self._intent.parent)
 
 
 @contextmanager

@@ -35,6 +35,9 @@ def run(
     max_failure_rate: float = typer.Option(
         0.1, min=0, max=1, help="Exit code 1 when more than this share of a run's pictures could not be answered."
     ),
+    resume: bool = typer.Option(
+        False, "--resume", help="Only go on with a batch that was begun in OUT; exit code 2 where there is none."
+    ),
     watch: bool = typer.Option(False, "--watch", help="Go on with pictures as they arrive in SOURCE, until stopped."),
     threads: int = typer.Option(0, min=0, help="Threads that read, decode and answer; 0 is one for each core."),
     ledger: str | None = typer.Option(None, help="Ledger file or URL; VESTIARY_LEDGER_URL or the user's own else."),
@@ -74,6 +77,7 @@ def run(
             ledger=book,
             options=options,
             watch=watch,
+            resume=resume,
             threads=threads,
             is_stopped=is_stopped,
             show=show,
@@ -89,6 +93,8 @@ def run(
 def _describe(report: BatchReport, out: Path) -> str:
     """What a run did, for people."""
     tally, run = report.tally, report.summary["last_run"]
+    if not tally.pictures and report.is_stopped:
+        return "Nothing was answered."
     if not tally.pictures:
         return f"Nothing new: all {report.summary['pictures']:,} pictures are answered in {out}."
     sentence = (

@@ -21,8 +21,9 @@ def back_up(ledger: Ledger, path: Path, *, overwrite: bool = False) -> None:
     """Write all of the ledger as it is now to the SQLite file ``path``, which is there whole or not at all.
 
     Others may read and write the ledger meanwhile. The file is itself a ledger, of a PostgreSQL one too.
-    Raises UsageError for a file that is there already, unless ``overwrite``.
+    Raises UsageError for a file that is there already, unless ``overwrite``, and for a ledger that is in use.
     """
+    _refuse_used(path, "name another file")
     with new_file(path, overwrite=overwrite) as part:
         if ledger.engine.dialect.name == "sqlite":
             engine = create_engine(ledger.engine.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
@@ -36,10 +37,12 @@ def back_up(ledger: Ledger, path: Path, *, overwrite: bool = False) -> None:
 def restore(ledger: Ledger, path: Path) -> None:
     """Fill an empty ledger with what ``back_up`` wrote, by this version or an older one; the file stays as it is.
 
-    Raises UsageError for a ledger that holds something, LedgerError for a file that is no ledger.
+    Raises UsageError for a ledger that holds something and for a file that is in use, LedgerError for a file that is no
+    ledger.
     """
     if not path.is_file():
         raise UsageError(f"There is no backup {path}; check the path.")
+    _refuse_used(path, "write a backup of it with vestiary ledger backup, and restore that")
     with tempfile.TemporaryDirectory(prefix="vestiary-") as folder:
         own = shutil.copyfile(path, Path(folder) / path.name)
         with open_ledger(own) as copy, copy.reading() as source, ledger.writing() as target:
@@ -62,6 +65,12 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         with part.open("rb+") as written:
             os.fsync(written.fileno())
         part.replace(path)
+
+
+def _refuse_used(path: Path, remedy: str) -> None:
+    """Raise UsageError for a SQLite file that somebody has open: what was written last lies in another beside it."""
+    if path.with_name(f"{path.name}-wal").exists():
+        raise UsageError(f"The ledger {path} is in use, or was not closed; {remedy}.")
 
 
 def _copy_rows(source: Connection, target: Connection) -> None:

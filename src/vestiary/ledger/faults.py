@@ -74,10 +74,7 @@ def _describe_server(error: DBAPIError, where: str) -> LedgerError:
     state = getattr(error.orig, "sqlstate", None)
     reason = first_sentence(error.orig or error).removeprefix("connection failed: ")
     if state is None:  # no connection was made: the server is away, or it does not want us
-        refused = "FATAL" in str(error.orig) and not any(
-            word in str(error.orig)
-            for word in ("starting up", "shutting down", "terminating", "too many", "recovery mode")
-        )
+        refused = "FATAL" in str(error.orig) and not any(word in str(error.orig) for word in _FOR_NOW)
         if refused:
             return LedgerError(
                 f"The ledger's server at {where} refuses the connection ({reason}); "

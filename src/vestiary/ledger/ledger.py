@@ -184,12 +184,14 @@ class Ledger:
     def add_verdict(self, verdict: Verdict) -> None:
         """Write a verdict; it takes the place of the one that its reviewer gave before on the same tag, if any.
 
+        Several that are given at once wait for each other, by a lock on their prediction.
+
         Raises UsageError when the ledger holds no such prediction.
         """
         table = schema.verdicts
         with self.writing() as connection:
             known = select(schema.predictions.c.id).where(schema.predictions.c.id == verdict.prediction_id)
-            if connection.execute(known).one_or_none() is None:
+            if connection.execute(known.with_for_update()).one_or_none() is None:
                 raise UsageError(
                     f"The ledger {self.place} holds no prediction {verdict.prediction_id}; check the id, "
                     "which may have been pruned."

@@ -34,7 +34,8 @@ def resolve_url(given: str | Path | None = None) -> URL:
     if not named:
         return _file_url(_default_path())
     if named == NO_LEDGER:
-        raise UsageError(f"{VARIABLE} says {NO_LEDGER}, so that there is no ledger to use; name one.")
+        where = VARIABLE if given is None else "--ledger"
+        raise UsageError(f"{where} says {NO_LEDGER}, so that there is no ledger to use; name one.")
     if "://" not in named:
         return _file_url(Path(named))
     try:

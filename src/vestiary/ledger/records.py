@@ -141,7 +141,11 @@ class FailureRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run over many pictures. ``owner`` is host:pid of who works at it, ``heartbeat_at`` its last sign of life."""
+    """One task over many pictures, which may be taken up again each night.
+
+    ``owner`` is host:pid of who works at it, ``heartbeat_at`` its last sign of life; ``state`` and ``ended_at`` are of
+    the newest run, ``last_finished_at`` is when a run last ended well, whatever has become of it since.
+    """
 
     kind: str
     source: str
@@ -156,6 +160,7 @@ class Job:
     n_done: int = 0
     n_failed: int = 0
     owner: str | None = None
+    last_finished_at: datetime | None = None
     id: str = field(default_factory=make_id)
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """The number of the newest migration; a ledger with a higher one was written by a newer Vestiary."""
 
 _UNSTORABLE: Final = re.compile(r"[\\\x00\ud800-\udfff]")
@@ -118,6 +118,7 @@ jobs = Table(
     Column("n_done", Integer, nullable=False),
     Column("n_failed", Integer, nullable=False),
     Column("owner", Text),
+    Column("last_finished_at", UtcTime),
     Index("jobs_by_time", "started_at", "id"),
 )
 

@@ -80,11 +80,16 @@ def list_active_jobs(
     return [Job(**row._mapping) for row in rows]
 
 
-def find_last_job(ledger: Ledger, kind: str, *, state: str | None = None) -> Job | None:
-    """The job of this kind, in ``state`` where that is given, with the newest sign of life; None when there is none."""
+def find_last_finish(ledger: Ledger, kind: str) -> datetime | None:
+    """When a job of this kind last ended well; None when none has."""
+    with ledger.reading() as connection:
+        at: datetime | None = connection.scalar(select(func.max(jobs.c.last_finished_at)).where(jobs.c.kind == kind))
+    return at
+
+
+def find_last_job(ledger: Ledger, kind: str) -> Job | None:
+    """The job of this kind with the newest sign of life; None when there is none."""
     query = select(jobs).where(jobs.c.kind == kind).order_by(_LAST_SIGN.desc(), jobs.c.id.desc()).limit(1)
-    if state is not None:
-        query = query.where(jobs.c.state == state)
     with ledger.reading() as connection:
         row = connection.execute(query).one_or_none()
     return None if row is None else Job(**row._mapping)

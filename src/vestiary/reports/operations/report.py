@@ -51,7 +51,8 @@ class Run:
 class Batch:
     """How a batch stands: ``state`` "silent" is one that is marked as running and gives no sign of life.
 
-    ``seen_at`` is its end or its last sign of life; ``n_done`` and ``n_failed`` of ``n_total`` are since it began.
+    ``seen_at`` is its end or its last sign of life, ``last_finished_at`` when a run of it last ended well;
+    ``n_done`` and ``n_failed`` of ``n_total`` are since it began.
     """
 
     source: str
@@ -62,6 +63,7 @@ class Batch:
     n_total: int | None
     n_done: int
     n_failed: int
+    last_finished_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -253,8 +255,17 @@ def judge_drift(
 
 def _describe_batch(job: Job, now: datetime) -> Batch:
     state = "silent" if is_silent(job, now) else job.state
-    source = hide_password(job.source)
-    return Batch(source, job.out, state, job.started_at, last_sign(job), job.n_total, job.n_done, job.n_failed)
+    return Batch(
+        source=hide_password(job.source),
+        out=job.out,
+        state=state,
+        started_at=job.started_at,
+        seen_at=last_sign(job),
+        n_total=job.n_total,
+        n_done=job.n_done,
+        n_failed=job.n_failed,
+        last_finished_at=job.last_finished_at,
+    )
 
 
 def _list_runs(tally: Tally, failures: Failures, jobs: Sequence[Job]) -> tuple[Run, ...]:
