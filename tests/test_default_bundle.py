@@ -82,7 +82,8 @@ def test_the_model_card_in_the_documentation_is_about_this_bundle() -> None:
 def test_the_model_card_in_the_documentation_is_the_generated_one(real_small: Path) -> None:
     bundle, catalogue = open_bundle(), ingest(real_small)
     evaluation = evaluate(Predictor(bundle), catalogue, split=Split.TEST)
-    card = write_card(bundle, catalogue, evaluation, views=take_all_views(bundle, catalogue, evaluation))
+    notes = (ROOT / "docs" / "default-notes.md").read_text(encoding="utf-8")
+    card = write_card(bundle, catalogue, evaluation, views=take_all_views(bundle, catalogue, evaluation), notes=notes)
     assert (ROOT / "docs" / "model-card.md").read_text(encoding="utf-8") == card
 
 

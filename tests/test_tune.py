@@ -496,7 +496,7 @@ def test_a_search_that_is_killed_goes_on_and_ends_as_an_unbroken_one(
 ) -> None:
     def start(out: str, *options: str) -> subprocess.Popen[str]:
         words = [str(place / "catalogue"), "--recipe", str(place / "mine.toml"), "--out", str(place / out)]
-        search = ["--search", "learning_rate=1e-3:1e-2:log", "--trials", "3", "--threads", "1", "--pruner", "none"]
+        search = ["--search", "learning_rate=1e-3:1e-2:log", "--trials", "6", "--threads", "1", "--pruner", "none"]
         command = [sys.executable, "-m", "vestiary", "tune", *words, *search, *options]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -506,7 +506,7 @@ def test_a_search_that_is_killed_goes_on_and_ends_as_an_unbroken_one(
     whole, _ = start("whole", "--json").communicate()
     stopped = start("broken")
     assert stopped.stderr is not None
-    assert any(line.startswith("trial 1/3 ") for line in stopped.stderr)
+    assert any(line.startswith("trial 1/6 ") for line in stopped.stderr)
     os.kill(stopped.pid, how)
     stopped.communicate()
     assert stopped.returncode == code
