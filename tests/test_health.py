@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,28 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import ROOT, Running
+from conftest import ROOT, Running, Vestiary
 from vestiary.bundle import Bundle, open_bundle
-from vestiary.cli.main import main
 from vestiary.drift import Sighting, fit_reference
 from vestiary.health import NAMES, Bars, Check, State, check_all, check_disk, check_ledger
 from vestiary.ledger import FailureRecord, Job, PredictionRecord, open_ledger
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vestiary", "health", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return command
 
 
 @pytest.fixture
@@ -246,8 +230,8 @@ def test_what_is_not_the_service_is_told(place: Path, bundle: Bundle) -> None:
     assert found == Check("service", State.FAILED, f"what answers at {address} is not the service; check the address.")
 
 
-def test_the_command_prints_a_line_a_check_and_leaves_with_one(run: Run, place: Path) -> None:
-    code, out, err = run("--ledger", place)
+def test_the_command_prints_a_line_a_check_and_leaves_with_one(vestiary: Vestiary, place: Path) -> None:
+    code, out, err = vestiary("health", "--ledger", place)
     assert (code, err) == (1, "")
     lines = [line.split(maxsplit=1) for line in out.splitlines()]
     assert [line.split()[2 if line.startswith("not") else 1] for line in out.splitlines()] == list(NAMES)
@@ -255,8 +239,10 @@ def test_the_command_prints_a_line_a_check_and_leaves_with_one(run: Run, place: 
     assert out.startswith("not checked  service   no address was given; name it with --url.\n")
 
 
-def test_checks_can_be_switched_off(run: Run, place: Path) -> None:
-    code, out, _ = run("--ledger", place, "--skip", "batch", "--skip", "drift", "--min-free", "0", "--json")
+def test_checks_can_be_switched_off(vestiary: Vestiary, place: Path) -> None:
+    code, out, _ = vestiary(
+        "health", "--ledger", place, "--skip", "batch", "--skip", "drift", "--min-free", "0", "--json"
+    )
     told = json.loads(out)
     assert (code, told["healthy"]) == (0, True)
     assert {own["check"]: own["state"] for own in told["checks"]} == {
@@ -281,8 +267,8 @@ def test_checks_can_be_switched_off(run: Run, place: Path) -> None:
         (("--url", "http://shop:port"), "--url 'http://shop:port' is no address; write it as http://127.0.0.1:8000."),
     ],
 )
-def test_wrong_use_gets_one_sentence(words: tuple[str, ...], told: str, run: Run, place: Path) -> None:
-    code, out, err = run("--ledger", place, *words)
+def test_wrong_use_gets_one_sentence(words: tuple[str, ...], told: str, vestiary: Vestiary, place: Path) -> None:
+    code, out, err = vestiary("health", "--ledger", place, *words)
     assert (code, out) == (2, "")
     assert told in err
     assert err.count("\n") == 1

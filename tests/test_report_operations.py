@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,10 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import ROOT
+from conftest import ROOT, Vestiary
 from test_report_catalogue import parse, section, table_of, text_of
 from vestiary.bundle import Bundle, open_bundle
-from vestiary.cli.main import main
 from vestiary.drift import Sighting, fit_reference
 from vestiary.errors import UsageError
 from vestiary.ledger import FailureRecord, Job, PredictionRecord, TagRecord, Verdict, open_ledger
@@ -33,7 +31,6 @@ from vestiary.reports.operations import (
 from vestiary.reports.operations.page import name_days
 
 LAST = date(2026, 11, 21)
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -92,19 +89,6 @@ def build(
     period = choose_period(days, last=LAST, zone=zone)
     with open_ledger(place) as ledger:
         return build_operations_report(ledger, kind, period, bundle=bundle, made_at=at(21, 23))
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vestiary", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return command
 
 
 def test_days_begin_at_midnight_of_the_zone() -> None:
@@ -386,10 +370,10 @@ def test_a_bundle_without_a_reference_says_so(place: Path, bundle: Bundle) -> No
 
 @pytest.mark.parametrize("kind", ["batch", "monitoring"])
 def test_an_empty_ledger_gives_a_friendly_page(
-    kind: str, run: Run, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, vestiary: Vestiary, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, out, _ = run("report", kind, "--ledger", place, "--until", "2026-11-21", "--timezone", "UTC")
+    code, out, _ = vestiary("report", kind, "--ledger", place, "--until", "2026-11-21", "--timezone", "UTC")
     assert code == 0
     assert "Nothing was answered on these days." in out
     page = parse((tmp_path / f"{kind}-report-2026-11-21.html").read_text(encoding="utf-8"))
@@ -397,13 +381,15 @@ def test_an_empty_ledger_gives_a_friendly_page(
     assert str(place) in text_of(page)
 
 
-def test_the_command_tells_the_figures_as_json_and_writes_both_files(run: Run, place: Path, tmp_path: Path) -> None:
+def test_the_command_tells_the_figures_as_json_and_writes_both_files(
+    vestiary: Vestiary, place: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("weasyprint", reason="the extra 'pdf' is not installed")
     fill(place)
     files = {"--out": tmp_path / "r.html", "--pdf": tmp_path / "r.pdf"}
     given = [word for entry in files.items() for word in entry]
     period = ("--days", 2, "--until", "2026-11-21", "--timezone", "UTC")
-    code, out, _ = run("report", "monitoring", "--ledger", place, *period, *given, "--json")
+    code, out, _ = vestiary("report", "monitoring", "--ledger", place, *period, *given, "--json")
     assert code == 0
     told = json.loads(out)
     assert told["files"] == [{"path": str(path), "bytes": path.stat().st_size} for path in files.values()]
@@ -428,10 +414,10 @@ def test_the_command_tells_the_figures_as_json_and_writes_both_files(run: Run, p
     ],
 )
 def test_wrong_use_gets_one_sentence_and_writes_nothing(
-    words: tuple[str, ...], told: str, run: Run, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: tuple[str, ...], told: str, vestiary: Vestiary, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VESTIARY_SMTP_HOST", raising=False)
-    code, out, err = run("report", "batch", "--ledger", place, "--out", tmp_path / "r.html", *words)
+    code, out, err = vestiary("report", "batch", "--ledger", place, "--out", tmp_path / "r.html", *words)
     assert (code, out) == (2, "")
     assert told in err
     assert err.count("\n") == 1
