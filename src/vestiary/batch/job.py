@@ -20,14 +20,14 @@ from vestiary.batch.claim import claim_job, hold_folder, holds_job
 from vestiary.batch.filing import QUARANTINE, Filing, Order
 from vestiary.batch.formats import Row
 from vestiary.batch.pictures import Found, Pictures, Say, open_pictures
-from vestiary.batch.pipeline import Answered, Pipeline, count_cores, cut
+from vestiary.batch.pipeline import Answered, Pipeline, cut
 from vestiary.batch.results import Results, Tally
 from vestiary.batch.settling import Settling
 from vestiary.bundle import Bundle
 from vestiary.errors import BatchError, LedgerError, LedgerUnavailableError, UsageError
 from vestiary.ledger import Ledger, now
 from vestiary.ledger.jobs import OPEN, Item, JobItems, identify
-from vestiary.predictor import Predictor
+from vestiary.predictor import Predictor, count_cores
 
 BLOCK: Final = 512
 """Pictures that are taken into the ledger together; fewer when they take more than BLOCK_S seconds."""

@@ -7,7 +7,6 @@ with the number of pictures, and a slow parcel does not stop the others at once.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -102,8 +101,3 @@ def cut(things: Iterable[Thing], size: int) -> Iterator[list[Thing]]:
     rest = iter(things)
     while parcel := list(islice(rest, size)):
         yield parcel
-
-
-def count_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -326,3 +326,8 @@ def _list_pictures(images: Iterable[ImageInput]) -> list[ImageInput]:
 
 def _default_id(image: ImageInput, number: int) -> str:
     return str(image) if isinstance(image, (str, Path)) else str(number)
+
+
+def count_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from starlette.types import Receive
 from vestiary.bundle import open_bundle
 from vestiary.errors import BundleError, require
 from vestiary.images import Limits
-from vestiary.predictor import Predictor
+from vestiary.predictor import Predictor, count_cores
 from vestiary.web import errors
 from vestiary.web.batching import Outcome, Scheduler
 from vestiary.web.limits import Held, Rates, read_body
@@ -82,8 +81,7 @@ class Service:
 
     async def start(self) -> None:
         """Start the threads; from now on the service is ready."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        threads = self.settings.threads or max(1, cores // self.settings.workers)
+        threads = self.settings.threads or max(1, count_cores() // self.settings.workers)
         self._talkers = ThreadPoolExecutor(2, thread_name_prefix="vestiary-talk")
         self._painters = ThreadPoolExecutor(1, thread_name_prefix="vestiary-paint")
         self.scheduler = Scheduler(
