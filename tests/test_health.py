@@ -177,12 +177,12 @@ def test_drift_is_told(place: Path, make_bundle: Callable[..., Path], bundle: Bu
     assert "baseColour" in found.line
 
 
-def test_a_ledger_that_cannot_be_opened_is_told_once(tmp_path: Path, bundle: Bundle) -> None:
+def test_a_ledger_that_cannot_be_opened_fails_all_that_need_it(tmp_path: Path, bundle: Bundle) -> None:
     (tmp_path / "words.db").write_text("These are words, and no ledger, however long they may be.")
     found = check(tmp_path / "words.db", bundle)
     assert found["ledger"].state is State.FAILED
     assert "is no ledger but some other file" in found["ledger"].line
-    assert {own.state for own in found.values()} == {State.FAILED, State.NOT_CHECKED}
+    assert {name for name, own in found.items() if own.state is State.FAILED} == set(NAMES) - {"service"}
     assert found["batch"].line == "the ledger cannot be opened."
 
 
@@ -254,6 +254,15 @@ def test_checks_can_be_switched_off(vestiary: Vestiary, place: Path) -> None:
         "drift": "not checked",
     }
     assert told["checks"][2]["line"] == "switched off."
+
+
+def test_a_ledger_that_cannot_be_opened_is_no_good_news_where_its_own_check_is_off(
+    vestiary: Vestiary, tmp_path: Path
+) -> None:
+    (tmp_path / "words.db").write_text("These are words, and no ledger, however long they may be.")
+    code, out, _ = vestiary("health", "--ledger", tmp_path / "words.db", "--skip", "ledger")
+    assert code == 1
+    assert "failed       batch     the ledger cannot be opened." in out
 
 
 @pytest.mark.parametrize(

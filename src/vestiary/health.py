@@ -181,8 +181,8 @@ def check_all(
 ) -> list[Check]:
     """Every check of NAMES; those in ``skip`` are told as switched off.
 
-    ``open_it`` opens the ledger: when that fails, so does that check, and those that need it are not made. ``disks``
-    are looked at beside the folder of the ledger.
+    ``open_it`` opens the ledger: when that fails, so do that check and all that need it. ``disks`` are looked at beside
+    the folder of the ledger.
     """
     bars, now = bars or Bars(), now or datetime.now(UTC)
     makers: dict[str, Callable[[], Check]] = {"service": lambda: check_service(url)}
@@ -215,7 +215,7 @@ def _make(name: str, makers: dict[str, Callable[[], Check]], skip: frozenset[str
     if name in skip:
         return Check(name, State.NOT_CHECKED, "switched off.")
     if name not in makers:
-        return Check(name, State.NOT_CHECKED, "the ledger cannot be opened.")
+        return Check(name, State.FAILED, "the ledger cannot be opened.")
     try:
         return makers[name]()
     except VestiaryError as error:
