@@ -37,6 +37,7 @@ FLOORS = {
     "schedule": 4,
     "training": 5,
     "batch": 5,
+    "similar": 5,
     "web": 6,
     "cli": 7,
 }
@@ -52,6 +53,7 @@ WALLS = {
     "uvicorn": "web",
     "httpx": "client web",
     "alembic": "ledger",
+    "usearch": "similar",
 }
 HEAVY = (
     "torch",
@@ -79,6 +81,7 @@ HEAVY = (
     "openpyxl",
     "sqlalchemy",
     "alembic",
+    "usearch",
 )
 WORDS_NOT_USED = {"utils", "common", "helpers", "manager", "core", "base", "engine"}
 
