@@ -37,8 +37,10 @@ FLOORS = {
     "schedule": 4,
     "training": 5,
     "batch": 5,
-    "web": 6,
-    "cli": 7,
+    "similar": 5,
+    "pages": 6,
+    "web": 7,
+    "cli": 8,
 }
 """The rooms that hold something; a new one takes its floor from docs/architecture.md."""
 
@@ -49,9 +51,11 @@ WALLS = {
     "accelerate": "training",
     "fastapi": "web",
     "starlette": "web",
+    "streamlit": "pages",
     "uvicorn": "web",
     "httpx": "client web",
     "alembic": "ledger",
+    "usearch": "similar",
 }
 HEAVY = (
     "torch",
@@ -79,6 +83,7 @@ HEAVY = (
     "openpyxl",
     "sqlalchemy",
     "alembic",
+    "usearch",
 )
 WORDS_NOT_USED = {"utils", "common", "helpers", "manager", "core", "base", "engine"}
 

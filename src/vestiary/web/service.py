@@ -18,6 +18,7 @@ from vestiary.bundle import open_bundle
 from vestiary.errors import BundleError, require
 from vestiary.images import Limits
 from vestiary.predictor import Predictor, count_cores
+from vestiary.similar import open_index
 from vestiary.web import errors
 from vestiary.web.batching import Outcome, Scheduler
 from vestiary.web.limits import Held, Rates, read_body
@@ -25,6 +26,7 @@ from vestiary.web.payloads import Link, Upload
 from vestiary.web.recorder import make_recorder
 from vestiary.web.settings import Settings
 from vestiary.web.tally import Tally
+from vestiary.web.visitors import Visitors
 from vestiary.web.watch import DriftWatch
 
 if TYPE_CHECKING:
@@ -56,11 +58,15 @@ class Service:
     """Model, queue, counts and limits of one app; started and stopped by the app's lifespan."""
 
     def __init__(self, settings: Settings, routes: Sequence[str], shared: Shared | None = None) -> None:
-        """Open the bundle, load its model and let it answer once. Raises BundleError, LedgerError or UsageError."""
+        """Open the bundle, load its model and let it answer once.
+
+        Raises BundleError, LedgerError, SimilarError (an index that cannot be used) or UsageError.
+        """
         self.settings = settings
         limits = Limits(max_bytes=settings.max_body_bytes, max_pixels=settings.max_pixels)
         self.predictor = Predictor(open_bundle(settings.bundle), precision=settings.precision, threads=1, limits=limits)
         self.bundle = self.predictor.bundle
+        self.index = open_index(settings.index, self.bundle) if settings.index else None
         self._warm_up()
         rows, path, started_at = (settings.workers, shared.tally, shared.started_at) if shared else (1, None, None)
         self.tally = Tally(routes, rows=rows, path=path, started_at=started_at)
@@ -74,6 +80,10 @@ class Service:
         self.recorder = make_recorder(settings.ledger_url, bundle_name=self.bundle.name, tally=self.tally)
         self.watch = DriftWatch(self.bundle, settings.ledger_url or None)
         self.held = Held()
+        self.visitors: Visitors | None = None
+        """Set where there are pages."""
+        self.count_uploads: Callable[[], int] = lambda: 0
+        """Bytes that wait for a page to take them."""
         self.fetcher = _make_fetcher(settings) if settings.fetch_urls else None
         self.in_flight = 0
         self.is_ready = False
