@@ -279,11 +279,13 @@ def _describe_making(bundle: Bundle) -> str:
     preprocess = bundle.preprocess
     seconds = training.get("seconds")
     parity = training.get("parity")
+    teachers = [f"{each['name']} ({each['fingerprint'][:12]})" for each in training.get("teachers", ())]
     facts = {
         "Recipe": f"`{recipe['name']}`" if "name" in recipe else NOT_RECORDED,
         "Seed": recipe.get("seed", NOT_RECORDED),
         "Epochs": _tell_epochs(training),
         "Network": training.get("backbone", recipe.get("backbone", NOT_RECORDED)),
+        "Taught by": f"labels, and the answers of {', '.join(teachers)}" if teachers else "labels alone",
         "Parameters": f"{training['parameters']:,}" if "parameters" in training else NOT_RECORDED,
         "Input": f"{preprocess.width}×{preprocess.height} px, aspect kept, white around it",
         "Machine": training.get("machine", NOT_RECORDED),
@@ -295,6 +297,7 @@ def _describe_making(bundle: Bundle) -> str:
     }
     told = "\n".join(f"- {name}: {fact}." for name, fact in facts.items())
     options = f" --set seed={recipe['seed']}" if "seed" in recipe else ""
+    options += " --teacher BUNDLE" * len(teachers)
     licence = shlex.quote(bundle.licence)
     again = (
         f"vestiary train CATALOGUE --recipe {recipe.get('name', 'RECIPE')}{options} --licence {licence} --out BUNDLE\n"
