@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'train' is not installed")
 
+import onnx
+
 from conftest import TINY_TAXONOMY, Vestiary
 from vestiary.bundle import open_bundle
 from vestiary.catalogue import Catalogue
@@ -68,6 +70,11 @@ def test_what_does_not_fit_is_refused_in_a_sentence(make_bundle: Callable[..., P
         merge_models([first.model, large.model], TINY_TAXONOMY.names)
 
 
+def count_int8_kernels(model: bytes) -> int:
+    initializers = onnx.load_from_string(model).graph.initializer
+    return sum(tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4 for tensor in initializers)
+
+
 def test_the_command_writes_a_bundle_that_is_calibrated_told_of_and_quantised(
     trained_bundle: Path, tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path, vestiary: Vestiary
 ) -> None:
@@ -85,11 +92,10 @@ def test_the_command_writes_a_bundle_that_is_calibrated_told_of_and_quantised(
     assert "vestiary merge PART PART --catalogue CATALOGUE" in bundle.card
     assert bundle.familiarity is not None
     assert bundle.familiarity.channels == 128
-    best = max(part.scores["validation"]["articleType"]["accuracy"] for part in parts)
-    assert bundle.scores["validation"]["articleType"]["accuracy"] >= best - 0.05
+    assert bundle.scores["validation"]["articleType"]["accuracy"] > 0.5
     assert vestiary("inspect", out).code == 0
     images = read_pictures(bundle, tiny_catalogue, Split.TRAIN, 32)
-    sizes = [len(quantise_model(each.model, images)) for each in (parts[0], bundle)]
-    assert sizes[1] == pytest.approx(2 * sizes[0], rel=0.2)  # of both networks, not of one alone
+    kernels = [count_int8_kernels(quantise_model(each.model, images)) for each in (*parts, bundle)]
+    assert kernels[2] == kernels[0] + kernels[1] > 0
     again = vestiary("merge", trained_bundle, "--catalogue", catalogue, "--out", tmp_path / "one")
     assert (again.code, again.err) == (2, "vestiary: One bundle alone cannot be merged; name two or more.\n")

@@ -117,7 +117,8 @@ def merge_models(models: Sequence[bytes], names: Sequence[str]) -> bytes:
     embeddings = [f"{number}/embedding" for number in range(len(parts))]
     nodes.append(helper.make_node("Concat", embeddings, ["embedding"], axis=1))
     channels = [shape["embedding"][1] for shape in shapes]
-    shapes[0]["embedding"] = ["n", sum(channels) if all(isinstance(own, int) for own in channels) else "channels"]
+    known = [own for own in channels if isinstance(own, int)]
+    shapes[0]["embedding"] = ["n", sum(known) if len(known) == len(channels) else "channels"]
     graph = helper.make_graph(
         nodes,
         "merged",
