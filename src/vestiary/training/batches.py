@@ -84,12 +84,16 @@ class Batches:
         labels = self.pictures.labels(rows)
         whole = Targets(labels)
         if mix is not None:
-            whole = Targets(labels, labels[mix.partner.to(labels.device)], mix.share.to(labels.device))
+            whole = Targets(
+                labels,
+                labels[mix.partner.to(labels.device, non_blocking=True)],
+                mix.share.to(labels.device, non_blocking=True),
+            )
         counts = whole.count()
         for positions, share in self._share_out(n):
             shown = self._change(rows, positions, draws, mix, drawn_at)
             pixels = resize(shown, phase).contiguous(memory_format=torch.channels_last)
-            targets = whole.take(positions.to(labels.device))
+            targets = whole.take(positions.to(labels.device, non_blocking=True))
             yield Part(pixels, shown, targets, counts, share)
 
     def _change(
@@ -104,8 +108,8 @@ class Batches:
         pixels = augment(pixels, self.recipe, {name: drawn[needed] for name, drawn in draws.items()})
         if mix is None or own is None or other is None:
             return pixels
-        mine = pixels if len(needed) == len(positions) else pixels[own.to(pixels.device)]
-        return mix.apply(mine, pixels[other.to(pixels.device)], positions)
+        mine = pixels if len(needed) == len(positions) else pixels[own.to(pixels.device, non_blocking=True)]
+        return mix.apply(mine, pixels[other.to(pixels.device, non_blocking=True)], positions)
 
     def _share_out(self, n: int) -> Iterator[tuple[Tensor, float]]:
         """Positions of this process's parts among ``n`` pictures, and what each counts for.
