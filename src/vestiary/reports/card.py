@@ -278,9 +278,15 @@ def _describe_making(bundle: Bundle) -> str:
     recipe: Mapping[str, Any] = training.get("recipe", {})
     preprocess = bundle.preprocess
     parity = training.get("parity")
+    seconds = training.get("seconds")
+    effort = {
+        "Machine": training.get("machine", NOT_RECORDED),
+        "Training took": NOT_RECORDED if seconds is None else _tell_time(float(seconds)),
+    }
     facts = (_tell_merger if "merged" in training else _tell_training)(training) | {
         "Parameters": f"{training['parameters']:,}" if "parameters" in training else NOT_RECORDED,
         "Input": f"{preprocess.width}×{preprocess.height} px, aspect kept, white around it",
+        **({} if "merged" in training else effort),
         "Export": NOT_RECORDED
         if parity is None
         else f"differs from the network by at most {parity['max_difference']:.1e} on {parity['pictures']} pictures",
@@ -302,17 +308,13 @@ def _describe_making(bundle: Bundle) -> str:
 
 def _tell_training(training: Mapping[str, Any]) -> dict[str, Any]:
     recipe: Mapping[str, Any] = training.get("recipe", {})
-    seconds = training.get("seconds")
     teachers = _tell_bundles(training.get("teachers", ()))
     return {
         "Recipe": f"`{recipe['name']}`" if "name" in recipe else NOT_RECORDED,
         "Seed": recipe.get("seed", NOT_RECORDED),
         "Epochs": _tell_epochs(training),
         "Network": training.get("backbone", recipe.get("backbone", NOT_RECORDED)),
-        "Taught by": f"labels, and the answers of {teachers}" if teachers else "labels alone",
-        "Machine": training.get("machine", NOT_RECORDED),
-        "Training took": NOT_RECORDED if seconds is None else _tell_time(float(seconds)),
-    }
+    } | ({"Taught by": f"labels, and the answers of {teachers}"} if teachers else {})
 
 
 def _tell_merger(training: Mapping[str, Any]) -> dict[str, Any]:
