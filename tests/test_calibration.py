@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vestiary.calibration import (
     MIN_ACCEPTED,
     Calibration,
+    Curve,
     Hierarchy,
     answer,
     calibrate,
@@ -235,7 +236,8 @@ def test_an_attribute_without_labels_is_left_for_review() -> None:
 def test_a_calibration_survives_json_exactly() -> None:
     calibration = Calibration({"colour": 1.1 / 3, "season": 2.0}, {"colour": 0.1 + 0.2, "season": None}, 0.9)
     rich = replace(calibration, joint=True, limits={"colour": 0.1 + 0.7, "season": 0.0}, set_coverage=1 / 3)
-    for one in (calibration, rich):
+    curved = replace(rich, curves={"colour": Curve((0.1, 1 / 3, 0.9), (0.2, 0.3, 0.95))})
+    for one in (calibration, rich, curved):
         assert Calibration.from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
 
@@ -267,3 +269,47 @@ def test_huge_logits_give_sound_numbers() -> None:
         assert probabilities == pytest.approx(np.array([[1, 0, 0], [1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0]]))
     fitted = fit_temperature(np.repeat(logits, 20, axis=0), np.repeat(np.array([0, 1, 1]), 20))
     assert 0.05 <= fitted <= 20.001
+
+
+def _draw_unsure(n: int = 4000, *, bent: bool) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Logits of two values and labels; bent: what is said with more than 80 % is surer than that, the rest less."""
+    rng = np.random.default_rng(4)
+    told = rng.uniform(0.5, 0.99, n)
+    true = np.where(told > 0.8, 0.97, 0.6) if bent else told
+    first = rng.random(n) < 0.5
+    logits = np.log(np.stack([np.where(first, told, 1 - told), np.where(first, 1 - told, told)], 1))
+    return logits, np.where(rng.random(n) < true, ~first, first).astype(np.int64)
+
+
+def test_a_curve_makes_confidences_true_where_a_temperature_cannot_and_keeps_every_answer() -> None:
+    logits, labels = _draw_unsure(bent=True)
+    taxonomy = Taxonomy((Attribute("colour", ("Red", "Blue")),))
+    fitted = calibrate({"colour": logits[::2]}, {"colour": labels[::2]}, taxonomy)
+    assert set(fitted.curves) == {"colour"}
+    errors = {}
+    for name, own in (("with", fitted), ("without", replace(fitted, curves={}))):
+        (answers,) = answer({"colour": logits[1::2]}, own, APART).values()
+        assert answers.indices.tolist() == logits[1::2].argmax(axis=1).tolist()
+        assert answers.probabilities.sum(axis=1) == pytest.approx(np.ones(2000))
+        errors[name] = expected_calibration_error(answers.confidence, answers.indices == labels[1::2])
+    assert errors["without"] > 0.08
+    assert errors["with"] < 0.7 * errors["without"]
+
+
+def test_no_curve_is_drawn_where_a_temperature_is_enough_or_products_are_few() -> None:
+    taxonomy = Taxonomy((Attribute("colour", ("Red", "Blue")),))
+    logits, labels = _draw_unsure(bent=False)
+    assert calibrate({"colour": logits}, {"colour": labels}, taxonomy).curves == {}
+    logits, labels = _draw_unsure(bent=True)
+    repeated = np.arange(4000) // 10  # ten pictures of each design say no more than one
+    assert calibrate({"colour": logits}, {"colour": labels}, taxonomy, groups=repeated).curves == {}
+
+
+def test_the_best_value_stays_the_best_however_far_a_curve_falls() -> None:
+    curve = Curve((0.3, 0.6), (0.05, 0.1))
+    found = curve.apply(np.array([[0.5, 0.3, 0.2], [0.25, 0.4, 0.35], [1.0, 0.0, 0.0]]))
+    assert found.argmax(axis=1).tolist() == [0, 1, 0]
+    assert found.sum(axis=1) == pytest.approx(np.ones(3))
+    assert found[0, 1] / found[0, 2] == pytest.approx(1.5)
+    with pytest.raises(ValueError, match="does not rise"):
+        Curve((0.3, 0.2), (0.1, 0.2))

@@ -279,7 +279,7 @@ def test_a_changed_byte_and_a_newer_format_are_refused_in_words(
     (bundle / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
     done = vestiary("tag", photos, "--bundle", bundle)
     assert done.code == 2
-    assert "has bundle format 99, but this version of Vestiary reads formats 1 and 2; upgrade Vestiary" in done.err
+    assert "has bundle format 99, but this version of Vestiary reads formats 1, 2 and 3; upgrade Vestiary" in done.err
     assert one_sentence(done.err)
 
 

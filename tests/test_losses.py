@@ -194,3 +194,31 @@ def test_what_is_done_for_rare_values_is_said_with_counts() -> None:
     assert lines[0] == "kind: a picture counts for 0.56 (Shirt, 60 pictures) to 3.3 (Bag, 10)"
     assert "log frequency" in lines[-1]
     assert describe_weights(Recipe(name="x"), TAXONOMY, TRAINING) == []
+
+
+def test_what_is_taught_counts_for_all_pictures_and_labels_for_the_rest() -> None:
+    logits, generator = make_logits(), torch.Generator().manual_seed(2)
+    taught = [torch.randn(len(LABELS), size, generator=generator).softmax(1) for size in (3, 2)]
+    temperature, share = 2.0, 0.3
+    recipe = replace(Recipe(name="x"), label_smoothing=0.0, teaching=share, teaching_temperature=temperature)
+    targets, loss = Targets(torch.from_numpy(LABELS)), AttributeLoss(recipe, TAXONOMY, TRAINING)
+    expected = 0.7 * measure()
+    for scores, wanted in zip(logits, taught, strict=True):
+        own, p = probabilities(scores / temperature), wanted.numpy()
+        expected += share * temperature**2 * float((p * (np.log(p) - np.log(own))).sum(1).mean())
+    found = float(loss(logits, targets, targets.count(), taught=taught))
+    assert found == pytest.approx(expected, rel=1e-4)
+    parts = [torch.tensor([0, 2]), torch.tensor([1, 3, 4])]
+    summed = sum(
+        float(
+            loss(
+                [scores[part] for scores in logits],
+                targets.take(part),
+                targets.count(),
+                part=len(part) / len(LABELS),
+                taught=[wanted[part] for wanted in taught],
+            )
+        )
+        for part in parts
+    )
+    assert summed == pytest.approx(found, rel=1e-5)

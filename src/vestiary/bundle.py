@@ -22,6 +22,7 @@ is written with the lowest number whose readers understand it.
 
     1   each attribute is answered on its own
     2   temperatures and thresholds are meant for attributes answered together (calibration.joint)
+    3   thresholds and sets are meant for confidences that a curve has moved (calibration.curves)
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from vestiary.errors import BundleDamagedError, BundleError, BundleFormatError, 
 from vestiary.images import Preprocess
 from vestiary.taxonomy import Taxonomy
 
-FORMATS: Final = (1, 2)
+FORMATS: Final = (1, 2, 3)
 """The format numbers that this version reads."""
 MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
@@ -126,6 +127,8 @@ class Bundle:
     @property
     def format(self) -> int:
         """The lowest format number whose readers understand this bundle."""
+        if self.calibration.curves:
+            return 3
         return 2 if self.calibration.joint else 1
 
     @cached_property

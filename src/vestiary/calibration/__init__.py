@@ -1,6 +1,7 @@
 """From raw model scores to confidences that mean something, and to the decision whether a person must look.
 
 temperatures   probabilities from logits
+curves         confidences moved where a temperature alone does not make them true
 hierarchy      attributes tied by parent rules are answered together
 thresholds     which answers need no person's eye
 candidates     conformal sets
@@ -10,6 +11,7 @@ calibration    all that is fitted, and ``answer``: the one way from logits to wh
 
 from vestiary.calibration.calibration import Answers, Calibration, answer, calibrate
 from vestiary.calibration.candidates import SET_COVERAGE, find_candidates, fit_limit
+from vestiary.calibration.curves import Curve, fit_curve
 from vestiary.calibration.familiarity import FALSE_ALARMS, Familiarity, fit_familiarity
 from vestiary.calibration.hierarchy import MAX_COMBINATIONS, Combinations, Hierarchy
 from vestiary.calibration.temperatures import fit_joint_temperatures, fit_temperature, softmax
@@ -31,11 +33,13 @@ __all__ = [
     "Answers",
     "Calibration",
     "Combinations",
+    "Curve",
     "Familiarity",
     "Hierarchy",
     "answer",
     "calibrate",
     "find_candidates",
+    "fit_curve",
     "fit_familiarity",
     "fit_joint_temperatures",
     "fit_limit",

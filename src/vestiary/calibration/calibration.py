@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vestiary.calibration.candidates import SET_COVERAGE, find_candidates, fit_limit
+from vestiary.calibration.curves import Curve, fit_curve
 from vestiary.calibration.hierarchy import Hierarchy
 from vestiary.calibration.temperatures import Floats, Labels, fit_joint_temperatures, fit_temperature, softmax
 from vestiary.calibration.thresholds import TARGET_PRECISION, fit_threshold
-from vestiary.taxonomy import Taxonomy
+from vestiary.taxonomy import MISSING, Taxonomy
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class Calibration:
 
     A threshold of None means that no threshold reached the target precision, so a person always looks. ``limits`` are
     the least probabilities of a candidate, for sets that hold the true value in ``set_coverage`` of the cases; a
-    calibration without them tells no candidates. ``joint`` says that temperatures and thresholds are meant for
-    attributes answered together (see Hierarchy); without it each is answered on its own.
+    calibration without them tells no candidates. ``curves`` move the confidences of attributes whose temperature does
+    not make them true; thresholds and limits hold for what is told then. ``joint`` says that temperatures and
+    thresholds are meant for attributes answered together (see Hierarchy); without it each is answered on its own.
     """
 
     temperatures: Mapping[str, float]
@@ -32,6 +34,7 @@ class Calibration:
     joint: bool = False
     limits: Mapping[str, float] | None = None
     set_coverage: float = SET_COVERAGE
+    curves: Mapping[str, Curve] = field(default_factory=dict)
 
     @classmethod
     def neutral(cls, names: tuple[str, ...]) -> Calibration:
@@ -43,7 +46,8 @@ class Calibration:
 
         All attributes that the hierarchy ties together must be there.
         """
-        return hierarchy.decode({name: softmax(own, self.temperatures[name]) for name, own in logits.items()})
+        found = hierarchy.decode({name: softmax(own, self.temperatures[name]) for name, own in logits.items()})
+        return found | {name: curve.apply(found[name]) for name, curve in self.curves.items() if name in found}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``from_dict`` reads them back."""
@@ -56,6 +60,8 @@ class Calibration:
             plain["joint"] = True
         if self.limits is not None:
             plain["sets"] = {"coverage": self.set_coverage, "limits": dict(self.limits)}
+        if self.curves:
+            plain["curves"] = {name: asdict(curve) for name, curve in self.curves.items()}
         return plain
 
     @classmethod
@@ -69,6 +75,7 @@ class Calibration:
             joint=bool(plain.get("joint", False)),
             limits={name: float(value) for name, value in sets["limits"].items()} if sets else None,
             set_coverage=float(sets["coverage"]) if sets else SET_COVERAGE,
+            curves={name: Curve.from_dict(own) for name, own in plain.get("curves", {}).items()},
         )
 
 
@@ -130,7 +137,7 @@ def calibrate(
     set_coverage: float = SET_COVERAGE,
     groups: NDArray[np.int64] | None = None,
 ) -> Calibration:
-    """Temperatures, thresholds and set limits of every attribute, from validation logits and labels (shapes as above).
+    """All of it for every attribute, from validation logits and labels (shapes as above).
 
     ``groups`` (``int64 [n]``, from 0 on) tells products that are no independent evidence of each other.
     An attribute without any label gets the temperature 1, no threshold, and every value as a candidate.
@@ -139,9 +146,13 @@ def calibrate(
     temperatures = {name: fit_temperature(logits[name], labels[name]) for name in taxonomy.names}
     for group in hierarchy.groups:
         temperatures |= fit_joint_temperatures(group, logits, labels)
-    found = Calibration(temperatures, dict.fromkeys(temperatures)).probabilities(logits, hierarchy)
+    plain = Calibration(temperatures, dict.fromkeys(temperatures))
+    found = plain.probabilities(logits, hierarchy)
+    curves = _fit_curves(found, labels, groups)
+    found = replace(plain, curves=curves).probabilities(logits, hierarchy)
     return Calibration(
         temperatures=temperatures,
+        curves=curves,
         thresholds={
             name: fit_threshold(own, labels[name], target_precision=target_precision, groups=groups)
             for name, own in found.items()
@@ -151,3 +162,17 @@ def calibrate(
         limits={name: fit_limit(own, labels[name], coverage=set_coverage) for name, own in found.items()},
         set_coverage=set_coverage,
     )
+
+
+def _fit_curves(
+    found: Mapping[str, NDArray[np.float64]], labels: Labels, groups: NDArray[np.int64] | None
+) -> dict[str, Curve]:
+    """The curves of the attributes that need one."""
+    curves = {}
+    for name, own in found.items():
+        known = labels[name] != MISSING
+        right = own.argmax(axis=1) == labels[name]
+        curve = fit_curve(own.max(axis=1)[known], right[known], None if groups is None else groups[known])
+        if curve is not None:
+            curves[name] = curve
+    return curves

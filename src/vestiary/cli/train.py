@@ -18,6 +18,9 @@ def run(
         None, metavar="ID|PATH", help="Another backbone: a vision model of the hub, its folder, or a file of weights."
     ),
     out: Path = typer.Option(help="Folder to write the bundle to."),
+    teachers: list[str] = typer.Option(
+        [], "--teacher", metavar="BUNDLE", help="Learn from a bundle's answers too; may be given several times."
+    ),
     settings: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="Change a key of the recipe, or TABLE.KEY."
     ),
@@ -61,6 +64,7 @@ def run(
             overwrite=overwrite,
             licence=licence,
             threads=threads,
+            teachers=teachers,
             logs=[name.strip() for name in log.split(",") if name.strip()],
             on_decode=show,
             on_progress=on_progress,

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -277,38 +277,62 @@ def _describe_making(bundle: Bundle) -> str:
     training: Mapping[str, Any] = bundle.training
     recipe: Mapping[str, Any] = training.get("recipe", {})
     preprocess = bundle.preprocess
-    seconds = training.get("seconds")
     parity = training.get("parity")
-    facts = {
-        "Recipe": f"`{recipe['name']}`" if "name" in recipe else NOT_RECORDED,
-        "Seed": recipe.get("seed", NOT_RECORDED),
-        "Epochs": _tell_epochs(training),
-        "Network": training.get("backbone", recipe.get("backbone", NOT_RECORDED)),
-        "Parameters": f"{training['parameters']:,}" if "parameters" in training else NOT_RECORDED,
-        "Input": f"{preprocess.width}×{preprocess.height} px, aspect kept, white around it",
+    seconds = training.get("seconds")
+    effort = {
         "Machine": training.get("machine", NOT_RECORDED),
         "Training took": NOT_RECORDED if seconds is None else _tell_time(float(seconds)),
+    }
+    facts = (_tell_merger if "merged" in training else _tell_training)(training) | {
+        "Parameters": f"{training['parameters']:,}" if "parameters" in training else NOT_RECORDED,
+        "Input": f"{preprocess.width}×{preprocess.height} px, aspect kept, white around it",
+        **({} if "merged" in training else effort),
         "Export": NOT_RECORDED
         if parity is None
         else f"differs from the network by at most {parity['max_difference']:.1e} on {parity['pictures']} pictures",
         "Made at": bundle.created_at,
     }
     told = "\n".join(f"- {name}: {fact}." for name, fact in facts.items())
-    options = f" --set seed={recipe['seed']}" if "seed" in recipe else ""
-    licence = shlex.quote(bundle.licence)
     again = (
-        f"vestiary train CATALOGUE --recipe {recipe.get('name', 'RECIPE')}{options} --licence {licence} --out BUNDLE\n"
+        f"{_tell_command(bundle)}\n"
         "vestiary evaluate CATALOGUE --bundle BUNDLE\n"
         "vestiary report model BUNDLE CATALOGUE --out report.html --card card.md"
     )
     every = ", ".join(
         f"{key} = {json.dumps(value, sort_keys=True)}" for key, value in sorted(recipe.items()) if key != "name"
     )
-    how = (
-        "To make and measure it again, from the same catalogue and with `--set` for each choice below that the recipe "
-        f"has otherwise:\n\n```sh\n{again}\n```"
-    )
-    return f"{told}\n\n{how}" + (f"\n\nEvery choice of the recipe: {every}." if every else "")
+    how = "To make and measure it again, from the same catalogue"
+    how += "" if "merged" in training else " and with `--set` for each choice below that the recipe has otherwise"
+    return f"{told}\n\n{how}:\n\n```sh\n{again}\n```" + (f"\n\nEvery choice of the recipe: {every}." if every else "")
+
+
+def _tell_training(training: Mapping[str, Any]) -> dict[str, Any]:
+    recipe: Mapping[str, Any] = training.get("recipe", {})
+    teachers = _tell_bundles(training.get("teachers", ()))
+    return {
+        "Recipe": f"`{recipe['name']}`" if "name" in recipe else NOT_RECORDED,
+        "Seed": recipe.get("seed", NOT_RECORDED),
+        "Epochs": _tell_epochs(training),
+        "Network": training.get("backbone", recipe.get("backbone", NOT_RECORDED)),
+    } | ({"Taught by": f"labels, and the answers of {teachers}"} if teachers else {})
+
+
+def _tell_merger(training: Mapping[str, Any]) -> dict[str, Any]:
+    return {"Network": training["backbone"], "Merged from": _tell_bundles(training["merged"])}
+
+
+def _tell_bundles(bundles: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{each['name']} ({each['fingerprint'][:12]})" for each in bundles)
+
+
+def _tell_command(bundle: Bundle) -> str:
+    training, recipe = bundle.training, bundle.training.get("recipe", {})
+    if "merged" in training:
+        return f"vestiary merge{' PART' * len(training['merged'])} --catalogue CATALOGUE --out BUNDLE"
+    options = f" --set seed={recipe['seed']}" if "seed" in recipe else ""
+    options += " --teacher BUNDLE" * len(training.get("teachers", ()))
+    licence = shlex.quote(bundle.licence)
+    return f"vestiary train CATALOGUE --recipe {recipe.get('name', 'RECIPE')}{options} --licence {licence} --out BUNDLE"
 
 
 def _tell_epochs(training: Mapping[str, Any]) -> str:

@@ -48,14 +48,18 @@ def augment(images: Tensor, recipe: Recipe, draws: Draws) -> Tensor:
         theta = _crop(theta, draws["crop"], recipe.crop)
     if recipe.perspective:
         homography = _tilt(draws["perspective"], recipe.perspective)
-        grid = _make_tilted_grid(theta.to(images.device), homography.to(images.device), list(images.shape[2:]))
+        grid = _make_tilted_grid(
+            theta.to(images.device, non_blocking=True),
+            homography.to(images.device, non_blocking=True),
+            list(images.shape[2:]),
+        )
     else:
-        grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+        grid = F.affine_grid(theta.to(images.device, non_blocking=True), list(images.shape), align_corners=False)
     moved = F.grid_sample(images - WHITE, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + WHITE
     if recipe.background:
         moved = replace_background(moved, draws["background"] < recipe.background, draws)
     if recipe.lighting:
-        moved = _light(moved, draws["lighting"].to(images.device), recipe.lighting)
+        moved = _light(moved, draws["lighting"].to(images.device, non_blocking=True), recipe.lighting)
     return _erase(moved, draws, recipe.erase) if recipe.erase else moved
 
 
@@ -129,7 +133,7 @@ def _light(images: Tensor, drawn: Tensor, most: float) -> Tensor:
 def _erase(images: Tensor, draws: Draws, chance: float) -> Tensor:
     """Blank one rectangle of a quarter to a half of each side in some of the pictures, in the picture's mean colour."""
     height, width = images.shape[2:]
-    drawn = {name: draws[name].to(images.device) for name in ("erase", "erase.size", "erase.corner")}
+    drawn = {name: draws[name].to(images.device, non_blocking=True) for name in ("erase", "erase.size", "erase.corner")}
     chosen = drawn["erase"][:, None] < chance
     size = 0.25 + 0.25 * drawn["erase.size"]
     corner = drawn["erase.corner"] * (1 - size)

@@ -33,12 +33,13 @@ def replace_background(images: Tensor, chosen: Tensor, draws: dict[str, Tensor])
         return images
     size = list(images.shape[2:])
     colour, patches, things = (
-        draws[f"clutter.{name}"][numbers].to(images.device) for name in ("colour", "patches", "things")
+        draws[f"clutter.{name}"][numbers].to(images.device, non_blocking=True)
+        for name in ("colour", "patches", "things")
     )
     large = F.interpolate(patches, size=size, mode="bilinear", align_corners=False)
     small = F.interpolate(things, size=size, mode="nearest")
     clutter = 255 * (0.5 * colour + 0.35 * large + 0.15 * small)
-    numbers = numbers.to(images.device)
+    numbers = numbers.to(images.device, non_blocking=True)
     pictures = images[numbers]
     replaced = torch.where(find_background(pictures)[:, None], clutter, pictures)
     return images.index_copy(0, numbers, replaced)

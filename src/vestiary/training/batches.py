@@ -30,19 +30,25 @@ class Part:
     """A part of a step's pictures, ``float [m, 3, height, width]`` in 0..255, ready for the network.
 
     ``counts`` (``float [attributes]``) are the labels of the whole step, ``share`` (0..1) is how much of it this is.
+    ``shown`` are the pictures as teachers see them: at the full resolution, where the batches were asked for it.
     """
 
     pixels: Tensor
+    shown: Tensor
     targets: Targets
     counts: Tensor
     share: float
 
 
 class Batches:
-    """A run's batches. ``per_epoch`` steps are an epoch; a step's pictures go through in ``accumulate`` parts."""
+    """A run's batches. ``per_epoch`` steps are an epoch; a step's pictures go through in ``accumulate`` parts.
 
-    def __init__(self, recipe: Recipe, pictures: Pictures, processes: Processes) -> None:
+    With ``taught`` pictures are changed at the full resolution and averaged down to the phase's then.
+    """
+
+    def __init__(self, recipe: Recipe, pictures: Pictures, processes: Processes, *, taught: bool = False) -> None:
         self.recipe, self.pictures, self.processes = recipe, pictures, processes
+        self.full = Phase(recipe.epochs, recipe.height, recipe.width) if taught else None
         self.train_rows = pictures.samples.rows[Split.TRAIN]
         self.pictures_per_step = recipe.batch_size * recipe.accumulate
         n = len(self.train_rows)
@@ -70,19 +76,25 @@ class Batches:
     def parts(self, step: int) -> Iterator[Part]:
         """This process's parts of a step, augmented and mixed; torch's own generator is seeded for each step."""
         rows, phase = self.rows(step), self.phase(step)
-        n, size = len(rows), (phase.height, phase.width)
+        drawn_at = self.full or phase
+        n, size = len(rows), (drawn_at.height, drawn_at.width)
         generator = seed_everything(self.recipe.seed, step, self.processes.rank)
         draws = draw_changes(n, self.recipe, generator)
         mix = draw_mix(n, size, self.recipe, generator)
         labels = self.pictures.labels(rows)
         whole = Targets(labels)
         if mix is not None:
-            whole = Targets(labels, labels[mix.partner.to(labels.device)], mix.share.to(labels.device))
+            whole = Targets(
+                labels,
+                labels[mix.partner.to(labels.device, non_blocking=True)],
+                mix.share.to(labels.device, non_blocking=True),
+            )
         counts = whole.count()
         for positions, share in self._share_out(n):
-            pixels = self._change(rows, positions, draws, mix, phase)
-            targets = whole.take(positions.to(labels.device))
-            yield Part(pixels.contiguous(memory_format=torch.channels_last), targets, counts, share)
+            shown = self._change(rows, positions, draws, mix, drawn_at)
+            pixels = resize(shown, phase).contiguous(memory_format=torch.channels_last)
+            targets = whole.take(positions.to(labels.device, non_blocking=True))
+            yield Part(pixels, shown, targets, counts, share)
 
     def _change(
         self, rows: NDArray[np.int64], positions: Tensor, draws: Draws, mix: Mix | None, phase: Phase
@@ -96,8 +108,8 @@ class Batches:
         pixels = augment(pixels, self.recipe, {name: drawn[needed] for name, drawn in draws.items()})
         if mix is None or own is None or other is None:
             return pixels
-        mine = pixels if len(needed) == len(positions) else pixels[own.to(pixels.device)]
-        return mix.apply(mine, pixels[other.to(pixels.device)], positions)
+        mine = pixels if len(needed) == len(positions) else pixels[own.to(pixels.device, non_blocking=True)]
+        return mix.apply(mine, pixels[other.to(pixels.device, non_blocking=True)], positions)
 
     def _share_out(self, n: int) -> Iterator[tuple[Tensor, float]]:
         """Positions of this process's parts among ``n`` pictures, and what each counts for.

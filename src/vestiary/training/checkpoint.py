@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vestiary.errors import TrainingError
+from vestiary.product import Split
+from vestiary.taxonomy import Taxonomy
+from vestiary.training.dataset import Samples
+from vestiary.training.recipe import CHANGEABLE, Recipe
 
 
 def write_state(state: Mapping[str, Any], path: Path) -> None:
@@ -40,6 +47,16 @@ def _write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         raise TrainingError(
             f"{path.name} cannot be written to {path.parent}; make room there and add --resume to go on."
         ) from error
+
+
+def identify(recipe: Recipe, taxonomy: Taxonomy, samples: Samples) -> str:
+    """What must be equal for a run to be gone on with: a digest (hex) of recipe, questions, labels and split."""
+    choices = {key: value for key, value in recipe.choices.items() if key not in CHANGEABLE}
+    digest = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
+    digest.update(taxonomy.fingerprint.encode())
+    digest.update(np.ascontiguousarray(samples.labels).tobytes())
+    digest.update(samples.rows[Split.TRAIN].tobytes())
+    return digest.hexdigest()
 
 
 def read_state(path: Path, *, missing: str) -> dict[str, Any]:

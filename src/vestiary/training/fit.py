@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import math
 import time
@@ -12,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,19 +19,22 @@ from vestiary.interruption import catch_interrupt
 from vestiary.product import Split
 from vestiary.taxonomy import MISSING, Taxonomy
 from vestiary.training.batches import Batches, seed_everything
-from vestiary.training.checkpoint import describe_damage, read_state, write_log, write_state
+from vestiary.training.checkpoint import describe_damage, identify, read_state, write_log, write_state
 from vestiary.training.dataset import Pictures, Samples, fits_on
 from vestiary.training.freezing import RATE, set_trainable
 from vestiary.training.losses import AttributeLoss, Targets
 from vestiary.training.model import Classifier
 from vestiary.training.processes import Processes, join_processes
 from vestiary.training.progress import FitProgress, OnProgress, OnStage, RunFacts, Stopwatch
-from vestiary.training.recipe import CHANGEABLE, Recipe
+from vestiary.training.recipe import Recipe
 from vestiary.training.schedule import learning_rate, make_average, make_optimiser
+from vestiary.training.teaching import Teacher, check_pupil, teach
 from vestiary.training.tracking import Tracker, check_logs, figures_of, open_trackers
 from vestiary.training.trials import find_batch_size, find_learning_rate, fits_into_memory
 
 CHECKPOINT_EVERY_S = 120.0
+CHECKPOINT_EVERY_GPU_S = 15.0
+"""The same for the end of an epoch on a GPU, where an epoch may take less time than its checkpoint."""
 FETCHED_AT_ONCE = 50
 """Steps after which a GPU is asked for its losses; asking makes it wait."""
 
@@ -47,6 +48,7 @@ def fit(
     resume: bool = False,
     overwrite: bool = False,
     processes: Processes | None = None,
+    teachers: Sequence[Teacher] = (),
     logs: Sequence[str] = (),
     on_progress: OnProgress | None = None,
     on_stage: OnStage = lambda line: None,
@@ -57,11 +59,11 @@ def fit(
     processor and number of threads, with the very weights of one that was never stopped. Ctrl-C writes a checkpoint
     and then raises KeyboardInterrupt. ``logs`` names further logs, as ``check_logs`` knows them. Raises
     TrainingError when ``work`` holds a run and neither ``resume`` nor ``overwrite`` is set, when there is none to
-    resume or it had another recipe or catalogue, when a split has no pictures, when a file cannot be written, or when
-    the loss is no longer a number (the last checkpoint stays).
+    resume or it had another recipe, catalogue or teachers, when a split has no pictures, when a file cannot be written,
+    or when the loss is no longer a number (the last checkpoint stays).
     """
     check_logs(logs)
-    run = _Run(recipe, taxonomy, samples, work, processes or join_processes(), on_stage)
+    run = _Run(recipe, taxonomy, samples, work, processes or join_processes(), on_stage, teachers)
     run.start(resume=resume, overwrite=overwrite)
     run.trackers = open_trackers(logs, work, recipe, step=run.step) if run.processes.is_main else []
     is_finished = False
@@ -76,6 +78,8 @@ def fit(
                     run.save()
                     on_stage(f"stopped at step {run.step:,} of {run.batches.steps:,}; go on with --resume")
                     raise KeyboardInterrupt
+        if run.saved_step < run.step:
+            run.save()
         is_finished = True
     finally:
         for tracker in run.trackers:
@@ -87,8 +91,16 @@ class _Run:
     """State of one training run: everything in ``checkpoint`` is what a resumed run needs."""
 
     def __init__(
-        self, recipe: Recipe, taxonomy: Taxonomy, samples: Samples, work: Path, processes: Processes, say: OnStage
+        self,
+        recipe: Recipe,
+        taxonomy: Taxonomy,
+        samples: Samples,
+        work: Path,
+        processes: Processes,
+        say: OnStage,
+        teachers: Sequence[Teacher] = (),
     ) -> None:
+        self.teachers = teachers
         self.asked, self.recipe, self.taxonomy, self.samples, self.work = recipe, recipe, taxonomy, samples, work
         self.processes, self.device, self.say = processes, processes.device, say
         self.checkpoint, self.best = work / "checkpoint.pt", work / "best.pt"
@@ -96,7 +108,9 @@ class _Run:
             if not len(samples.rows[split]):
                 raise TrainingError(f"The {split} split has no pictures; ingest a larger catalogue.")
         self.train_rows = samples.rows[Split.TRAIN]
+        self.identity = identify(recipe, taxonomy, samples)
         self.pictures = Pictures(samples, self.device, resident=fits_on(self.device, samples))
+        torch.backends.cudnn.benchmark = self.device.type == "cuda"  # shapes hardly change, so trying kernels out pays
         seed_everything(recipe.seed, 0)
         self.model = Classifier(recipe, taxonomy).to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -109,7 +123,7 @@ class _Run:
         self.waiting: list[tuple[int, Tensor]] = []  # losses that the device has not been asked for yet
         self.log: list[dict[str, Any]] = []
         self.trackers: list[Tracker] = []
-        self.watch, self.saved_at = Stopwatch(), time.monotonic()
+        self.watch, self.saved_at, self.saved_step = Stopwatch(), time.monotonic(), -1
 
     @property
     def shipped(self) -> Classifier:
@@ -149,7 +163,7 @@ class _Run:
 
     def _settle(self, batch_size: int) -> None:
         self.recipe = replace(self.recipe, batch_size=batch_size)
-        self.batches = Batches(self.recipe, self.pictures, self.processes)
+        self.batches = Batches(self.recipe, self.pictures, self.processes, taught=bool(self.teachers))
 
     def _find_batch_size(self) -> int:
         """The largest that fits, at the full resolution."""
@@ -198,7 +212,8 @@ class _Run:
     def _load(self) -> None:
         missing = f"{self.work} holds no checkpoint to go on from; leave --resume out to start."
         state = read_state(self.checkpoint, missing=missing)
-        if state["identity"] != self._identity():
+        check_pupil(state.get("teachers", []), self.teachers, self.work)
+        if state["identity"] != self.identity:
             raise TrainingError(
                 f"{self.work} holds a run with another recipe or catalogue; resume it with those, or add --overwrite."
             )
@@ -212,18 +227,10 @@ class _Run:
             if self.average is not None:
                 self.average.load_state_dict(state["ema"])
             self.step, self.losses, self.log = int(state["step"]), state["losses"], json.loads(state["log"])
+            self.saved_step = self.step
             self.watch = Stopwatch(before=float(state["seconds"]), first_step=self.step)
         except Exception as error:  # torch raises many kinds for what does not fit
             raise describe_damage(self.checkpoint) from error
-
-    def _identity(self) -> str:
-        """What must be equal for a resumed run to make sense."""
-        choices = {key: value for key, value in self.asked.choices.items() if key not in CHANGEABLE}
-        digest = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
-        digest.update(self.taxonomy.fingerprint.encode())
-        digest.update(np.ascontiguousarray(self.samples.labels).tobytes())
-        digest.update(self.train_rows.tobytes())
-        return digest.hexdigest()
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all, and never one that holds no numbers."""
@@ -233,7 +240,7 @@ class _Run:
         if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
             raise self._describe_divergence(self.step, "A weight")
         state = {
-            "identity": self._identity(),
+            "identity": self.identity,
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -241,11 +248,12 @@ class _Run:
             "found": {"batch_size": self.recipe.batch_size, "learning_rate": self.recipe.learning_rate},
             "step": self.step,
             "losses": self.losses,
+            "teachers": [teacher.to_dict() for teacher in self.teachers],
             "log": json.dumps(self.log),
             "seconds": self.watch.seconds,
         }
         write_state(state, self.checkpoint)
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_step = time.monotonic(), self.step
 
     def train_step(self) -> None:
         """One step of the optimiser, and a checkpoint where one is due."""
@@ -268,7 +276,8 @@ class _Run:
         self.model.train()
         total = torch.zeros((), device=self.device)
         for number, part in enumerate(self.batches.parts(step)):
-            loss = self._loss_of(part.pixels, part.targets, part.counts, part.share)
+            taught = teach(self.teachers, part.shown, self.recipe.teaching_temperature)
+            loss = self._loss_of(part.pixels, part.targets, part.counts, part.share, taught)
             if number == 0:  # not before: memory that is given back and taken again at once costs nothing
                 self.optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -276,10 +285,12 @@ class _Run:
         self.processes.sum_gradients(self.parameters)
         return self.processes.sum(total)
 
-    def _loss_of(self, pixels: Tensor, targets: Targets, counts: Tensor, share: float) -> Tensor:
+    def _loss_of(
+        self, pixels: Tensor, targets: Targets, counts: Tensor, share: float, taught: list[Tensor] | None = None
+    ) -> Tensor:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             logits = self.model(pixels)
-        loss: Tensor = self.loss(logits, targets, counts, part=share)
+        loss: Tensor = self.loss(logits, targets, counts, part=share, taught=taught)
         return loss
 
     def _apply_gradients(self, rate: float) -> None:
@@ -339,9 +350,10 @@ class _Run:
         if self.processes.is_main:
             write_log(self.log, self.work / "log.csv")
             if self._best_epoch() == len(self.log):
-                state = {"identity": self._identity(), "epoch": len(self.log), "model": self.shipped.state_dict()}
+                state = {"identity": self.identity, "epoch": len(self.log), "model": self.shipped.state_dict()}
                 write_state(state, self.best)
-        self.save()
+        if self.asks_at_once or time.monotonic() - self.saved_at > CHECKPOINT_EVERY_GPU_S:
+            self.save()
         for tracker in self.trackers:
             tracker.add(self.step, figures_of(line))
         return line
@@ -371,7 +383,7 @@ class _Run:
         if self.recipe.keep == "best" and self.processes.is_main:
             missing = f"{self.best}, with the weights of the best epoch, is gone; start again with --overwrite."
             state = read_state(self.best, missing=missing)
-            if state["identity"] != self._identity():
+            if state["identity"] != self.identity:
                 raise describe_damage(self.best)
             self.shipped.load_state_dict(state["model"])
         return self.shipped.eval()

@@ -1,4 +1,4 @@
-"""The training loss: one term per attribute over the labels that are there, weighted as the recipe says."""
+"""The training loss: one term per attribute over labels and what teachers say, weighted as the recipe says."""
 
 from __future__ import annotations
 
@@ -49,8 +49,10 @@ class Targets:
 class AttributeLoss(nn.Module):
     """Weighted sum over attributes of the mean loss of the labelled pictures.
 
-    A missing label adds nothing, and an attribute without any label in the batch adds zero. Its parameters, if any, are
-    the learnt weights of attributes; they are trained with the network.
+    A missing label adds nothing, and an attribute without any label in the batch adds zero. Where there are teachers,
+    their share of each term is T² times the divergence of the network's probabilities at temperature T from theirs, a
+    mean over all pictures (Hinton et al. 2015, section 2.1). Its parameters, if any, are the learnt weights of
+    attributes; they are trained with the network.
     """
 
     importance: Tensor
@@ -67,17 +69,38 @@ class AttributeLoss(nn.Module):
         self.register_buffer("importance", importance, persistent=False)
         self.log_variance = nn.Parameter(torch.zeros(len(counts))) if recipe.learn_attribute_weights else None
 
-    def forward(self, logits: list[Tensor], targets: Targets, counts: Tensor, *, part: float = 1.0) -> Tensor:
+    def forward(
+        self,
+        logits: list[Tensor],
+        targets: Targets,
+        counts: Tensor,
+        *,
+        part: float = 1.0,
+        taught: list[Tensor] | None = None,
+    ) -> Tensor:
         """The loss of a batch, or of a part of one.
 
         ``logits`` holds ``float [n, values]`` per attribute. ``counts`` is what ``Targets.count`` says of the whole
-        batch, and ``part`` the share of it that this is: losses of all parts add up to that of the whole.
+        batch, and ``part`` the share of it that this is: losses of all parts add up to that of the whole. ``taught`` is
+        what ``teach`` gives for these pictures.
         """
         sums = torch.stack([self._sum(number, scores, targets) for number, scores in enumerate(logits)])
         terms = sums / counts.clamp(min=1)
+        told = counts > 0
+        if taught is not None:
+            pairs = enumerate(zip(logits, taught, strict=True))
+            apart = torch.stack([self._compare(number, scores, said) for number, (scores, said) in pairs])
+            terms = (1 - self.recipe.teaching) * terms + self.recipe.teaching * part * apart
+            told = torch.ones_like(told)
         if self.log_variance is not None:  # Kendall, Gal, Cipolla 2018, equation 10, with s = log σ²
-            terms = (torch.exp(-self.log_variance) * terms + part * self.log_variance / 2) * (counts > 0)
+            terms = (torch.exp(-self.log_variance) * terms + part * self.log_variance / 2) * told
         return (self.importance * terms).sum()
+
+    def _compare(self, number: int, scores: Tensor, taught: Tensor) -> Tensor:
+        """T² times the mean divergence of one attribute's probabilities from those taught."""
+        temperature = self.recipe.teaching_temperature
+        own = (self._adjust(number, scores) / temperature).log_softmax(1)
+        return temperature**2 * F.kl_div(own, taught, reduction="batchmean")
 
     def _sum(self, number: int, scores: Tensor, targets: Targets) -> Tensor:
         """The loss of one attribute, summed over the batch."""

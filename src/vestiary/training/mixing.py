@@ -27,7 +27,7 @@ class Mix:
     def apply(self, images: Tensor, others: Tensor, positions: Tensor) -> Tensor:
         """``images`` mixed with ``others``, both ``float [m, 3, height, width]`` and at ``positions`` of the batch."""
         if self.box is None:
-            share = self.share[positions].to(images.device)[:, None, None, None]
+            share = self.share[positions].to(images.device, non_blocking=True)[:, None, None, None]
             return share * images + (1 - share) * others
         top, bottom, left, right = self.box
         mixed = images.clone()

@@ -90,10 +90,13 @@ def _is_not_the_quantisers(record: logging.LogRecord) -> bool:
 
 
 def _find_kept_nodes(graph: onnx.GraphProto) -> list[str]:
-    """Names of the nodes that stay fp32: up to the first layer, and all that follows the last pooling."""
-    sources = _find_sources(graph, "embedding")
-    pooled = [node.output[0] for node in graph.node if node.name in sources and node.op_type in POOLINGS]
-    backbone = _find_sources(graph, pooled[-1] if pooled else "embedding")
+    """Names of the nodes that stay fp32: up to the first layer of each network, and all that follows its pooling."""
+    last = next(node for node in graph.node if "embedding" in node.output)
+    backbone: set[str] = set()
+    for embedding in last.input if last.op_type == "Concat" else ["embedding"]:  # merged networks put theirs in a row
+        sources = _find_sources(graph, embedding)
+        pooled = [node.output[0] for node in graph.node if node.name in sources and node.op_type in POOLINGS]
+        backbone |= _find_sources(graph, pooled[-1] if pooled else embedding)
     raw = {"images"}
     for node in graph.node:
         if raw.intersection(node.input):

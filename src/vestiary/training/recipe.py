@@ -121,6 +121,10 @@ class Recipe:
     """Weight of an attribute's loss; 1 for those not named."""
     learn_attribute_weights: bool = False
     """Learn the weights of attributes by their uncertainty (Kendall et al. 2018)."""
+    teaching: float = _number(0, 1, 0.5)
+    """What the answers of teachers count for, beside labels (Hinton et al. 2015); without teachers labels are all."""
+    teaching_temperature: float = _number(0.1, 20, 1.0)
+    """What the logits of teachers and network are divided by before they are compared."""
 
     flip: float = _number(0, 1, 0.5)
     """Chance of a mirrored picture."""

@@ -34,6 +34,7 @@ from vestiary.training.rare import settle_rare_values
 from vestiary.training.recipe import Recipe, check_catalogue
 from vestiary.training.rehearsal import rehearse
 from vestiary.training.storage import narrow_weights
+from vestiary.training.teaching import open_teachers
 from vestiary.training.tracking import check_logs
 
 PARITY_PICTURES = 256
@@ -49,6 +50,7 @@ def train(
     overwrite: bool = False,
     licence: str = "unspecified",
     threads: int = 0,
+    teachers: Sequence[str | Path] = (),
     logs: Sequence[str] = (),
     on_decode: Progress | None = None,
     on_progress: OnProgress | None = None,
@@ -58,7 +60,8 @@ def train(
     """Train and write the bundle to ``out``; the bundle and its figures on the validation split, by attribute.
 
     ``cache`` is a folder for decoded pictures; checkpoints and the log go to ``<out>.training`` beside the bundle, and
-    stay. ``threads`` is the number of cores to use, 0 for all; ``logs`` names further logs, as ``fit`` takes them. The
+    stay. ``threads`` is the number of cores to use, 0 for all; ``teachers`` are bundles whose answers are learnt beside
+    the labels; ``logs`` names further logs, as ``fit`` takes them. The
     test split is not touched. Where ``accelerate launch`` started several processes they train together; the first one
     writes, the others end when training does. Raises UsageError when ``out`` may not be written, RecipeError when the
     recipe does not fit the catalogue, TrainingError as ``rehearse`` and ``fit`` do, when an attribute cannot be learnt,
@@ -78,6 +81,7 @@ def train(
         on_decode = on_progress = None
         on_stage = _say_nothing
     rehearse(recipe, catalogue.taxonomy, on_stage)
+    masters = open_teachers(teachers, recipe, catalogue.taxonomy, processes.device, on_stage=on_stage)
     with processes.main_first():
         samples = open_samples(catalogue, recipe.preprocess, cache, progress=on_decode)
     samples, rare = settle_rare_values(samples, catalogue.taxonomy, recipe)
@@ -99,6 +103,7 @@ def train(
                 resume=resume,
                 overwrite=overwrite,
                 processes=processes,
+                teachers=masters,
                 logs=logs,
                 on_progress=on_progress,
                 on_stage=on_stage,
@@ -129,6 +134,8 @@ def train(
                 "attribute_weights": facts.attribute_weights,
                 "log": facts.log,
             }
+            if masters:
+                training["teachers"] = [master.to_dict() for master in masters]
             bundle = replace(bundle, training=training)
             card = write_card(bundle, catalogue, evaluation)
             return replace(bundle, card=card).write(out, overwrite=True), evaluation.attributes
