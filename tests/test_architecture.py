@@ -26,6 +26,7 @@ FLOORS = {
     "drift": 2,
     "catalogue": 2,
     "charts": 2,
+    "album": 2,
     "bundle": 3,
     "checks": 3,
     "ledger": 3,
@@ -37,6 +38,7 @@ FLOORS = {
     "schedule": 4,
     "training": 5,
     "batch": 5,
+    "review": 5,
     "web": 6,
     "cli": 7,
 }
