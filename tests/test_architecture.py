@@ -39,8 +39,9 @@ FLOORS = {
     "training": 5,
     "batch": 5,
     "review": 5,
-    "web": 6,
-    "cli": 7,
+    "pages": 6,
+    "web": 7,
+    "cli": 8,
 }
 """The rooms that hold something; a new one takes its floor from docs/architecture.md."""
 
@@ -51,6 +52,7 @@ WALLS = {
     "accelerate": "training",
     "fastapi": "web",
     "starlette": "web",
+    "streamlit": "pages",
     "uvicorn": "web",
     "httpx": "client web",
     "alembic": "ledger",
