@@ -265,25 +265,31 @@ class _Work:
         return self._new[pixels]
 
     def _follow_rules(self, product_id: str, given: Mapping[str, _Given]) -> None:
-        """Bring what nobody said anything about into line with what people said, from each child to its parent."""
+        """Bring what nobody said anything about into line with what people said: parents first, then what is below."""
+        rules = self._catalogue.taxonomy.parents
         settled = dict(given)
-        for _ in self._catalogue.taxonomy.parents:  # a chain is no longer than this
-            for rule in self._catalogue.taxonomy.parents:
-                if rule.allows(self._products[product_id].labels):
-                    continue
-                if rule.child in settled and rule.parent not in settled:
-                    self._replace(product_id, rule, rule.parent, settled[rule.child])
-                    settled[rule.parent] = settled[rule.child]
-                elif rule.parent in settled and rule.child not in settled:
-                    self._replace(product_id, rule, rule.child, settled[rule.parent])
+        for rule in rules * len(rules):  # a chain is no longer than this
+            if rule.child in settled and rule.parent not in settled and not self._agrees(product_id, rule):
+                self._replace(product_id, rule, rule.parent, settled[rule.child])
+                settled[rule.parent] = settled[rule.child]
+        for rule in rules * len(rules):
+            is_below = rule.parent in settled and rule.child not in settled
+            if is_below and (
+                not self._agrees(product_id, rule) or rule.parent not in self._products[product_id].labels
+            ):
+                self._replace(product_id, rule, rule.child, settled[rule.parent])
+                settled[rule.child] = settled[rule.parent]
+
+    def _agrees(self, product_id: str, rule: ParentRule) -> bool:
+        return rule.allows(self._products[product_id].labels)
 
     def _replace(self, product_id: str, rule: ParentRule, name: str, cause: _Given) -> None:
         labels = self._products[product_id].labels
         allowed = rule.allowed.get(labels[rule.child], ()) if name == rule.parent else ()
         value = allowed[0] if len(allowed) == 1 else ""
-        row = dataclasses.replace(cause, attribute=name)
-        self._tell(row, Effect.FOLLOWED, product_id, labels[name], value)
-        self._set(product_id, name, value)
+        if name in labels:
+            self._tell(dataclasses.replace(cause, attribute=name), Effect.FOLLOWED, product_id, labels[name], value)
+            self._set(product_id, name, value)
 
     def _set(self, product_id: str, attribute: str, value: str) -> None:
         """Labels are shared between products, and kept in the order of the taxonomy."""

@@ -2,7 +2,7 @@
 
 from vestiary.review.exports import Exported, export_corrections
 from vestiary.review.items import ORDERS, Item, Queue
-from vestiary.review.judgements import Agreement, Judged, measure_agreement, read_judged, settle
+from vestiary.review.judgements import Agreement, Judged, find_kappa, measure_agreement, read_judged, settle
 from vestiary.review.label_studio import Imported, read_annotations, write_tasks
 from vestiary.review.photos import find_photo
 from vestiary.review.scope import BANDS, Band, find_band, fit_thresholds
@@ -19,6 +19,7 @@ __all__ = [
     "Queue",
     "export_corrections",
     "find_band",
+    "find_kappa",
     "find_photo",
     "fit_thresholds",
     "measure_agreement",
