@@ -62,7 +62,7 @@ def rank_by_value(
         diversity     NOVELTYᵏ, after k photos with this value of this attribute (the gain of α-nDCG: Clarke et al.
                       2008, for documents that repeat what was shown before)
     """
-    shown = Counter((name, tag["value"]) for record in seen for name, tag in record.tags.items())
+    shown = Counter((name, tag["value"]) for record in seen for name, tag in record.tags.items() if not tag["accepted"])
     left = [(own, [(name, _doubt(own.record, name, rarity)) for name in own.open]) for own in candidates]
 
     def value(entry: tuple[Candidate, list[tuple[str, float]]]) -> float:
