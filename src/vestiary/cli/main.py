@@ -20,8 +20,10 @@ from vestiary.cli import (
     inspect,
     ledger,
     merge,
+    promote,
     quantise,
     report,
+    review,
     schedule,
     serve,
     similar,
@@ -48,6 +50,7 @@ for verb in (
     merge,
     quantise,
     evaluate,
+    promote,
     inspect,
     tag,
     batch,
@@ -60,6 +63,7 @@ for verb in (
 ):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(report.app, name="report")
+app.add_typer(review.app, name="review")
 app.add_typer(ledger.app, name="ledger")
 
 
