@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
     workers: int = Field(1, ge=1, le=256, description="Processes that share the port.")
-    bundle: Path | None = Field(None, description="Bundle folder or zip; the default one when left out.")
+    bundle: Path | str | None = Field(None, description="Bundle folder, zip or address; the default one when left out.")
     precision: Literal["fp32", "int8"] = Field("fp32", description="The model to load, where the bundle has both.")
     threads: int = Field(
         0, ge=0, le=1024, description="Threads of each worker that decode and answer; 0: the cores shared out."
