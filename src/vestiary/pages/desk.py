@@ -54,6 +54,8 @@ class Desk:
     max_upload_files: int = 200
     """Photos that one visitor may hand over at once."""
     public_url: str = "http://127.0.0.1:8000"
+    needs_key: bool = False
+    """Whether callers of the API need a key."""
     settle: Callable[[], bool] = lambda: True
 
 

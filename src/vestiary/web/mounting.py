@@ -122,6 +122,7 @@ def make_desk(service: Service, loop: asyncio.AbstractEventLoop) -> Desk:
         limits=service.predictor.limits,
         max_upload_files=settings.max_upload_files,
         public_url=f"http://{host}:{settings.port}",
+        needs_key=bool(settings.api_keys),
         settle=recorder.flush if recorder is not None else lambda: False,
     )
 
