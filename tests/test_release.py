@@ -17,6 +17,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from vestiary import __version__
@@ -220,7 +222,8 @@ def base(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Place:
 def list_packages(python: Path) -> dict[str, str]:
     code = "import importlib.metadata as m; print('\\n'.join(f'{d.name} {d.version}' for d in m.distributions()))"
     done = subprocess.run([str(python), "-I", "-c", code], capture_output=True, text=True, check=True)
-    return dict(line.lower().split() for line in done.stdout.splitlines())
+    pairs = (line.split() for line in done.stdout.splitlines())
+    return {canonicalize_name(name): version for name, version in pairs}
 
 
 @pytest.mark.slow
@@ -239,7 +242,8 @@ def test_both_packages_hold_the_bundle_and_what_the_program_reads(built: Built) 
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert {f"src/{name}" for name in there} <= names
     assert {"pyproject.toml", "constraints.txt", "deploy/Dockerfile", "tests/test_release.py"} <= names
-    assert not {name for name in names if name.startswith(("work/", "dist/", "build/", ".venv"))}
+    made = ("work/", "dist/", "build/", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis")
+    assert not {name for name in names if name.startswith(made) or "__pycache__" in name}
 
 
 @pytest.mark.slow
@@ -266,7 +270,7 @@ def test_the_bill_of_materials_names_every_package_and_its_version(base: Place, 
     command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--validate"]
     done = subprocess.run([*command, "--output-file", str(bill), str(base.python)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    told = {part["name"].lower(): part["version"] for part in json.loads(bill.read_text())["components"]}
+    told = {canonicalize_name(part["name"]): part["version"] for part in json.loads(bill.read_text())["components"]}
     assert told == list_packages(base.python)
     assert told["vestiary"] == __version__
 
@@ -305,11 +309,11 @@ def test_each_extra_can_be_had_for_the_wheel(extra: str, make_place: Callable[[]
     done = install(place.python, f"vestiary[{extra}] @ {place.wheel.as_uri()}", dry=dry)
     assert done.returncode == 0, done.stderr
     if dry:
-        chosen = {each["metadata"]["name"].lower() for each in json.loads(done.stdout)["install"]}
-        wanted = {re.split(r"[\[<>=]", each)[0].lower() for each in EXTRAS[extra]}
+        chosen = {canonicalize_name(each["metadata"]["name"]) for each in json.loads(done.stdout)["install"]}
+        wanted = {canonicalize_name(Requirement(each).name) for each in EXTRAS[extra]}
         assert wanted <= chosen | list_packages(place.python).keys()
         return
-    code = f"import {IMPORTED[extra]}, vestiary.predictor"
+    code = f"import vestiary.predictor, {IMPORTED[extra]}"
     subprocess.run([str(place.python), "-I", "-c", code], check=True)
     if extra == "serve":
         assert "VESTIARY_API_KEYS=shop=" in place.run("serve", "--new-key", "shop").stdout
