@@ -43,7 +43,8 @@ _STYLE: Final = """
 .v-low { color: light-dark(#a3140e, #ff9a92); }
 .v-fill { background: currentColor; }
 .v-word { white-space: nowrap; font-weight: 600; }
-.v-tag { padding-top: .35rem; }
+.v-tag { padding-top: .1rem; }
+.st-key-photos [data-testid="stFileUploaderDropzone"] { min-height: 9rem; border: 2px dashed light-dark(#9aa1a8, #6b7178); }
 .v-value { font-size: 1.2rem; font-weight: 650; line-height: 1.3; overflow-wrap: anywhere; }
 .v-small { font-size: .95rem; line-height: 1.35; }
 .v-name { font-size: .85rem; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
@@ -51,8 +52,9 @@ _STYLE: Final = """
   vertical-align: .12rem; border: 1px solid currentColor; }
 .v-accepted, .v-corrected { color: light-dark(#1f6b2c, #7fd08d); }
 .v-for-review { color: light-dark(#8a4300, #f0b060); }
-.v-other { display: flex; gap: .8rem; align-items: baseline; }
-.v-other > span { flex: 0 0 9rem; overflow-wrap: anywhere; } .v-other > .v-bar { flex: 1 1 auto; margin: 0; }
+.v-other { display: flex; gap: .6rem; align-items: center; color: light-dark(#555b61, #b3b8be); padding: .1rem 0;
+  font-size: .95rem; font-variant-numeric: tabular-nums; }
+.v-other > span:first-child { flex: 0 0 9rem; overflow-wrap: anywhere; }
 .v-quiet { color: light-dark(#555b61, #b3b8be); }
 .v-nothing { border: 1px dashed light-dark(#b9bfc5, #565b61); border-radius: 10px; padding: 1.6rem 1.4rem; }
 </style>
@@ -81,6 +83,14 @@ def draw_bar(confidence: float, *, word: str | None = None) -> str:
         f'<div class="v-bar v-{band.colour}"><span class="v-track" aria-hidden="true">'
         f'<span class="v-fill" style="width:{100 * confidence:.1f}%"></span></span>'
         f'<span class="v-word">{percent}{" · " if said else ""}{said}</span></div>'
+    )
+
+
+def draw_share(name: str, share: float) -> str:
+    """HTML of a name with its share (0..1) as a bar, without any judgement."""
+    return (
+        f'<div class="v-other"><span>{html.escape(name)}</span><span class="v-track" aria-hidden="true">'
+        f'<span class="v-fill" style="width:{100 * share:.1f}%"></span></span><span>{100 * share:.0f} %</span></div>'
     )
 
 

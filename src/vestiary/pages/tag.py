@@ -44,7 +44,9 @@ class Visit:
 def show() -> None:
     """The page."""
     desk, visit = current_desk(), _find_visit()
-    st.title("Tag product photos")
+    st.title("Tag product photos", anchor=False)
+    titles = [title.lower() for title in _list_titles(desk).values()]
+    st.caption(f"Each photo of one product gets its {', '.join(titles[:-1])} and {titles[-1]}, and how sure each is.")
     _ask_photos(desk, visit)
     if visit.refusal:
         look.refuse(visit.refusal)
@@ -72,13 +74,14 @@ def _find_visit() -> Visit:
 def _ask_photos(desk: Desk, visit: Visit) -> None:
     listen_for_paste()
     key = f"photos-{visit.round}"
-    st.file_uploader(
-        "Photos: drop them here, choose them, or paste one",
-        accept_multiple_files=True,
-        key=key,
-        on_change=_take,
-        args=(desk, visit, key),
-    )
+    with st.container(key="photos"):
+        st.file_uploader(
+            "Drop photos here, choose them, or paste one with Ctrl+V",
+            accept_multiple_files=True,
+            key=key,
+            on_change=_take,
+            args=(desk, visit, key),
+        )
     if st.toggle("Use the camera", key="camera_on"):
         camera = f"camera-{visit.round}"
         st.camera_input("Camera", key=camera, on_change=_take, args=(desk, visit, camera), label_visibility="collapsed")
@@ -136,19 +139,20 @@ def _show_closely(desk: Desk, visit: Visit, result: Result) -> None:
     """One photo with everything that is known of it."""
     with st.container(border=True, key="closely"):
         if result.refusal is not None:
-            st.subheader(result.name)
+            st.header(result.name, anchor=False)
             look.refuse(result.refusal)
             return
         left, right = st.columns([2, 3], gap="large")
         with left:
             _show_photo(desk, result)
         with right:
-            st.subheader(result.name)
+            st.header(result.name, anchor=False)
             _show_decision(desk, result)
             if visit.said:
                 st.success(visit.said, icon=":material/check:")
-            for tag in result.tags:
-                _show_tag(desk, visit, result, tag)
+            with st.container(gap=None):
+                for tag in result.tags:
+                    _show_tag(desk, visit, result, tag)
         _show_copies(desk, [result])
 
 
@@ -216,9 +220,8 @@ def _show_tag(desk: Desk, visit: Visit, result: Result, tag: Tag) -> None:
         f'<div class="v-value">{value} <span class="v-decision v-{decision.replace(" ", "-")}">{decision}</span></div>'
         f"{below}</div>"
     )
-    with st.expander("Other values, or a better one", key=f"more-{result.number}-{tag.attribute}"):
-        for other, confidence in tag.runners_up:
-            st.html(f'<div class="v-other"><span>{html.escape(other)}</span>{look.draw_bar(confidence, word="")}</div>')
+    with st.expander("Other values", key=f"more-{result.number}-{tag.attribute}", type="compact"):
+        st.html("".join(look.draw_share(other, confidence) for other, confidence in tag.runners_up))
         _ask_better(desk, visit, result, tag, title)
 
 
@@ -265,7 +268,7 @@ def _show_all(desk: Desk, visit: Visit) -> None:
     visit.page = min(visit.page, n_pages - 1)
     n_open = sum(1 for result in visit.results if result.open_attributes)
     n_refused = sum(1 for result in visit.results if result.refusal)
-    st.subheader(f"{len(visit.results)} photos")
+    st.header(f"{len(visit.results)} photos", anchor=False)
     said = [f"{len(visit.results) - n_open - n_refused} ready", f"{n_open} for review"]
     if n_refused:
         said.append(f"{n_refused} could not be read")
@@ -287,7 +290,7 @@ def _show_all(desk: Desk, visit: Visit) -> None:
 
 
 def _show_card(desk: Desk, visit: Visit, result: Result) -> None:
-    with st.container(border=True, width=172, key=f"card-{result.number}"):
+    with st.container(border=True, width=152, key=f"card-{result.number}"):
         if result.thumbnail is not None:
             st.image(result.thumbnail, width="stretch", alt=f"The photo {result.name}")
         name = html.escape(result.name)
@@ -304,7 +307,7 @@ def _show_card(desk: Desk, visit: Visit, result: Result) -> None:
             f'<div class="v-small v-{look.find_band(tag.confidence).colour}">{100 * tag.confidence:.0f} % · '
             f'{look.find_band(tag.confidence).word}</div><div class="v-quiet v-small">{decision}</div>'
         )
-        st.button("Look closely", key=f"open-{result.number}", on_click=_open, args=(visit, result.number))
+        st.button("Open", key=f"open-{result.number}", on_click=_open, args=(visit, result.number))
 
 
 def _open(visit: Visit, number: int) -> None:

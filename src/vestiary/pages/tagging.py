@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -21,6 +21,9 @@ from vestiary.tags import Tag, flatten, list_columns, to_cell
 
 SHOWN: Final = 900
 """Pixels of the longer side of a photo as it is shown and explained; the original is not kept."""
+
+RUNNERS_UP: Final = 5
+"""Values of each attribute that are kept beside the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def answer_photos(desk: Desk, photos: Sequence[tuple[str, bytes]], *, first_numb
 
     Raises ServiceError when the service cannot answer now.
     """
-    answers = desk.answer(photos)
+    answers = [_shorten(answered) for answered in desk.answer(photos)]
     results = []
     for place, ((name, data), answered) in enumerate(zip(photos, answers, strict=True)):
         photo = _reduce(data, desk.limits, SHOWN) if answered.prediction.failure is None else None
@@ -81,6 +84,12 @@ def answer_photos(desk: Desk, photos: Sequence[tuple[str, bytes]], *, first_numb
     if desk.ledger is not None:
         _recall(desk.ledger, results)
     return results
+
+
+def _shorten(answered: Answered) -> Answered:
+    """The answer with the best few values of each attribute."""
+    tags = tuple(replace(tag, runners_up=tag.runners_up[:RUNNERS_UP]) for tag in answered.prediction.tags)
+    return replace(answered, prediction=replace(answered.prediction, tags=tags))
 
 
 def _reduce(data: bytes, limits: Limits, longest: int) -> bytes | None:
