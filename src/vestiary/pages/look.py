@@ -44,7 +44,8 @@ _STYLE: Final = """
 .v-fill { background: currentColor; }
 .v-word { white-space: nowrap; font-weight: 600; }
 .v-tag { padding-top: .1rem; }
-.st-key-photos [data-testid="stFileUploaderDropzone"] { min-height: 9rem; border: 2px dashed light-dark(#9aa1a8, #6b7178); }
+.st-key-photos [data-testid="stFileUploaderDropzone"] { min-height: 9rem;
+  border: 2px dashed light-dark(#9aa1a8, #6b7178); }
 .v-value { font-size: 1.2rem; font-weight: 650; line-height: 1.3; overflow-wrap: anywhere; }
 .v-small { font-size: .95rem; line-height: 1.35; }
 .v-name { font-size: .85rem; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
