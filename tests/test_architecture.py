@@ -37,6 +37,7 @@ FLOORS = {
     "schedule": 4,
     "training": 5,
     "batch": 5,
+    "similar": 5,
     "pages": 6,
     "web": 7,
     "cli": 8,
@@ -54,6 +55,7 @@ WALLS = {
     "uvicorn": "web",
     "httpx": "client web",
     "alembic": "ledger",
+    "usearch": "similar",
 }
 HEAVY = (
     "torch",
@@ -81,6 +83,7 @@ HEAVY = (
     "openpyxl",
     "sqlalchemy",
     "alembic",
+    "usearch",
 )
 WORDS_NOT_USED = {"utils", "common", "helpers", "manager", "core", "base", "engine"}
 
