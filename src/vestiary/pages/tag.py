@@ -154,6 +154,25 @@ def _show_closely(desk: Desk, visit: Visit, result: Result) -> None:
                 for tag in result.tags:
                     _show_tag(desk, visit, result, tag)
         _show_copies(desk, [result])
+        _show_alike(desk, result)
+
+
+def _show_alike(desk: Desk, result: Result) -> None:
+    """The most similar products of the reference, where there is an index of one."""
+    if desk.index is None:
+        return
+    st.subheader("Similar products", anchor=False)
+    category = desk.bundle.taxonomy.category
+    with st.container(horizontal=True, gap="small", key="alike"):
+        for alike in tagging.find_alike(desk, result):
+            with st.container(width=140):
+                if alike.thumbnail is not None:
+                    st.image(alike.thumbnail, width="stretch", alt=f"The product {alike.product_id}")
+                label = html.escape(alike.labels.get(category, ""))
+                st.html(
+                    f'<div class="v-small"><strong>{label}</strong></div>'
+                    f'<div class="v-quiet v-small">{html.escape(alike.product_id)}</div>'
+                )
 
 
 def _show_photo(desk: Desk, result: Result) -> None:
