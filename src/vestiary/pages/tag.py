@@ -74,9 +74,9 @@ def _find_visit() -> Visit:
 def _ask_photos(desk: Desk, visit: Visit) -> None:
     listen_for_paste()
     key = f"photos-{visit.round}"
-    with st.container(key="photos"):
+    with st.container(key="more-photos" if visit.results else "photos"):
         st.file_uploader(
-            "Drop photos here, choose them, or paste one with Ctrl+V",
+            "Drop photos here, choose them, or paste one",
             accept_multiple_files=True,
             key=key,
             on_change=_take,
@@ -165,24 +165,21 @@ def _show_alike(desk: Desk, result: Result) -> None:
     category = desk.bundle.taxonomy.category
     with st.container(horizontal=True, gap="small", key="alike"):
         for alike in tagging.find_alike(desk, result):
-            with st.container(width=140):
-                if alike.thumbnail is not None:
-                    st.image(alike.thumbnail, width="stretch", alt=f"The product {alike.product_id}")
-                label = html.escape(alike.labels.get(category, ""))
-                st.html(
-                    f'<div class="v-small"><strong>{label}</strong></div>'
-                    f'<div class="v-quiet v-small">{html.escape(alike.product_id)}</div>'
-                )
+            drawn = look.draw_thumbnail(alike.thumbnail, f"Product {alike.product_id}") if alike.thumbnail else ""
+            label = html.escape(alike.labels.get(category, ""))
+            name = f'<div class="v-quiet v-small">{html.escape(alike.product_id)}</div>'
+            st.html(f'{drawn}<div class="v-small"><strong>{label}</strong></div>{name}', width=140)
 
 
 def _show_photo(desk: Desk, result: Result) -> None:
     titles = _list_titles(desk)
     photo = st.empty()
-    chosen = st.selectbox(
-        "Show on the photo where it was seen",
-        [None, *titles],
-        format_func=lambda name: "nothing" if name is None else titles[name],
+    chosen = st.pills(
+        "Why? Show on the photo where it was seen",
+        [*titles],
+        format_func=titles.__getitem__,
         key=f"why-{result.number}",
+        wrap=True,
     )
     if result.photo is None:
         return
@@ -235,11 +232,11 @@ def _show_tag(desk: Desk, visit: Visit, result: Result, tag: Tag) -> None:
     else:
         below, decision = look.draw_bar(tag.confidence), look.DECISIONS[tag.accepted]
     st.html(
-        f'<div class="v-tag"><div class="v-quiet">{html.escape(title)}</div>'
+        f'<div class="v-tag"><div><div class="v-quiet">{html.escape(title)}</div>'
         f'<div class="v-value">{value} <span class="v-decision v-{decision.replace(" ", "-")}">{decision}</span></div>'
-        f"{below}</div>"
+        f"</div><div>{below}</div></div>"
     )
-    with st.expander("Other values", key=f"more-{result.number}-{tag.attribute}", type="compact"):
+    with st.expander("Other values, or correct it", key=f"more-{result.number}-{tag.attribute}", type="compact"):
         st.html("".join(look.draw_share(other, confidence) for other, confidence in tag.runners_up))
         _ask_better(desk, visit, result, tag, title)
 
@@ -310,8 +307,7 @@ def _show_all(desk: Desk, visit: Visit) -> None:
 
 def _show_card(desk: Desk, visit: Visit, result: Result) -> None:
     with st.container(border=True, width=152, key=f"card-{result.number}"):
-        if result.thumbnail is not None:
-            st.image(result.thumbnail, width="stretch", alt=f"The photo {result.name}")
+        drawn = look.draw_thumbnail(result.thumbnail, f"The photo {result.name}") if result.thumbnail else ""
         name = html.escape(result.name)
         if result.refusal is not None:
             st.html(f'<div class="v-name">{name}</div><p class="v-low">{html.escape(result.refusal)}</p>')
@@ -321,10 +317,10 @@ def _show_card(desk: Desk, visit: Visit, result: Result) -> None:
         n_open = len(result.open_attributes)
         decision = f"{n_open} for review" if n_open else "ready"
         st.html(
-            f'<div class="v-name" title="{name}">{name}</div>'
+            f'{drawn}<div class="v-name" title="{name}">{name}</div>'
             f'<div class="v-value v-small">{html.escape(result.value_of(category))}</div>'
-            f'<div class="v-small v-{look.find_band(tag.confidence).colour}">{100 * tag.confidence:.0f} % · '
-            f'{look.find_band(tag.confidence).word}</div><div class="v-quiet v-small">{decision}</div>'
+            f'<div class="v-small v-{look.find_band(tag.confidence).colour}">{look.tell_confidence(tag.confidence)}</div>'
+            f'<div class="v-quiet v-small">{decision}</div>'
         )
         st.button("Open", key=f"open-{result.number}", on_click=_open, args=(visit, result.number))
 
