@@ -12,7 +12,11 @@ Importing this package loads nothing heavy: each name below is imported when it 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
+
+# ONNX Runtime from 1.29 on tells its makers what it runs, from Linux too, unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from vestiary.bundle import Bundle, open_bundle
