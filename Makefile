@@ -1,9 +1,10 @@
 # demo: what Vestiary does, on a fresh machine · test: everything but the long proofs · test-slow: the long proofs
-# check: what CI runs before the tests · format: put the code in order · train-default: make the shipped bundle again
+# check: what CI runs before the tests · format: put the code in order · docs: the site, in build/site
+# dist: wheel, sdist and SBOM · train-default: make the shipped bundle again
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow check format train-default clean
+.PHONY: demo test test-slow check format docs dist train-default clean
 
 demo: .venv/base
 	@$(BIN)/vestiary tag examples/photos
@@ -22,6 +23,19 @@ check: .venv/dev
 format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/dev
+	$(BIN)/python docs/reference.py
+	$(BIN)/mkdocs build --strict
+
+# The SBOM tells what the service is made of: base, serve, postgres and cloud, in the versions of constraints.txt.
+dist: .venv/dev
+	rm -rf dist build/clean
+	$(BIN)/python -m build
+	$(BIN)/python -m venv --without-pip build/clean
+	$(BIN)/python -m pip --python build/clean/bin/python install --quiet --disable-pip-version-check -c constraints.txt \
+		"$$(ls dist/*.whl)[cloud,postgres,serve]"
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-file dist/vestiary.cdx.json build/clean/bin/python
 
 # SMALL, MEDIUM: the zips of the Fashion Product Images sets, small and larger pictures; WILD: that of the small clothing
 # data set (examples/default_catalogue.py tells what becomes of them). About three hours on two cores.

@@ -282,7 +282,7 @@ def test_addresses_work_for_tables_folders_and_zips(
         loaded = load_catalogue(out)
         assert loaded == catalogue
         assert read_picture(loaded.open_source().read("pics/1.png")).width == 12
-    with pytest.raises(UsageError, match="neither a folder nor a zip"):
+    with pytest.raises(UsageError, match="There is nothing at memory://bucket/nothing"):
         read("memory://bucket/nothing")
 
 

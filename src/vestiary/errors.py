@@ -2,6 +2,8 @@
 
     VestiaryError
     ├── UsageError              a path, option or argument that cannot be used
+    │   └── AddressError            an address (s3://…) that gives nothing
+    │       └── AddressUnreachableError  the same, but for now only: its store does not answer
     ├── PictureError            one picture that cannot be read; never stops the others
     │   ├── NotAPictureError        the bytes are no picture in a format we read
     │   ├── DamagedPictureError     a known format, but broken or cut short
@@ -40,6 +42,14 @@ class VestiaryError(Exception):
 
 class UsageError(VestiaryError):
     """A path, option or argument that cannot be used."""
+
+
+class AddressError(UsageError):
+    """An address that gives nothing: nothing is there, or the store does not let it be read."""
+
+
+class AddressUnreachableError(AddressError):
+    """An address whose store does not answer, for now."""
 
 
 class PictureError(VestiaryError):

@@ -118,7 +118,8 @@ class ZipSource:
         try:
             self._archive = zipfile.ZipFile(self.path if stream is None else stream)
         except (zipfile.BadZipFile, OSError, RuntimeError, ValueError) as error:
-            raise CatalogueError(f"{path} is not a readable zip archive; fetch or pack it again.") from error
+            shown = hide_password(str(path))
+            raise CatalogueError(f"{shown} is not a readable zip archive; fetch or pack it again.") from error
 
     def names(self) -> list[str]:
         """Every member's name, sorted, folders left out."""
@@ -242,8 +243,14 @@ def is_address(text: str) -> bool:
 
 
 def hide_password(place: str) -> str:
-    """A place as people may read it: an address without the password that it may hold (``ftp://name:…@host``)."""
-    return re.sub(r"(://[^/:@]*):[^/]*@", r"\1:***@", place)
+    """A place as people may read it: an address without the secrets that it may hold.
+
+    Those are a password (``ftp://name:…@host``; one with a slash in it, too) and every value of a query (``?sig=…``).
+    """
+    if not is_address(place):
+        return place
+    place = re.sub(r"(://[^/:@]*):(?:[^/@]*@|(?!\d+(?:/|$)).*@)", r"\1:***@", place)
+    return re.sub(r"([?&][^=&#?]*=)[^&#]*", r"\1***", place)
 
 
 def is_outside(name: str) -> bool:

@@ -22,7 +22,7 @@ def run(
         "a pattern in quotes, or an address (s3://…)."
     ),
     out: Path = typer.Option(help="Folder for the results; the same folder again goes on with the same job."),
-    bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
+    bundle: str | None = typer.Option(None, help="Bundle folder, zip or address; the default one when left out."),
     precision: str = typer.Option("fp32", help="fp32, or int8 where the bundle has such a model."),
     out_format: str = typer.Option("jsonl", "--format", help="jsonl, csv or parquet."),
     layout: str = typer.Option("full", help="full, or r5: filename, category, confidence, status, timestamp, error."),

@@ -8,7 +8,7 @@ import typer
 
 
 def run(
-    bundle: str = typer.Argument(help="Bundle folder or zip, or the word default for the one that ships."),
+    bundle: str = typer.Argument(help="Bundle folder, zip or address, or the word default for the one that ships."),
     catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote; its validation split is used."),
     out: Path = typer.Option(help="Folder to write the new bundle to."),
     target_precision: float = typer.Option(0.95, help="How many of the accepted tags shall be right, 0..1."),

@@ -20,7 +20,7 @@ def run(
     catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
     min_count: int = typer.Option(10, min=1, help="Products that a value needs not to be called rare."),
     labels: bool = typer.Option(False, "--labels", help="Look for wrong labels too, with a bundle (minutes)."),
-    bundle: Path | None = typer.Option(None, help="Bundle for --labels; the default one when left out."),
+    bundle: str | None = typer.Option(None, help="Bundle for --labels; the default one when left out."),
     as_json: bool = typer.Option(False, "--json", help="Print every finding as JSON."),
 ) -> None:
     """Tell what is wrong with a catalogue: files, labels, duplicates, balance; exit 1 for findings at error level."""
@@ -46,7 +46,7 @@ def run(
         raise typer.Exit(1)
 
 
-def check_label_options(*, labels: bool, bundle: Path | None) -> None:
+def check_label_options(*, labels: bool, bundle: str | None) -> None:
     """Raise UsageError for --bundle without --labels, MissingExtraError for --labels without its packages."""
     from vestiary.errors import UsageError
 
@@ -58,7 +58,7 @@ def check_label_options(*, labels: bool, bundle: Path | None) -> None:
         require_packages()
 
 
-def find_label_errors(catalogue: Catalogue, bundle: Path | None) -> list[Finding]:
+def find_label_errors(catalogue: Catalogue, bundle: str | None) -> list[Finding]:
     """The likely label errors that a bundle shows, the default one for None, with progress on stderr."""
     from vestiary.bundle import open_bundle
     from vestiary.checks.label_errors import check_label_errors

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def run(
     since: str = typer.Option("7d", help="From when on: 7d, 36h, 2026-11-03 or 2026-11-03T14:00."),
     until: str | None = typer.Option(None, help="Until when, written likewise; now when left out."),
-    bundle: str | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
+    bundle: str | None = typer.Option(None, help="Bundle folder, zip or address; the default one when left out."),
     source: str | None = typer.Option(None, help="Only what the service or a batch answered: service or batch."),
     ledger: str | None = typer.Option(
         None, metavar="PLACE", help="File or URL of the ledger; that of VESTIARY_LEDGER_URL, or the user's own."

@@ -18,11 +18,11 @@ SHOWN_CHANGES = 5
 
 def run(
     catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
-    bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
+    bundle: str | None = typer.Option(None, help="Bundle folder, zip or address; the default one when left out."),
     split: str = typer.Option("test", help=f"Which products: {', '.join(SPLITS)}."),
     precision: str = typer.Option("fp32", help="fp32, or int8 where the bundle has such a model."),
     by: str | None = typer.Option(None, help="Read the answers in the view 10-way, 65-way or colour-groups."),
-    against: Path | None = typer.Option(None, help="Compare with this bundle (in fp32), on the same products."),
+    against: str | None = typer.Option(None, help="Compare with this bundle (in fp32), on the same products."),
     as_json: bool = typer.Option(False, "--json", help="Print the figures as JSON."),
 ) -> None:
     """Answer every product of a split and compare with its labels."""
@@ -53,7 +53,7 @@ def check_split(split: str) -> None:
 
 
 def answer_split(
-    catalogue: Catalogue, bundle: Path | None, split: str, *, by: str | None = None, precision: str = "fp32"
+    catalogue: Catalogue, bundle: str | None, split: str, *, by: str | None = None, precision: str = "fp32"
 ) -> Evaluation:
     """The evaluation of a bundle (None: the default one) on a split, with progress on stderr."""
     from vestiary.bundle import open_bundle

@@ -20,7 +20,7 @@ def run(
     ledger: str | None = typer.Option(
         None, metavar="PLACE", help="File or URL of the ledger; that of VESTIARY_LEDGER_URL, or the user's own."
     ),
-    bundle: Path | None = typer.Option(None, help="Bundle whose drift is judged; the default one when left out."),
+    bundle: str | None = typer.Option(None, help="Bundle whose drift is judged; the default one when left out."),
     skip: list[str] = typer.Option(
         [], metavar="CHECK", help="Leave a check out; repeat it: service, ledger, batch, failures, disk, drift."
     ),

@@ -18,7 +18,7 @@ def run(
         "folder per class), an address (s3://…) or hf:owner/name."
     ),
     out: Path = typer.Option(help="Folder to write the catalogue to."),
-    taxonomy: Path | None = typer.Option(
+    taxonomy: str | None = typer.Option(
         None, help="Closed answers: a TOML file, a catalogue or a bundle. Rows with another value are rejected."
     ),
     attribute: list[str] = typer.Option(
@@ -139,11 +139,12 @@ def _prepare(catalogue: Catalogue, named: Preparation | None, own: Preparation, 
     return prepare(catalogue, own, strict=True) if own.steps else catalogue
 
 
-def _read_taxonomy(path: Path) -> Taxonomy:
+def _read_taxonomy(given: str) -> Taxonomy:
     from vestiary.bundle import open_bundle
     from vestiary.catalogue import load_catalogue
     from vestiary.taxonomy import Taxonomy
 
+    path = Path(given)
     if path.suffix == ".toml":
         return Taxonomy.load(path)
-    return load_catalogue(path).taxonomy if (path / "catalogue.json").exists() else open_bundle(path).taxonomy
+    return load_catalogue(path).taxonomy if (path / "catalogue.json").exists() else open_bundle(given).taxonomy

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def run(
-    path: Path | None = typer.Argument(None, help="Bundle or catalogue; the default bundle when left out."),
+    path: str | None = typer.Argument(
+        None, help="Bundle (or its address) or catalogue; the default bundle when left out."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print everything as JSON."),
 ) -> None:
     """Tell what a bundle or a catalogue holds."""
@@ -22,8 +24,8 @@ def run(
     from vestiary.catalogue import load_catalogue
     from vestiary.cli.output import print_json
 
-    if path is not None and (path / "catalogue.json").is_file():
-        catalogue = load_catalogue(path)
+    if path is not None and (Path(path) / "catalogue.json").is_file():
+        catalogue = load_catalogue(Path(path))
         if as_json:
             print_json(
                 {

@@ -30,6 +30,7 @@ from vestiary.cli import (
     tag,
     train,
     tune,
+    ui,
 )
 from vestiary.errors import VestiaryError
 
@@ -57,6 +58,7 @@ for verb in (
     index,
     similar,
     serve,
+    ui,
     drift,
     health,
     schedule,

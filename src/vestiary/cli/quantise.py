@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    bundle: Path = typer.Argument(help="Bundle folder or zip, or the word default for the one that ships."),
+    bundle: str = typer.Argument(help="Bundle folder, zip or address, or the word default for the one that ships."),
     catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote, with training and validation products."),
     out: Path = typer.Option(help="Folder to write the bundle with both models to."),
     pictures: int = typer.Option(256, min=1, help="Training pictures on which the ranges of activations are found."),

@@ -13,7 +13,7 @@ def run(
     host: str | None = typer.Option(None, help="Address to listen on [127.0.0.1]."),
     port: int | None = typer.Option(None, min=0, max=65535, help="Port to listen on; 0 takes a free one [8000]."),
     workers: int | None = typer.Option(None, min=1, help="Processes that share the port [1]."),
-    bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
+    bundle: str | None = typer.Option(None, help="Bundle folder, zip or address; the default one when left out."),
     pages: bool | None = typer.Option(
         None, "--pages/--no-pages", help="Serve the pages at / [yes, where the extra 'ui' is installed]."
     ),

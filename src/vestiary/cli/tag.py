@@ -30,7 +30,7 @@ Found = tuple[str, Path | Callable[[], bytes]]
 
 def run(
     paths: list[str] = typer.Argument(help="Pictures, folders, zips or globs; - reads one picture from stdin."),
-    bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
+    bundle: str | None = typer.Option(None, help="Bundle folder, zip or address; the default one when left out."),
     out_format: str = typer.Option("table", "--format", help="table, json, jsonl or csv."),
     precision: str = typer.Option("fp32", help="fp32, or int8 where the bundle has such a model."),
     top_k: int = typer.Option(3, min=1, help="How many answers per attribute, in json and jsonl."),

@@ -28,65 +28,133 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
-    workers: int = Field(1, ge=1, le=256, description="Processes that share the port.")
-    bundle: Path | None = Field(None, description="Bundle folder or zip; the default one when left out.")
-    precision: Literal["fp32", "int8"] = Field("fp32", description="The model to load, where the bundle has both.")
-    threads: int = Field(
-        0, ge=0, le=1024, description="Threads of each worker that decode and answer; 0: the cores shared out."
+    host: str = Field("127.0.0.1", description="address to listen on; `0.0.0.0` for every interface")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one and prints it")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="processes that share the port; each has the model in memory. One that dies is replaced, and "
+        "`/stats` and `/metrics` tell the figures of all",
     )
-    max_batch: int = Field(16, ge=1, le=1024, description="Most pictures that go through the model at once.")
+    bundle: Path | str | None = Field(
+        None,
+        description="bundle folder, zip or [address](guides/deploy.md#the-bundle) (`s3://…`)",
+        json_schema_extra={"unset": "the default bundle"},
+    )
+    precision: Literal["fp32", "int8"] = Field(
+        "fp32", description="the model to load: `fp32`, or `int8` where the bundle has such a model"
+    )
+    threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="threads of each worker that decode and answer, each on one core; 0 shares the cores out",
+    )
+    max_batch: int = Field(16, ge=1, le=1024, description="most pictures that go through the model at once")
     max_in_flight: int = Field(
-        128, ge=1, description="Requests that one worker holds at a time; more get 503 with Retry-After."
+        128,
+        ge=1,
+        description="requests that a worker holds at a time; more: 503 with `Retry-After`, and where there are "
+        "twice as many connections as this, before a `POST` is read",
     )
     max_connections: int = Field(
-        1000, ge=1, description="Connections that one worker keeps open; more get 503 with Retry-After."
+        1000,
+        ge=1,
+        description="connections that a worker keeps open (the limit of open files is raised for them where the "
+        "system allows it); more: 503",
     )
-    deadline_s: float = Field(10.0, gt=0, description="Seconds for an answer, after the body is there; then 504.")
-    retry_after_s: int = Field(1, ge=1, description="Seconds that Retry-After asks for with a 503.")
-    max_body_bytes: int = Field(20_000_000, ge=1024, description="Bytes of one request's body; more get 413.")
+    deadline_s: float = Field(
+        10.0,
+        gt=0,
+        description="seconds for an answer once the body is there; then 504, and the pictures leave the queue",
+    )
+    retry_after_s: int = Field(1, ge=1, description="seconds that `Retry-After` asks for with a 503")
+    max_body_bytes: int = Field(
+        20_000_000, ge=1024, description="bytes of one request, cut while they stream; more: 413"
+    )
     max_held_bytes: int = Field(
-        500_000_000, ge=1024, description="Bytes of all bodies that one worker holds at a time; more get 503."
+        500_000_000, ge=1024, description="bytes of all bodies that a worker holds at a time; more: 503"
     )
-    max_pixels: int = Field(50_000_000, ge=64, description="Pixels of a picture, checked before it is decoded.")
-    max_images: int = Field(64, ge=1, le=MAX_LIST, description="Pictures of one /predict_batch or /v2 request.")
-    fetch_urls: bool = Field(False, description="Fetch pictures whose address is sent, from public addresses only.")
-    fetch_timeout_s: float = Field(5.0, gt=0, description="Seconds for a picture to be fetched; then 422.")
-    header_timeout_s: float = Field(10.0, gt=0, description="Seconds for the head of a request to arrive.")
-    body_timeout_s: float = Field(30.0, gt=0, description="Seconds for the body of a request to arrive; then 408.")
-    keep_alive_s: int = Field(5, ge=1, description="Seconds that a connection may idle between two requests.")
-    shutdown_s: int = Field(30, ge=1, description="Seconds for accepted requests to be answered after SIGTERM.")
+    max_pixels: int = Field(
+        50_000_000, ge=64, description="pixels of a picture by its header, before it is decoded; more: 413"
+    )
+    max_images: int = Field(
+        64,
+        ge=1,
+        le=MAX_LIST,
+        description="pictures of one `/predict_batch` or `/v2` request, 10,000 at most; more: 413",
+    )
+    fetch_urls: bool = Field(
+        False, description="fetch the picture when a JSON body has its address as `url` instead of an `image`"
+    )
+    fetch_timeout_s: float = Field(
+        5.0, gt=0, description="seconds for a picture to be fetched, where that is on; then 422"
+    )
+    header_timeout_s: float = Field(10.0, gt=0, description="seconds for the head of a request; then 408")
+    body_timeout_s: float = Field(
+        30.0, gt=0, description="seconds for the body of a request; then 408. Also for a client to read its answer"
+    )
+    keep_alive_s: int = Field(5, ge=1, description="seconds that a connection may idle between two requests")
+    shutdown_s: int = Field(30, ge=1, description="seconds for accepted requests to be answered after SIGTERM")
     api_keys: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
-        description="Names and SHA-256 of the keys that may call: name=hash,… ; none: everybody may.",
+        description="names and SHA-256 of the keys that may call, `name=hash,name=hash`; none: everybody may",
     )
     rate_per_minute: int = Field(
-        0, ge=0, description="POST requests a minute for each key, or address where no keys are set; 0: no limit."
+        0,
+        ge=0,
+        description="POST requests a minute for each key, or each address where no keys are set; more: 429 with "
+        "`Retry-After`; 0: no limit",
     )
-    rate_burst: int = Field(20, ge=1, description="POST requests that a caller may send at once within that rate.")
+    rate_burst: int = Field(20, ge=1, description="POST requests that a caller may send at once within that rate")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Origins whose pages may call from a browser: https://shop.example,… ; * for all."
+        (), description="origins whose pages may call from a browser: `https://shop.example,https://…`; `*` for all"
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Addresses whose X-Forwarded-For and -Proto headers are believed."
+        (), description="addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed"
     )
     uploader_min_confidence: float = Field(
-        0.8, ge=0, le=1, description="Confidence under which the result page of /uploader says NA."
+        0.8, ge=0, le=1, description="confidence under which the result page of `/uploader` says NA"
     )
     ledger_url: str = Field(
         "",
-        description="Where predictions and verdicts are kept: a PostgreSQL URL or a SQLite file; none: nowhere.",
+        description="where predictions, failures and verdicts are kept: the path of a SQLite file, "
+        "`postgresql://user:password@host/database`, or `none`; see [the ledger](guides/ledger.md)",
+        json_schema_extra={"unset": "the user's own"},
     )
-    pages: bool = Field(True, description="Serve the pages at /, where the extra 'ui' is installed; one worker only.")
-    max_upload_files: int = Field(200, ge=1, le=5000, description="Photos that a page takes at once.")
-    catalogue: Path | None = Field(None, description="An ingested catalogue for the pages to show.")
-    index: Path | None = Field(None, description="A search index of similar products.")
-    keep_pictures: Path | None = Field(None, description="Folder where photos that go to review are kept.")
+    pages: bool = Field(
+        True,
+        description="serve [the pages](guides/pages.md) at `/` for browsers, where the extra `ui` is installed; "
+        "`--no-pages` switches them off. With several workers there are none, and the log says so",
+    )
+    max_upload_files: int = Field(
+        200, ge=1, le=5000, description="photos that a visitor may hand over to a page at once"
+    )
+    catalogue: Path | None = Field(
+        None, description="an ingested catalogue: what the page Catalogue shows, and what Model takes its figures from"
+    )
+    index: Path | None = Field(
+        None,
+        description="a search index that `vestiary index` made: the most similar products beside an answer, and "
+        "`POST /similar`",
+    )
+    keep_pictures: Path | None = Field(
+        None,
+        description="folder where the service and the pages keep photos that go to review; without it nothing "
+        "that was sent is kept",
+    )
     jobs: Path | None = Field(
-        None, description="Folder of the batches that are started from the page; the user's own when left out."
+        None,
+        description="folder of the batches that are started from the page",
+        json_schema_extra={"unset": "the user's own"},
     )
-    log_requests: bool = Field(True, description="Write one JSON line a request to stderr.")
+    log_requests: bool = Field(
+        True,
+        description="one JSON line a request on stderr: id, route, status, milliseconds, bytes, name of the key; "
+        "nothing that was sent. A connection that is refused before there is a request has a line "
+        "with id and status",
+    )
 
     @field_validator("api_keys", mode="before")
     @classmethod

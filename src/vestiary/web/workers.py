@@ -51,9 +51,11 @@ def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
         tell(listener)
         server.run(sockets=[listener])
         return
-    from vestiary.bundle import open_bundle
+    from vestiary.bundle import locate_bundle, open_bundle
 
-    # What no worker could use is refused here, once, and not by each of them for ever.
+    # What no worker could use is refused here, once, and not by each of them for ever. A bundle at an address is looked
+    # up here alone, so that a worker that is started later answers by the same one.
+    settings = settings.model_copy(update={"bundle": str(locate_bundle(settings.bundle))})
     open_bundle(settings.bundle).choose_model(settings.precision)
     if settings.ledger_url != NO_LEDGER and (ledger := open_if_kept(settings.ledger_url or None)) is not None:
         ledger.close()

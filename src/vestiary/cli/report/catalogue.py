@@ -19,7 +19,7 @@ def run(
     classes: int = typer.Option(36, min=1, max=200, help="How many of the commonest values to show in pictures."),
     seed: int = typer.Option(42, help="Which pictures are drawn at random."),
     labels: bool = typer.Option(False, "--labels", help="Look for wrong labels too, with a bundle (minutes)."),
-    bundle: Path | None = typer.Option(None, help="Bundle for --labels; the default one when left out."),
+    bundle: str | None = typer.Option(None, help="Bundle for --labels; the default one when left out."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace files that are there."),
     as_json: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
 ) -> None:

@@ -10,14 +10,14 @@ from vestiary.cli.files import check_places, write_all
 
 
 def run(
-    bundle: Path = typer.Argument(help="Bundle folder or zip, or the word default for the one that ships."),
+    bundle: str = typer.Argument(help="Bundle folder, zip or address, or the word default for the one that ships."),
     catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
     out: Path = typer.Option(help="HTML file to write."),
     pdf: Path | None = typer.Option(None, help="Write the same as PDF to this file (extra 'pdf')."),
     card: Path | None = typer.Option(None, help="Write the model card with these figures to this Markdown file."),
     notes: Path | None = typer.Option(None, help="Markdown file with what the card shall say besides."),
     split: str = typer.Option("test", help="Which products: test, validation, train, all."),
-    against: Path | None = typer.Option(None, help="Compare with this bundle, on the same products."),
+    against: str | None = typer.Option(None, help="Compare with this bundle, on the same products."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace files that are there."),
     as_json: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
 ) -> None:
@@ -37,7 +37,7 @@ def run(
     remarks = _read_notes(notes, card)
     need_drawing()
     set_pdf = load_page_setter() if pdf is not None else None
-    place = bundle.resolve()
+    place = Path(bundle).resolve()
     opened, loaded = open_bundle(bundle), load_catalogue(catalogue)
     evaluation = answer_split(loaded, bundle, split)
     comparison = compare(evaluation, answer_split(loaded, against, split)) if against is not None else None

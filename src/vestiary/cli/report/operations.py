@@ -32,7 +32,7 @@ def make_run(kind: str) -> Callable[..., None]:
         ledger: str | None = typer.Option(
             None, metavar="PLACE", help="File or URL of the ledger; that of VESTIARY_LEDGER_URL, or the user's own."
         ),
-        bundle: Path | None = typer.Option(None, help="Bundle whose drift is judged; the default one when left out."),
+        bundle: str | None = typer.Option(None, help="Bundle whose drift is judged; the default one when left out."),
         mail_to: list[str] = typer.Option(
             [], metavar="ADDRESS", help="Send it by mail, as VESTIARY_SMTP_* say; repeat it for more people."
         ),

@@ -44,8 +44,9 @@ from numpy.typing import NDArray
 
 from vestiary.calibration import Answers, Calibration, Familiarity, Hierarchy, answer
 from vestiary.catalogue import Source, open_source
+from vestiary.catalogue.sources import FolderSource, is_address
 from vestiary.drift import Reference
-from vestiary.errors import BundleDamagedError, BundleError, BundleFormatError, UsageError, VestiaryError
+from vestiary.errors import AddressError, BundleDamagedError, BundleError, BundleFormatError, UsageError, VestiaryError
 from vestiary.images import Preprocess
 from vestiary.taxonomy import Taxonomy
 
@@ -177,7 +178,7 @@ class Bundle:
         body = self.manifest()
         fingerprint = _fingerprint(body)
         files = {
-            MANIFEST: _canonical(body | {"fingerprint": fingerprint}),
+            MANIFEST: canonical(body | {"fingerprint": fingerprint}),
             MODEL: self.model,
             CARD: self.card.encode(),
         } | ({} if self.int8 is None else {INT8: self.int8.model})
@@ -187,13 +188,13 @@ class Bundle:
             (staging / "new").mkdir()
             for name, data in files.items():
                 (staging / "new" / name).write_bytes(data)
-            _swap(staging / "new", folder, aside=staging / "old")
+            swap_folders(staging / "new", folder, aside=staging / "old")
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         return replace(self, fingerprint=fingerprint)
 
 
-def _swap(new: Path, folder: Path, *, aside: Path) -> None:
+def swap_folders(new: Path, folder: Path, *, aside: Path) -> None:
     """Put ``new`` in the place of ``folder``; when that fails, what was there is there again."""
     if folder.exists():
         os.replace(folder, aside)
@@ -227,28 +228,39 @@ def _is_bundle(folder: Path) -> bool:
     return names <= {MANIFEST, MODEL, INT8, CARD} and isinstance(manifest, dict) and "fingerprint" in manifest
 
 
-def open_bundle(path: Path | str | None = None) -> Bundle:
-    """Open and verify a bundle: a folder, a zip of one, or for None the default one that ships with the package.
+def locate_bundle(path: Path | str | None) -> Path:
+    """Where a bundle lies on this machine; what is at an address (``s3://…``) is fetched, see ``fetch_bundle``.
 
-    The word ``default`` means that one too, unless there is a file or folder of that name.
-
-    Raises UsageError when there is nothing there, BundleFormatError for a format number this version does not read,
-    BundleDamagedError when a file is missing or differs from what was written, BundleError for what is no bundle.
+    None, and the word ``default`` unless there is a file or folder of that name, mean the bundle that ships.
+    Raises UsageError when there is nothing there.
     """
-    if str(path) == DEFAULT and not Path(DEFAULT).exists():
-        path = None
-    where = Path(str(resources.files("vestiary") / "bundles" / DEFAULT)) if path is None else Path(path)
-    if path is None and not where.exists():
-        raise BundleError("This installation of Vestiary has no default bundle; install it again or name a bundle.")
-    if not where.exists():
-        raise UsageError(f"There is no bundle at {where}; check the path, or write default for the one that ships.")
-    source, prefix = _locate(where)
-    plain = _read_manifest(where, source, prefix)
-    files = {name: _read_file(where, source, prefix + name) for name in (MODEL, CARD)}
-    for name, expected in _listed_files(where, plain).items():
-        if name not in files or hashlib.sha256(files[name]).hexdigest() != expected:
-            raise BundleDamagedError(f"{where}: {name} is not as it was written; fetch or make the bundle again.")
-    int8 = _read_int8(where, source, prefix, plain["int8"]) if "int8" in plain else None
+    if isinstance(path, str) and is_address(path):
+        from vestiary.bundle.cache import fetch_bundle
+
+        return fetch_bundle(path)
+    if path is None or (str(path) == DEFAULT and not Path(DEFAULT).exists()):
+        where = Path(str(resources.files("vestiary") / "bundles" / DEFAULT))
+        if not where.exists():
+            raise BundleError("This installation of Vestiary has no default bundle; install it again or name a bundle.")
+        return where
+    if not Path(path).exists():
+        raise UsageError(f"There is no bundle at {path}; check the path, or write default for the one that ships.")
+    return Path(path)
+
+
+def open_bundle(path: Path | str | None = None) -> Bundle:
+    """Open and verify a bundle: a folder or a zip of one, here or at an address, or for None the one that ships.
+
+    ``path`` is read as by ``locate_bundle``. Raises UsageError when there is nothing there, BundleFormatError for a
+    format number this version does not read, BundleDamagedError when a file is missing or differs from what was
+    written, BundleError for what is no bundle.
+    """
+    where = locate_bundle(path)
+    try:
+        source = open_source(where)
+    except VestiaryError as error:
+        raise BundleError(f"{where} is neither a bundle folder nor a zip of one; name one of these.") from error
+    plain, files = read_parts(where, source, find_manifest(where, source).removesuffix(MANIFEST))
     try:
         taxonomy = Taxonomy.from_dict(plain["taxonomy"])
         familiarity, reference = plain.get("familiarity"), plain.get("reference")
@@ -266,7 +278,7 @@ def open_bundle(path: Path | str | None = None) -> Bundle:
             created_at=str(plain["created_at"]),
             familiarity=Familiarity.from_dict(familiarity) if familiarity else None,
             fingerprint=str(plain["fingerprint"]),
-            int8=int8,
+            int8=Int8(files[INT8], plain["int8"]["scores"], plain["int8"]["training"]) if INT8 in files else None,
             reference=Reference.from_dict(reference, taxonomy.values) if reference else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, VestiaryError) as error:
@@ -274,13 +286,19 @@ def open_bundle(path: Path | str | None = None) -> Bundle:
         raise BundleError(f"{where}: the manifest cannot be used ({reason}); make the bundle again.") from error
 
 
-def _read_int8(where: Path, source: Source, prefix: str, plain: Any) -> Int8:
-    if not isinstance(plain, dict) or not {"sha256", "scores", "training"} <= plain.keys():
-        raise BundleError(f"{where}: the manifest does not describe {INT8}; make the bundle again.")
-    model = _read_file(where, source, prefix + INT8)
-    if hashlib.sha256(model).hexdigest() != plain["sha256"]:
-        raise BundleDamagedError(f"{where}: {INT8} is not as it was written; fetch or make the bundle again.")
-    return Int8(model, plain["scores"], plain["training"])
+def read_parts(where: Path | str, source: Source, prefix: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What the manifest says, and every file of a bundle, with its hash checked.
+
+    ``prefix`` is the folder in ``source`` that holds the manifest ("" or "name/"), ``where`` the place in messages.
+    """
+    plain = read_manifest(where, source, prefix)
+    files = {MANIFEST: canonical(plain)}
+    for name, expected in _listed_files(where, plain).items():
+        if name in (MODEL, INT8, CARD):
+            files[name] = _read_file(where, source, prefix + name)
+        if name not in files or hashlib.sha256(files[name]).hexdigest() != expected:
+            raise BundleDamagedError(f"{where}: {name} is not as it was written; fetch or make the bundle again.")
+    return plain, files
 
 
 def _read_calibration(plain: Mapping[str, Any], taxonomy: Taxonomy) -> Calibration:
@@ -297,31 +315,30 @@ def _read_calibration(plain: Mapping[str, Any], taxonomy: Taxonomy) -> Calibrati
     return calibration
 
 
-def _locate(where: Path) -> tuple[Source, str]:
-    """The opened folder or zip, and the folder inside it that holds the manifest ("" or "name/")."""
-    try:
-        source = open_source(where)
-    except VestiaryError as error:
-        raise BundleError(f"{where} is neither a bundle folder nor a zip of one; name one of these.") from error
-    if where.is_dir():
-        manifests = [MANIFEST] if (where / MANIFEST).is_file() else []
+def find_manifest(where: Path | str, source: Source) -> str:
+    """The name of the one manifest of a folder, or of a zip with or without a folder around it. Raises BundleError."""
+    if isinstance(source, FolderSource):
+        manifests = [MANIFEST] if source.exists(MANIFEST) else []
     else:
         manifests = [name for name in source.names() if name.rpartition("/")[2] == MANIFEST and name.count("/") < 2]
     if not manifests:
         raise BundleError(f"{where} is no bundle (no {MANIFEST} in it); name a folder that vestiary train wrote.")
     if len(manifests) > 1:
         raise BundleError(f"{where} holds {len(manifests)} bundles; unpack it and name one of them.")
-    return source, manifests[0].removesuffix(MANIFEST)
+    return manifests[0]
 
 
-def _read_file(where: Path, source: Source, name: str) -> bytes:
+def _read_file(where: Path | str, source: Source, name: str) -> bytes:
     try:
         return source.read(name, max_bytes=MAX_FILE_BYTES)
+    except AddressError:
+        raise
     except VestiaryError as error:
         raise BundleDamagedError(f"{where}: {str(error).rstrip('.')}; fetch or make the bundle again.") from error
 
 
-def _read_manifest(where: Path, source: Source, prefix: str) -> dict[str, Any]:
+def read_manifest(where: Path | str, source: Source, prefix: str) -> dict[str, Any]:
+    """What the manifest says, its format number and its fingerprint checked."""
     data = _read_file(where, source, prefix + MANIFEST)
     damaged = BundleDamagedError(f"{where}: {MANIFEST} is not as it was written; fetch or make the bundle again.")
     try:
@@ -336,7 +353,7 @@ def _read_manifest(where: Path, source: Source, prefix: str) -> dict[str, Any]:
         )
     body = {key: value for key, value in plain.items() if key != "fingerprint"}
     try:
-        intact = plain.get("fingerprint") == _fingerprint(body) and data == _canonical(plain)
+        intact = plain.get("fingerprint") == _fingerprint(body) and data == canonical(plain)
     except ValueError as error:  # numbers or characters that no manifest of ours has, such as 1e999
         raise damaged from error
     if not intact:
@@ -348,16 +365,22 @@ def _list_formats() -> str:
     return f"formats {', '.join(map(str, FORMATS[:-1]))} and {FORMATS[-1]}"
 
 
-def _listed_files(where: Path, plain: Mapping[str, Any]) -> dict[str, str]:
+def _listed_files(where: Path | str, plain: Mapping[str, Any]) -> dict[str, str]:
     files = plain.get("files")
     if not isinstance(files, dict) or MODEL not in files or CARD not in files:
         raise BundleError(f"{where}: the manifest does not list {MODEL} and {CARD}; make the bundle again.")
-    return {str(name): str(digest) for name, digest in files.items()}
+    int8 = plain.get("int8", {"sha256": None, "scores": {}, "training": {}})
+    if not isinstance(int8, dict) or not {"sha256", "scores", "training"} <= int8.keys():
+        raise BundleError(f"{where}: the manifest does not describe {INT8}; make the bundle again.")
+    return {str(name): str(digest) for name, digest in files.items()} | (
+        {INT8: str(int8["sha256"])} if "int8" in plain else {}
+    )
 
 
-def _canonical(plain: Mapping[str, Any]) -> bytes:
+def canonical(plain: Mapping[str, Any]) -> bytes:
+    """The bytes of a manifest: the one way to write it."""
     return (json.dumps(plain, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def _fingerprint(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_canonical(body)).hexdigest()
+    return hashlib.sha256(canonical(body)).hexdigest()
