@@ -1,0 +1,70 @@
+"""Photos of a catalogue side by side, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import streamlit as st
+
+from vestiary.charts import keep_text
+from vestiary.pages.shelf import Shelf
+from vestiary.product import Product
+from vestiary.reports.gallery import Photo
+
+PAGE = 24
+"""Photos that are shown at a time."""
+
+_GRID = (
+    "display:grid;grid-template-columns:repeat(auto-fill,minmax(92px,1fr));gap:10px;margin:0;padding:0;list-style:none"
+)
+_FRAME = "width:100%;aspect-ratio:3/4;object-fit:contain;background:#fff;border-radius:6px;border:1px solid #8885"
+_WORDS = "font-size:.78rem;line-height:1.25;overflow-wrap:anywhere;margin-top:3px"
+
+
+def show_gallery(shelf: Shelf, products: Sequence[Product], *, key: str, captions: Sequence[str] | None = None) -> None:
+    """A page of the photos of ``products``, with buttons to the other pages; ``captions`` stand below each.
+
+    Without ``captions`` the product's id does. ``key`` tells one gallery from another.
+    """
+    if not products:
+        st.write("No photo of the catalogue is so.")
+        return
+    n_pages = -(-len(products) // PAGE)
+    place = min(st.session_state.get(key, 0), n_pages - 1)
+    first, last = place * PAGE, min((place + 1) * PAGE, len(products))
+    photos = shelf.show(products[first:last])
+    words = captions[first:last] if captions is not None else [photo.product_id for photo in photos]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.write(f"{first + 1:,}–{last:,} of {len(products):,} photos" if n_pages > 1 else _count(len(products)))
+        if n_pages > 1:
+            _turn("Earlier", key, place - 1, n_pages)
+            _turn("More", key, place + 1, n_pages)
+    st.html(draw_grid(photos, words))
+
+
+def draw_grid(photos: Sequence[Photo], captions: Sequence[str]) -> str:
+    """The photos as a list in HTML that flows with the width of the page, each with its words."""
+    items = (_draw_photo(photo, words) for photo, words in zip(photos, captions, strict=True))
+    return f'<ul style="{_GRID}">{"".join(items)}</ul>'
+
+
+def _draw_photo(photo: Photo, words: str) -> str:
+    alt = escape(keep_text(photo.alt))
+    picture = (
+        f'<img src="{photo.url}" alt="{alt}" title="{alt}" style="{_FRAME}">'
+        if photo.url is not None
+        else f'<div style="{_FRAME};display:grid;place-items:center;color:#555">no photo</div>'
+    )
+    return f'<li style="margin:0">{picture}<div style="{_WORDS}">{escape(keep_text(words))}</div></li>'
+
+
+def _turn(label: str, key: str, place: int, n_pages: int) -> None:
+    def go() -> None:
+        st.session_state[key] = place
+
+    st.button(label, key=f"{key}-{label}", on_click=go, disabled=not 0 <= place < n_pages)
+
+
+def _count(n: int) -> str:
+    return "1 photo" if n == 1 else f"{n:,} photos"

@@ -1,0 +1,46 @@
+"""Charts that can be clicked: what was clicked goes into the fields beside them, which the keyboard reaches too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal
+
+import streamlit as st
+
+from vestiary.charts import PICKED, let_pick, to_screen
+
+if TYPE_CHECKING:
+    import altair
+
+Point = Mapping[str, str]
+
+
+def show_clickable(
+    chart: altair.LayerChart,
+    *fields: str,
+    name: str,
+    choose: Callable[[Point], Mapping[str, str | None]],
+    width: Literal["stretch", "content"] = "stretch",
+) -> None:
+    """The chart; after a click, ``choose`` turns the ``fields`` of what was clicked into values of other widgets.
+
+    Its keys are those widgets' keys; it gets nothing when the click was beside everything. ``name`` is the chart's own.
+    """
+    key = f"{name}-{st.session_state.get(f'{name}-turn', 0)}"
+
+    def take() -> None:
+        points = st.session_state[key].selection.get(PICKED) or [{}]
+        st.session_state.update(choose(points[0]))
+
+    st.vega_lite_chart(spec=to_screen(let_pick(chart, *fields)), key=key, on_select=take, width=width)
+
+
+def show_chart(chart: altair.LayerChart) -> None:
+    """A chart to be looked at."""
+    st.vega_lite_chart(spec=to_screen(chart), width="stretch")
+
+
+def clear_click(name: str) -> None:
+    """Nothing in the chart of that name is marked any more: something else was chosen beside it."""
+    turn = f"{name}-turn"
+    st.session_state[turn] = st.session_state.get(turn, 0) + 1
