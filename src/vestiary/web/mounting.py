@@ -117,6 +117,7 @@ def make_desk(service: Service, loop: asyncio.AbstractEventLoop) -> Desk:
         answer=answer,
         ledger=recorder.ledger if recorder is not None else None,
         catalogue=settings.catalogue,
+        bundles=settings.bundles,
         index=settings.index,
         jobs=settings.jobs or default_jobs(),
         limits=service.predictor.limits,

@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     pages: bool = Field(True, description="Serve the pages at /, where the extra 'ui' is installed; one worker only.")
     max_upload_files: int = Field(200, ge=1, le=5000, description="Photos that a page takes at once.")
     catalogue: Path | None = Field(None, description="An ingested catalogue for the pages to show.")
+    bundles: Path | None = Field(None, description="A folder of other bundles, for the pages to compare with.")
     index: Path | None = Field(None, description="A search index of similar products.")
     keep_pictures: Path | None = Field(None, description="Folder where photos that go to review are kept.")
     jobs: Path | None = Field(
