@@ -27,8 +27,7 @@ def plot_matrix(
     import altair as alt
 
     names = [keep_text(value) for value in values]
-    size = 34 if len(names) <= SMALL else 18 if len(names) <= 50 else 10
-    font = 12 if size >= 18 else 9
+    size = 34 if len(names) <= SMALL else 18 if len(names) <= 50 else 7
     cells = [
         {
             "label": label,
@@ -44,7 +43,8 @@ def plot_matrix(
         if n
     ]
     scale = alt.Scale(domain=names)
-    axis = {"ticks": False, "domain": False, "labelOverlap": False, "labelFontSize": font, "labelLimit": 130}
+    axis = {"ticks": False, "domain": False, "labelFontSize": 12 if size > 7 else 10, "labelLimit": 130}
+    axis["labelOverlap"] = "parity" if size == 7 else False
     across_axis = alt.Axis(orient="top", labelAngle=-90, title="answer", **axis)
     base = alt.Chart(alt.InlineData(values=cells)).encode(
         x=alt.X("answer:N", sort=None, scale=scale, axis=across_axis),

@@ -15,6 +15,9 @@ PICKED: Final = "picked"
 SCREEN_BAR, SCREEN_RARE, SCREEN_LINE = "#3b7fc4", "#cb6a2c", "#808080"
 """Stand out from white and from near-black by a contrast of at least 3, as parts of a drawing must (WCAG 2.2)."""
 
+INKS: Final = {False: "#333333", True: "#dddddd"}
+"""Colours of words on a light page and on a dark one."""
+
 _COLOURS: Final = {
     BAR: SCREEN_BAR,
     RARE_BAR: SCREEN_RARE,
@@ -36,16 +39,21 @@ def let_pick(chart: altair.LayerChart, *fields: str) -> altair.LayerChart:
     picked = alt.selection_point(name=PICKED, fields=list(fields), toggle=False)
     opacity = alt.condition(picked, alt.value(1), alt.value(0.35))
     first = chart.layer[0].add_params(picked).encode(opacity=opacity)
+    first.mark = {**first.mark.to_dict(), "cursor": "pointer"}
     own = chart.copy()
     own.layer = [first, *chart.layer[1:]]
     return own
 
 
-def to_screen(chart: altair.TopLevelMixin) -> dict[str, Any]:
-    """The chart's specification for a page: text, axes and grid are left to the theme that the visitor has chosen."""
+def to_screen(chart: altair.TopLevelMixin, *, dark: bool) -> dict[str, Any]:
+    """The chart's specification for a page that is dark or light; all but words is left to the page's theme."""
     spec: dict[str, Any] = _recolour(chart.to_dict())
     del spec["padding"]  # a page knows better, and trips over a single number
-    return spec | {"config": {"aria": False}}
+    ink = INKS[dark]
+    axis = {"labelColor": ink, "titleColor": ink, "labelBound": False, "labelFlush": False, "titleFontWeight": "normal"}
+    legend = {"labelColor": ink, "titleColor": ink}
+    text = {"color": ink}
+    return spec | {"config": {"aria": False, "axis": axis, "legend": legend, "text": text, "mark": {"tooltip": None}}}
 
 
 def _recolour(part: Any) -> Any:

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import streamlit as st
 
-from vestiary.charts import plot_counts, plot_crosstab
+from vestiary.charts import NARROW, plot_counts, plot_crosstab
 from vestiary.checks import Finding, Severity
 from vestiary.errors import VestiaryError
 from vestiary.pages.chores import CHORES
-from vestiary.pages.gallery import show_gallery
+from vestiary.pages.gallery import choose_part, show_gallery
 from vestiary.pages.look import nothing_yet, refuse
 from vestiary.pages.opening import find_shelf, wait_for
 from vestiary.pages.picking import Point, clear_click, show_chart, show_clickable
@@ -148,17 +148,17 @@ def _show_cells(shelf: Shelf, crossed: Crossed) -> None:
             column_key: match_text(point.get("column"), table.columns),
         }
 
-    cells = plot_crosstab(table.rows, table.columns, table.counts, description=f"{table.down} by {table.across}")
-    show_clickable(cells, "row", "column", name=chart, choose=choose, width="content")
-    one, other = st.columns(2)
+    left, right = st.columns([3, 2] if len(table.columns) > NARROW else [2, 3], gap="medium")
+    with left:
+        cells = plot_crosstab(table.rows, table.columns, table.counts, description=f"{table.down} by {table.across}")
+        show_clickable(cells, "row", "column", name=chart, choose=choose)
     asked: dict[str, Any] = {"index": None, "on_change": clear_click, "args": (chart,)}
     asked["placeholder"] = "Click a cell, or choose here"
-    with one:
+    with right:
         row = st.selectbox(f"Photos of {table.down}", table.rows, key=row_key, **asked)
-    with other:
         column = st.selectbox(f"and {table.across}", table.columns, key=column_key, **asked)
-    if row is not None and column is not None:
-        show_gallery(shelf, shelf.select(crossed.wanted(row, column)), key=f"cross-page-{key}-{row}-{column}")
+        if row is not None and column is not None:
+            show_gallery(shelf, shelf.select(crossed.wanted(row, column)), key=f"cross-page-{key}-{row}-{column}")
 
 
 def _ask_survey(shelf: Shelf) -> Survey | None:
@@ -197,7 +197,7 @@ def _show_findings(shelf: Shelf) -> None:
 def _list_findings(shelf: Shelf, found: Survey) -> None:
     present = [own for own in Severity if found.count(own)]
     chosen = st.pills(
-        "Which",
+        "Which findings",
         present,
         selection_mode="multi",
         default=present,
@@ -205,12 +205,9 @@ def _list_findings(shelf: Shelf, found: Survey) -> None:
         key="findings-severity",
     )
     shown = [own for own in found.findings if own.severity in chosen]
-    n_pages = max(1, -(-len(shown) // PAGE))
-    place = 1
-    if n_pages > 1:
-        place = min(int(st.number_input(f"Page of {n_pages}", 1, n_pages, key="findings-page")), n_pages)
-    for number, finding in enumerate(shown[(place - 1) * PAGE : place * PAGE]):
-        _show_finding(shelf, finding, f"finding-{place}-{number}-{finding.check}")
+    part = choose_part(len(shown), PAGE, "finding", key="findings-page")
+    for number, finding in enumerate(shown[part], start=part.start):
+        _show_finding(shelf, finding, f"finding-{number}-{finding.check}")
 
 
 def _show_finding(shelf: Shelf, finding: Finding, key: str) -> None:
@@ -243,7 +240,7 @@ def _show_files(shelf: Shelf) -> None:
         st.metric("Usual size", f"{width} × {height} px")
         st.metric("Usual file", f"{median:,.0f} kB", help=f"From {least:,.1f} to {most:,.0f} kB.")
     for place, (title, counts) in enumerate(
-        (("Sizes", own.sizes), ("Shapes", own.shapes), ("Colours", own.modes), ("Formats", own.formats))
+        (("Sizes", own.sizes), ("Shapes", own.shapes), ("Colour modes", own.modes), ("Formats", own.formats))
     ):
         if place % 2 == 0:
             columns = st.columns(2, gap="medium")

@@ -55,36 +55,34 @@ def show_comparison(shelf: Shelf, evaluation: Evaluation) -> None:
         other = _open(path, path.stat().st_mtime_ns)
         before = ask_evaluation(shelf, other)
         if before is not None:
-            _show_differences(shelf, evaluation, before, other)
+            _show_differences(shelf, evaluation, before, chosen)
     except VestiaryError as error:
         refuse(str(error))
     except OSError as error:
         refuse(f"{chosen} cannot be read ({error.strerror}); choose another bundle.")
 
 
-def _show_differences(shelf: Shelf, now: Evaluation, then: Evaluation, other: Bundle) -> None:
+def _show_differences(shelf: Shelf, now: Evaluation, then: Evaluation, chosen: str) -> None:
     if now.bundle == then.bundle:
-        nothing_yet(f"{other.name} is the very bundle that answers here; choose another.")
+        nothing_yet(f"{chosen} is the very bundle that answers here; choose another.")
         return
     key = ("comparison", now.bundle, then.bundle, shelf.catalogue.fingerprint)
     chore = CHORES.ask(key, lambda progress: compare(now, then))
     if not chore.is_done:
         wait_for(chore, "Comparing the two.")
         return
-    _show_table(chore.result(), other)
+    _show_table(chore.result(), chosen)
     _show_changes(shelf, chore.result(), now, then)
 
 
-def _show_table(comparison: Comparison, other: Bundle) -> None:
+def _show_table(comparison: Comparison, chosen: str) -> None:
     bundle = current_desk().bundle
-    theirs, ours = f"{other.name} {other.version}", f"{bundle.name} {bundle.version}, answering"
-    if theirs == f"{bundle.name} {bundle.version}":
-        theirs, ours = "the other", "answering"
+    theirs, ours = f"right: {chosen}", "right: the one here"
     rows = [_to_row(own, title_of(bundle, name), theirs, ours) for name, own in comparison.attributes.items()]
     percent = {words: st.column_config.NumberColumn(words, format="percent") for words in (theirs, ours)}
     st.dataframe(rows, column_config=percent, hide_index=True, width="stretch")
     st.caption(
-        f"Right answers on {comparison.n:,} products. The difference is in points, with its 95 % interval: where that "
+        f"Right answers on {comparison.n:,} products. The difference is in points, with its 95 % interval: where "
         "does not hold 0, the two truly differ."
     )
 
@@ -96,8 +94,8 @@ def _to_row(own: AttributeComparison, title: str, theirs: str, ours: str) -> dic
         theirs: own.before,
         ours: own.after,
         "difference": f"{100 * own.difference:+.1f} ({span})",
-        "only right now": own.gained,
-        "only right there": own.lost,
+        "only here": own.gained,
+        "only there": own.lost,
     }
 
 

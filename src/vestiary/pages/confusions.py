@@ -19,6 +19,7 @@ from vestiary.reports.model.hierarchy import Matrix, build_matrix
 LARGE: Final = 40
 """From so many values on a part of the matrix can be chosen."""
 WHOLE: Final = "everything"
+_OPEN: Final = "confusions-open"
 
 
 @st.fragment
@@ -34,10 +35,11 @@ def show_confusions(shelf: Shelf, evaluation: Evaluation) -> None:
         "label's products. Point at a cell for its numbers, click it for its photos."
     )
 
-    def choose(point: Point) -> dict[str, str | None]:
+    def choose(point: Point) -> dict[str, str | bool | None]:
         return {
             label_key: match_text(point.get("label"), matrix.values),
             answer_key: match_text(point.get("answer"), matrix.values),
+            _OPEN: bool(point),
         }
 
     words = f"Confusion matrix of {title_of(current_desk().bundle, name)}, {len(matrix.values)} values"
@@ -51,9 +53,17 @@ def show_confusions(shelf: Shelf, evaluation: Evaluation) -> None:
         label = _ask("Photos with the label", outcome.values, label_key, chart)
     with other:
         answer = _ask("and the answer", outcome.values, answer_key, chart)
-    if label is not None or answer is not None:
-        rows = find_rows(outcome, label=label, answer=answer)
-        show_rows(shelf, evaluation, outcome, rows, key=f"confusions-page-{name}-{label}-{answer}")
+    if st.session_state.pop(_OPEN, False) and (label is not None or answer is not None):
+        _show_photos(shelf, evaluation, name, label, answer)
+
+
+@st.dialog("Photos", width="large")
+def _show_photos(shelf: Shelf, evaluation: Evaluation, name: str, label: str | None, answer: str | None) -> None:
+    """The photos of a cell, over the page, so that a large matrix need not be scrolled away."""
+    outcome = evaluation.outcomes[name]
+    rows = find_rows(outcome, label=label, answer=answer)
+    st.write(" · ".join(own for own in (label and f"label {label}", answer and f"answer {answer}") if own))
+    show_rows(shelf, evaluation, outcome, rows, key=f"confusions-page-{name}-{label}-{answer}")
 
 
 def cut_matrix(matrix: Matrix, band: Band) -> Matrix:
@@ -85,9 +95,11 @@ def _choose_part(matrix: Matrix, name: str) -> Matrix:
 
 
 def _ask(words: str, values: tuple[str, ...], key: str, chart: str) -> str | None:
-    chosen: str | None = st.selectbox(
-        words, sorted(values), index=None, placeholder="any", key=key, on_change=clear_click, args=(chart,)
-    )
+    def take() -> None:
+        clear_click(chart)
+        st.session_state[_OPEN] = True
+
+    chosen: str | None = st.selectbox(words, sorted(values), index=None, placeholder="any", key=key, on_change=take)
     return chosen
 
 
@@ -99,6 +111,7 @@ def _list_pairs(pairs: tuple[Confusion, ...], key: str, label_key: str, answer_k
         pair = pairs[chosen[0]] if chosen else None
         st.session_state[label_key] = pair.true if pair else None
         st.session_state[answer_key] = pair.predicted if pair else None
+        st.session_state[_OPEN] = pair is not None
 
     with st.expander(f"The {len(pairs)} pairs most often confused"):
         rows = [{"label": own.true, "answer": own.predicted, "products": own.n} for own in pairs]

@@ -22,7 +22,9 @@ def show_ease(shelf: Shelf, evaluation: Evaluation) -> None:
     """How many answers can be taken without a look, for each attribute, and the curve of one."""
     bundle = current_desk().bundle
     target = bundle.calibration.target_precision
-    percent = st.slider("Right among the answers that nobody looks at, %", 80.0, 99.5, _to_step(target), 0.5)
+    percent = st.slider(
+        "Right among the answers that nobody looks at", 80.0, 99.5, _to_step(target), 0.5, format="%g %%"
+    )
     precision = percent / 100
     name = choose_attribute(evaluation, "ease-attribute")
     own = ease_at(evaluation.outcomes[name], precision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 
 import streamlit as st
@@ -11,6 +12,7 @@ from vestiary.charts import keep_text
 from vestiary.pages.shelf import Shelf
 from vestiary.product import Product
 from vestiary.reports.gallery import Photo
+from vestiary.reports.page import format_number
 
 PAGE = 24
 """Photos that are shown at a time."""
@@ -28,19 +30,27 @@ def show_gallery(shelf: Shelf, products: Sequence[Product], *, key: str, caption
     Without ``captions`` the product's id does. ``key`` tells one gallery from another.
     """
     if not products:
-        st.write("No photo of the catalogue is so.")
+        st.write("There is no such photo.")
         return
-    n_pages = -(-len(products) // PAGE)
+    part = choose_part(len(products), PAGE, "photo", key=key)
+    photos = shelf.show(products[part])
+    st.html(draw_grid(photos, captions[part] if captions is not None else [photo.product_id for photo in photos]))
+
+
+def choose_part(n: int, size: int, noun: str, *, key: str) -> slice:
+    """The part of ``n`` things that is on the visitor's page of ``size``, told with buttons to the other pages."""
+    n_pages = max(1, -(-n // size))
     place = min(st.session_state.get(key, 0), n_pages - 1)
-    first, last = place * PAGE, min((place + 1) * PAGE, len(products))
-    photos = shelf.show(products[first:last])
-    words = captions[first:last] if captions is not None else [photo.product_id for photo in photos]
+    first, last = place * size, min((place + 1) * size, n)
+    if n_pages == 1:
+        st.caption(format_number(n, noun))
+        return slice(first, last)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.write(f"{first + 1:,}–{last:,} of {len(products):,} photos" if n_pages > 1 else _count(len(products)))
-        if n_pages > 1:
-            _turn("Earlier", key, place - 1, n_pages)
-            _turn("More", key, place + 1, n_pages)
-    st.html(draw_grid(photos, words))
+        st.caption(f"{first + 1:,}–{last:,} of {format_number(n, noun)}", width="content")
+        for label, to in (("Back", place - 1), ("More", place + 1)):
+            go = partial(st.session_state.__setitem__, key, to)
+            st.button(label, key=f"{key}-{label}", on_click=go, disabled=not 0 <= to < n_pages)
+    return slice(first, last)
 
 
 def draw_grid(photos: Sequence[Photo], captions: Sequence[str]) -> str:
@@ -57,14 +67,3 @@ def _draw_photo(photo: Photo, words: str) -> str:
         else f'<div style="{_FRAME};display:grid;place-items:center;color:#555">no photo</div>'
     )
     return f'<li style="margin:0">{picture}<div style="{_WORDS}">{escape(keep_text(words))}</div></li>'
-
-
-def _turn(label: str, key: str, place: int, n_pages: int) -> None:
-    def go() -> None:
-        st.session_state[key] = place
-
-    st.button(label, key=f"{key}-{label}", on_click=go, disabled=not 0 <= place < n_pages)
-
-
-def _count(n: int) -> str:
-    return "1 photo" if n == 1 else f"{n:,} photos"

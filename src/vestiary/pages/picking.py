@@ -19,7 +19,7 @@ def show_clickable(
     chart: altair.LayerChart,
     *fields: str,
     name: str,
-    choose: Callable[[Point], Mapping[str, str | None]],
+    choose: Callable[[Point], Mapping[str, object]],
     width: Literal["stretch", "content"] = "stretch",
 ) -> None:
     """The chart; after a click, ``choose`` turns the ``fields`` of what was clicked into values of other widgets.
@@ -32,12 +32,16 @@ def show_clickable(
         points = st.session_state[key].selection.get(PICKED) or [{}]
         st.session_state.update(choose(points[0]))
 
-    st.vega_lite_chart(spec=to_screen(let_pick(chart, *fields)), key=key, on_select=take, width=width)
+    st.vega_lite_chart(spec=to_screen(let_pick(chart, *fields), dark=_is_dark()), key=key, on_select=take, width=width)
 
 
 def show_chart(chart: altair.LayerChart) -> None:
     """A chart to be looked at."""
-    st.vega_lite_chart(spec=to_screen(chart), width="stretch")
+    st.vega_lite_chart(spec=to_screen(chart, dark=_is_dark()), width="stretch")
+
+
+def _is_dark() -> bool:
+    return st.context.theme.type == "dark"
 
 
 def clear_click(name: str) -> None:
