@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vestiary.charts.matrix import SMALL, Band
 from vestiary.charts.style import BAR, INK, RARE_BAR, finish, keep_text, need
@@ -43,7 +43,7 @@ def plot_matrix(
         if n
     ]
     scale = alt.Scale(domain=names)
-    axis = {"ticks": False, "domain": False, "labelFontSize": 12 if size > 7 else 10, "labelLimit": 130}
+    axis: dict[str, Any] = {"ticks": False, "domain": False, "labelFontSize": 12 if size > 7 else 10, "labelLimit": 130}
     axis["labelOverlap"] = "parity" if size == 7 else False
     across_axis = alt.Axis(orient="top", labelAngle=-90, title="answer", **axis)
     base = alt.Chart(alt.InlineData(values=cells)).encode(

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import streamlit as st
 
-from vestiary.charts import NARROW, plot_counts, plot_crosstab
+from vestiary.charts import plot_counts, plot_crosstab
 from vestiary.checks import Finding, Severity
 from vestiary.errors import VestiaryError
 from vestiary.pages.chores import CHORES
-from vestiary.pages.gallery import choose_part, show_gallery
+from vestiary.pages.gallery import choose_part, keep_plain, name_cell, open_gallery, show_gallery
 from vestiary.pages.look import nothing_yet, refuse
 from vestiary.pages.opening import find_shelf, wait_for
-from vestiary.pages.picking import Point, clear_click, show_chart, show_clickable
+from vestiary.pages.picking import Point, ask_for, ask_side, clear_click, show_chart, show_clickable, was_asked
 from vestiary.pages.shelf import Crossed, Shelf, cross, match_text
 from vestiary.pages.survey import Survey, forget_survey, survey
 from vestiary.reports.figures import RARE, Distribution, choose_crosses
 
-FEW, MOST = 25, 300
+FEW, MOST = 12, 300
 """Bars that are shown before all are asked for, and all that are then shown."""
 PAGE = 8
 """Findings that are shown at a time."""
@@ -140,30 +140,32 @@ def _show_cross(shelf: Shelf) -> None:
 def _show_cells(shelf: Shelf, crossed: Crossed) -> None:
     table, key = crossed.table, f"{crossed.down}-{crossed.across}"
     chart, row_key, column_key = f"cross-chart-{key}", f"cross-row-{key}", f"cross-column-{key}"
-    st.caption(f"{table.n_products:,} products that have both, darker for more; {table.n_empty:,} pairs never occur.")
+    st.caption(
+        f"{table.n_products:,} products that have both, darker for more; {table.n_empty:,} pairs never occur. "
+        "Click a cell for its photos."
+    )
 
-    def choose(point: Point) -> dict[str, str | None]:
+    def choose(point: Point) -> dict[str, object]:
         return {
             row_key: match_text(point.get("row"), table.rows),
             column_key: match_text(point.get("column"), table.columns),
-        }
+        } | ask_for(chart, point)
 
-    left, right = st.columns([3, 2] if len(table.columns) > NARROW else [2, 3], gap="medium")
-    with left:
-        cells = plot_crosstab(table.rows, table.columns, table.counts, description=f"{table.down} by {table.across}")
-        show_clickable(cells, "row", "column", name=chart, choose=choose)
-    asked: dict[str, Any] = {"index": None, "on_change": clear_click, "args": (chart,)}
-    asked["placeholder"] = "Click a cell, or choose here"
-    with right:
-        row = st.selectbox(f"Photos of {table.down}", table.rows, key=row_key, **asked)
-        column = st.selectbox(f"and {table.across}", table.columns, key=column_key, **asked)
-        if row is not None and column is not None:
-            show_gallery(shelf, shelf.select(crossed.wanted(row, column)), key=f"cross-page-{key}-{row}-{column}")
+    one, other = st.columns(2)
+    with one:
+        row = ask_side(f"Photos of {table.down}", table.rows, row_key, chart)
+    with other:
+        column = ask_side(f"and {table.across}", table.columns, column_key, chart)
+    cells = plot_crosstab(table.rows, table.columns, table.counts, description=f"{table.down} by {table.across}")
+    show_clickable(cells, "row", "column", name=chart, choose=choose, width="content")
+    if was_asked(chart) and (row or column):
+        products = shelf.select(crossed.wanted(row, column))
+        open_gallery(name_cell(row, column), shelf, products, key=f"cross-page-{key}-{row}-{column}")
 
 
 def _ask_survey(shelf: Shelf) -> Survey | None:
     """The survey, or None while it goes on or after a refusal; the button beside it makes a new one."""
-    key = ("survey", shelf.catalogue.fingerprint)
+    key = ("survey", shelf.key)
     chore = CHORES.ask(key, lambda progress: survey(shelf.catalogue, progress))
     if not chore.is_done:
         wait_for(chore, "Looking at every photo, once; this may take minutes.")
@@ -214,16 +216,11 @@ def _show_finding(shelf: Shelf, finding: Finding, key: str) -> None:
     with st.container(border=True):
         st.markdown(_SEVERITIES[finding.severity][0])
         st.text(finding.message)
-        st.caption(_keep_plain(finding.remedy))
+        st.caption(keep_plain(finding.remedy))
         if finding.products:
             n = len(finding.products)
             if st.toggle(f"Show {n:,} photos" if n > 1 else "Show the photo", key=f"{key}-open"):
                 show_gallery(shelf, shelf.find(finding.products), key=f"{key}-page")
-
-
-def _keep_plain(text: str) -> str:
-    """Text that Markdown leaves as it is."""
-    return "".join(f"\\{own}" if own in r"\`*_{}[]<>()#+-.!|$:~" else own for own in text)
 
 
 def _show_files(shelf: Shelf) -> None:
@@ -235,10 +232,10 @@ def _show_files(shelf: Shelf) -> None:
     width, height = own.median_size
     least, median, most = own.kilobytes
     with st.container(horizontal=True):
-        st.metric("Photos", f"{own.n:,}")
-        st.metric("Cannot be read", f"{len(own.unreadable):,}")
-        st.metric("Usual size", f"{width} × {height} px")
-        st.metric("Usual file", f"{median:,.0f} kB", help=f"From {least:,.1f} to {most:,.0f} kB.")
+        st.metric("Photos", f"{own.n:,}", width=160)
+        st.metric("Cannot be read", f"{len(own.unreadable):,}", width=160)
+        st.metric("Usual size", f"{width} × {height} px", width=200)
+        st.metric("Usual file", f"{median:,.0f} kB", width=160, help=f"From {least:,.1f} to {most:,.0f} kB.")
     for place, (title, counts) in enumerate(
         (("Sizes", own.sizes), ("Shapes", own.shapes), ("Colour modes", own.modes), ("Formats", own.formats))
     ):

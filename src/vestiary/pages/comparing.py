@@ -66,7 +66,7 @@ def _show_differences(shelf: Shelf, now: Evaluation, then: Evaluation, chosen: s
     if now.bundle == then.bundle:
         nothing_yet(f"{chosen} is the very bundle that answers here; choose another.")
         return
-    key = ("comparison", now.bundle, then.bundle, shelf.catalogue.fingerprint)
+    key = ("comparison", now.bundle, then.bundle, shelf.key)
     chore = CHORES.ask(key, lambda progress: compare(now, then))
     if not chore.is_done:
         wait_for(chore, "Comparing the two.")
@@ -83,7 +83,7 @@ def _show_table(comparison: Comparison, chosen: str) -> None:
     st.dataframe(rows, column_config=percent, hide_index=True, width="stretch")
     st.caption(
         f"Right answers on {comparison.n:,} products. The difference is in points, with its 95 % interval: where "
-        "does not hold 0, the two truly differ."
+        "that does not hold 0, the two truly differ. Only here, only there: right answers that one of them alone gives."
     )
 
 

@@ -11,15 +11,15 @@ from vestiary.charts import Band, plot_matrix
 from vestiary.metrics import Confusion, Evaluation
 from vestiary.pages.desk import current_desk
 from vestiary.pages.evaluations import find_rows
-from vestiary.pages.picking import Point, clear_click, show_clickable
-from vestiary.pages.rows import choose_attribute, show_rows, title_of
+from vestiary.pages.gallery import name_cell, open_gallery
+from vestiary.pages.picking import Point, ask_for, ask_side, show_clickable, was_asked
+from vestiary.pages.rows import choose_attribute, list_rows, title_of
 from vestiary.pages.shelf import Shelf, match_text
 from vestiary.reports.model.hierarchy import Matrix, build_matrix
 
 LARGE: Final = 40
 """From so many values on a part of the matrix can be chosen."""
 WHOLE: Final = "everything"
-_OPEN: Final = "confusions-open"
 
 
 @st.fragment
@@ -35,35 +35,28 @@ def show_confusions(shelf: Shelf, evaluation: Evaluation) -> None:
         "label's products. Point at a cell for its numbers, click it for its photos."
     )
 
-    def choose(point: Point) -> dict[str, str | bool | None]:
+    def choose(point: Point) -> dict[str, object]:
         return {
             label_key: match_text(point.get("label"), matrix.values),
             answer_key: match_text(point.get("answer"), matrix.values),
-            _OPEN: bool(point),
-        }
+        } | ask_for(chart, point)
 
     words = f"Confusion matrix of {title_of(current_desk().bundle, name)}, {len(matrix.values)} values"
     cells = plot_matrix(matrix.values, matrix.counts.tolist(), bands=matrix.bands, description=words)
     show_clickable(cells, "label", "answer", name=chart, choose=choose, width="content")
     pairs = evaluation.attributes[name].confusions
     if pairs:
-        _list_pairs(pairs, f"confusions-pairs-{name}", label_key, answer_key)
+        _list_pairs(pairs, f"confusions-pairs-{name}", chart, label_key, answer_key)
     one, other = st.columns(2)
     with one:
-        label = _ask("Photos with the label", outcome.values, label_key, chart)
+        label = ask_side("Photos with the label", sorted(outcome.values), label_key, chart)
     with other:
-        answer = _ask("and the answer", outcome.values, answer_key, chart)
-    if st.session_state.pop(_OPEN, False) and (label is not None or answer is not None):
-        _show_photos(shelf, evaluation, name, label, answer)
-
-
-@st.dialog("Photos", width="large")
-def _show_photos(shelf: Shelf, evaluation: Evaluation, name: str, label: str | None, answer: str | None) -> None:
-    """The photos of a cell, over the page, so that a large matrix need not be scrolled away."""
-    outcome = evaluation.outcomes[name]
-    rows = find_rows(outcome, label=label, answer=answer)
-    st.write(" · ".join(own for own in (label and f"label {label}", answer and f"answer {answer}") if own))
-    show_rows(shelf, evaluation, outcome, rows, key=f"confusions-page-{name}-{label}-{answer}")
+        answer = ask_side("and the answer", sorted(outcome.values), answer_key, chart)
+    if was_asked(chart) and (label or answer):
+        rows = find_rows(outcome, label=label, answer=answer)
+        products, captions = list_rows(evaluation, outcome, rows)
+        key = f"confusions-page-{name}-{label}-{answer}"
+        open_gallery(name_cell(label, answer), shelf, products, key=key, captions=captions)
 
 
 def cut_matrix(matrix: Matrix, band: Band) -> Matrix:
@@ -94,16 +87,7 @@ def _choose_part(matrix: Matrix, name: str) -> Matrix:
     return matrix if chosen == WHOLE else cut_matrix(matrix, bands[chosen])
 
 
-def _ask(words: str, values: tuple[str, ...], key: str, chart: str) -> str | None:
-    def take() -> None:
-        clear_click(chart)
-        st.session_state[_OPEN] = True
-
-    chosen: str | None = st.selectbox(words, sorted(values), index=None, placeholder="any", key=key, on_change=take)
-    return chosen
-
-
-def _list_pairs(pairs: tuple[Confusion, ...], key: str, label_key: str, answer_key: str) -> None:
+def _list_pairs(pairs: tuple[Confusion, ...], key: str, chart: str, label_key: str, answer_key: str) -> None:
     """The pairs most often confused; choosing one chooses its photos."""
 
     def choose() -> None:
@@ -111,7 +95,7 @@ def _list_pairs(pairs: tuple[Confusion, ...], key: str, label_key: str, answer_k
         pair = pairs[chosen[0]] if chosen else None
         st.session_state[label_key] = pair.true if pair else None
         st.session_state[answer_key] = pair.predicted if pair else None
-        st.session_state[_OPEN] = pair is not None
+        st.session_state.update(ask_for(chart, pair))
 
     with st.expander(f"The {len(pairs)} pairs most often confused"):
         rows = [{"label": own.true, "answer": own.predicted, "products": own.n} for own in pairs]

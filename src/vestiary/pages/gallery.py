@@ -37,6 +37,28 @@ def show_gallery(shelf: Shelf, products: Sequence[Product], *, key: str, caption
     st.html(draw_grid(photos, captions[part] if captions is not None else [photo.product_id for photo in photos]))
 
 
+def open_gallery(
+    title: str, shelf: Shelf, products: Sequence[Product], *, key: str, captions: Sequence[str] | None = None
+) -> None:
+    """As ``show_gallery``, over the page, so that a large chart need not be scrolled away to see the photos."""
+
+    @st.dialog(title, width="large")
+    def show() -> None:
+        show_gallery(shelf, products, key=key, captions=captions)
+
+    show()
+
+
+def name_cell(row: str | None, column: str | None) -> str:
+    """The title of a cell's photos; None stands for all rows, or columns."""
+    return " · ".join(keep_plain(own) for own in (row, column) if own is not None)
+
+
+def keep_plain(text: str) -> str:
+    """Text that Markdown leaves as it is."""
+    return "".join(f"\\{own}" if own in r"\`*_{}[]<>()#+-.!|$:~" else own for own in keep_text(text))
+
+
 def choose_part(n: int, size: int, noun: str, *, key: str) -> slice:
     """The part of ``n`` things that is on the visitor's page of ``size``, told with buttons to the other pages."""
     n_pages = max(1, -(-n // size))

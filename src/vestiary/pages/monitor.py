@@ -88,11 +88,12 @@ def _show_live(desk: Desk, period: Period) -> None:
 
 
 def _show_report(report: OperationsReport) -> None:
-    for sentence in report.concerns():
+    for sentence in list_concerns(report):
         st.warning(sentence, icon=":material/warning:")
-    for columns in (_count(report), _measure(report)):
-        for place, (title, value, told) in zip(st.columns(len(columns)), columns, strict=True):
-            place.metric(title, value, help=told)
+    for metrics in (_count(report), _measure(report)):
+        with st.container(horizontal=True):
+            for title, value, told in metrics:
+                st.metric(title, value, help=told, width=_METRIC)
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Photos by day")
@@ -108,7 +109,16 @@ def _show_report(report: OperationsReport) -> None:
         _list_attributes(report)
 
 
+def list_concerns(report: OperationsReport) -> list[str]:
+    """What somebody should look at, one sentence each; of drift only that there is some, as its section says what."""
+    drift = report.drift.report
+    told = [sentence for sentence in report.concerns() if drift is None or sentence not in drift.alarms]
+    return [*told, f"{report.drift.sentence} See Drift below."] if drift is not None and drift.alarm else told
+
+
 Metric = tuple[str, str, str]
+_METRIC: Final = 160
+"""Pixels that a figure takes, so that two stand side by side on a phone."""
 _WITHOUT_WAY: Final = "Of photos that came to the service; without the way to the visitor."
 
 
@@ -200,6 +210,8 @@ def _show_drift(report: OperationsReport) -> None:
     own = report.drift.report
     if own is None or not own.is_judged:
         return
+    for sentence in (*own.alarms, *own.remarks()):
+        st.caption(sentence)
     with st.expander("Every figure"):
         rows = [
             {"figure": one.title, "of": one.attribute, "distance": one.distance, "limit": one.limit, "over": one.alarm}

@@ -44,7 +44,7 @@ def wait_for(chore: Chore[Any], words: str) -> None:
 
 def ask_evaluation(shelf: Shelf, bundle: Bundle) -> Evaluation | None:
     """The figures of a bundle on the catalogue, or None while they are worked out. Raises what that raises."""
-    key = ("evaluation", bundle.fingerprint, shelf.catalogue.fingerprint)
+    key = ("evaluation", bundle.fingerprint, shelf.key)
     chore = CHORES.ask(key, lambda progress: evaluate_bundle(bundle, shelf.catalogue, progress))
     if not chore.is_done:
         wait_for(chore, f"{bundle.name} answers the photos of the {SPLIT} split, once; this may take minutes.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
@@ -42,6 +42,27 @@ def show_chart(chart: altair.LayerChart) -> None:
 
 def _is_dark() -> bool:
     return st.context.theme.type == "dark"
+
+
+def ask_side(words: str, values: Sequence[str], key: str, name: str) -> str | None:
+    """A field for the row or the column of the chart of that name; choosing there asks for photos, as a click does."""
+
+    def take() -> None:
+        clear_click(name)
+        st.session_state.update(ask_for(name, True))
+
+    chosen: str | None = st.selectbox(words, values, index=None, placeholder="any", key=key, on_change=take)
+    return chosen
+
+
+def ask_for(name: str, what: object) -> dict[str, object]:
+    """What is set in the visitor's session when photos of ``what`` were asked for; nothing was when that is empty."""
+    return {f"{name}-asked": bool(what)}
+
+
+def was_asked(name: str) -> bool:
+    """Whether photos of the chart of that name were asked for since this was last looked at."""
+    return bool(st.session_state.pop(f"{name}-asked", False))
 
 
 def clear_click(name: str) -> None:

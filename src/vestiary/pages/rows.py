@@ -11,6 +11,7 @@ from vestiary.metrics import Evaluation, Outcome
 from vestiary.pages.desk import current_desk
 from vestiary.pages.gallery import show_gallery
 from vestiary.pages.shelf import Shelf
+from vestiary.product import Product
 
 
 def choose_attribute(evaluation: Evaluation, key: str) -> str:
@@ -21,15 +22,21 @@ def choose_attribute(evaluation: Evaluation, key: str) -> str:
     return st.selectbox("Attribute", names, names.index(finest), format_func=lambda own: title_of(bundle, own), key=key)
 
 
-def show_rows(shelf: Shelf, evaluation: Evaluation, outcome: Outcome, rows: NDArray[np.int64], *, key: str) -> None:
-    """The photos of rows of an evaluation, each with its label and its answer."""
+def list_rows(evaluation: Evaluation, outcome: Outcome, rows: NDArray[np.int64]) -> tuple[list[Product], list[str]]:
+    """The products in rows of an evaluation, and of each its label and its answer in words."""
     sure = outcome.confidence
     captions = [
         f"{outcome.values[outcome.labels[row]] if outcome.labels[row] >= 0 else 'another label'} → "
         f"{outcome.values[outcome.answers[row]]}, {100 * sure[row]:.0f} %"
         for row in rows.tolist()
     ]
-    show_gallery(shelf, [evaluation.products[row] for row in rows.tolist()], key=key, captions=captions)
+    return [evaluation.products[row] for row in rows.tolist()], captions
+
+
+def show_rows(shelf: Shelf, evaluation: Evaluation, outcome: Outcome, rows: NDArray[np.int64], *, key: str) -> None:
+    """The photos of rows of an evaluation, each with its label and its answer."""
+    products, captions = list_rows(evaluation, outcome, rows)
+    show_gallery(shelf, products, key=key, captions=captions)
 
 
 def title_of(bundle: Bundle, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -24,9 +24,9 @@ KEPT_PHOTOS = 1500
 class Shelf:
     """A catalogue that was opened for looking at; threads may share it."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        """Open the pictures of ``catalogue``. Raises CatalogueError when they are gone."""
-        self.catalogue = catalogue
+    def __init__(self, catalogue: Catalogue, key: Hashable) -> None:
+        """Open the pictures of ``catalogue``, which ``key`` tells from others. CatalogueError when they are gone."""
+        self.catalogue, self.key = catalogue, key
         self.source: Source = catalogue.open_source()
         self._photo = lru_cache(maxsize=KEPT_PHOTOS)(self._load_photo)
 
@@ -76,9 +76,13 @@ class Crossed:
     rows: Mapping[str, frozenset[str]]
     columns: Mapping[str, frozenset[str]]
 
-    def wanted(self, row: str, column: str) -> dict[str, frozenset[str]]:
-        """What ``Shelf.select`` takes for a cell."""
-        return {self.down: self.rows[row], self.across: self.columns[column]}
+    def wanted(self, row: str | None, column: str | None) -> dict[str, frozenset[str]]:
+        """What ``Shelf.select`` takes for a cell; for None, all that have a label are wanted."""
+        any_row, any_column = (frozenset().union(*own.values()) for own in (self.rows, self.columns))
+        return {
+            self.down: any_row if row is None else self.rows[row],
+            self.across: any_column if column is None else self.columns[column],
+        }
 
 
 def cross(shelf: Shelf, first: str, second: str) -> Crossed:
@@ -110,7 +114,7 @@ def match_text(clicked: str | None, names: Iterable[str]) -> str | None:
 
 def open_shelf(folder: Path) -> Shelf:
     """The catalogue in a folder that ``vestiary ingest`` wrote. Raises UsageError and CatalogueError as it does."""
-    return Shelf(load_catalogue(folder))
+    return Shelf(load_catalogue(folder), (str(folder), stamp_of(folder)))
 
 
 def stamp_of(folder: Path) -> int:
