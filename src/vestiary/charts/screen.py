@@ -50,10 +50,15 @@ def to_screen(chart: altair.TopLevelMixin, *, dark: bool) -> dict[str, Any]:
     spec: dict[str, Any] = _recolour(chart.to_dict())
     del spec["padding"]  # a page knows better, and trips over a single number
     ink = INKS[dark]
-    axis = {"labelColor": ink, "titleColor": ink, "labelBound": False, "labelFlush": False, "titleFontWeight": "normal"}
-    legend = {"labelColor": ink, "titleColor": ink}
-    text = {"color": ink}
-    return spec | {"config": {"aria": False, "axis": axis, "legend": legend, "text": text, "mark": {"tooltip": None}}}
+    words = {"labelColor": ink, "titleColor": ink, "aria": False}  # the description says it, not every single part
+    config = {
+        "aria": False,
+        "axis": words | {"labelBound": False, "labelFlush": False, "titleFontWeight": "normal"},
+        "legend": words,
+        "text": {"color": ink},
+        "mark": {"tooltip": None, "aria": False},
+    }
+    return spec | {"config": config}
 
 
 def _recolour(part: Any) -> Any:

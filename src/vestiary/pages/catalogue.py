@@ -151,13 +151,13 @@ def _show_cells(shelf: Shelf, crossed: Crossed) -> None:
             column_key: match_text(point.get("column"), table.columns),
         } | ask_for(chart, point)
 
+    cells = plot_crosstab(table.rows, table.columns, table.counts, description=f"{table.down} by {table.across}")
+    show_clickable(cells, "row", "column", name=chart, choose=choose, width="content")
     one, other = st.columns(2)
     with one:
         row = ask_side(f"Photos of {table.down}", table.rows, row_key, chart)
     with other:
         column = ask_side(f"and {table.across}", table.columns, column_key, chart)
-    cells = plot_crosstab(table.rows, table.columns, table.counts, description=f"{table.down} by {table.across}")
-    show_clickable(cells, "row", "column", name=chart, choose=choose, width="content")
     if was_asked(chart) and (row or column):
         products = shelf.select(crossed.wanted(row, column))
         open_gallery(name_cell(row, column), shelf, products, key=f"cross-page-{key}-{row}-{column}")
