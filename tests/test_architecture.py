@@ -26,6 +26,7 @@ FLOORS = {
     "drift": 2,
     "catalogue": 2,
     "charts": 2,
+    "album": 2,
     "bundle": 3,
     "checks": 3,
     "ledger": 3,
@@ -37,6 +38,8 @@ FLOORS = {
     "schedule": 4,
     "training": 5,
     "batch": 5,
+    "similar": 5,
+    "review": 5,
     "pages": 6,
     "web": 7,
     "cli": 8,
@@ -54,6 +57,7 @@ WALLS = {
     "uvicorn": "web",
     "httpx": "client web",
     "alembic": "ledger",
+    "usearch": "similar",
 }
 HEAVY = (
     "torch",
@@ -81,6 +85,7 @@ HEAVY = (
     "openpyxl",
     "sqlalchemy",
     "alembic",
+    "usearch",
 )
 WORDS_NOT_USED = {"utils", "common", "helpers", "manager", "core", "base", "engine"}
 

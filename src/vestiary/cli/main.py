@@ -15,6 +15,7 @@ from vestiary.cli import (
     drift,
     evaluate,
     health,
+    index,
     ingest,
     inspect,
     ledger,
@@ -22,9 +23,11 @@ from vestiary.cli import (
     report,
     schedule,
     serve,
+    similar,
     tag,
     train,
     tune,
+    ui,
 )
 from vestiary.errors import VestiaryError
 
@@ -47,7 +50,10 @@ for verb in (
     inspect,
     tag,
     batch,
+    index,
+    similar,
     serve,
+    ui,
     drift,
     health,
     schedule,

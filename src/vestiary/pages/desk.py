@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from vestiary.album import Album
 from vestiary.bundle import Bundle
 from vestiary.errors import UsageError
 from vestiary.images import Limits
 from vestiary.ledger import Ledger
 from vestiary.predictor import Predictor
+from vestiary.similar import Index
 from vestiary.tags import Prediction
 
 
@@ -42,20 +43,22 @@ class Desk:
     predictor: Predictor
     answer: Callable[[Sequence[tuple[str, bytes]]], list[Answered]]
     ledger: Ledger | None = None
-    album: Any = None
+    album: Album | None = None
     """Where photos that go to review are kept; None where they are not."""
     catalogue: Path | None = None
     """An ingested catalogue."""
     bundles: Path | None = None
     """A folder of other bundles to compare with."""
-    index: Path | None = None
-    """A search index of similar products."""
+    index: Index | None = None
+    """An opened search index of similar products."""
     jobs: Path
     """The folder in which batches that are started from the page live."""
     limits: Limits = Limits()  # noqa: RUF009
     max_upload_files: int = 200
     """Photos that one visitor may hand over at once."""
     public_url: str = "http://127.0.0.1:8000"
+    needs_key: bool = False
+    """Whether callers of the API need a key."""
     settle: Callable[[], bool] = lambda: True
 
 
