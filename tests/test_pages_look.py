@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("streamlit", reason="the extra 'ui' is not installed")
+
+from streamlit.testing.v1 import AppTest
 
 from conftest import build_bundle, wait_until
 from vestiary.bundle import Bundle
@@ -23,9 +27,10 @@ from vestiary.errors import CatalogueError, UsageError
 from vestiary.health import State
 from vestiary.ledger import FailureRecord, PredictionRecord, open_ledger
 from vestiary.metrics import Outcome
-from vestiary.pages import keeping, survey, watching
+from vestiary.pages import desk, keeping, survey, watching
 from vestiary.pages.chores import Chores
 from vestiary.pages.comparing import list_bundles
+from vestiary.pages.desk import Desk, set_desk
 from vestiary.pages.ease import describe_ease
 from vestiary.pages.evaluations import ease_at, evaluate_bundle, find_rows, find_turned, find_wrong, share_untouched
 from vestiary.pages.gallery import draw_grid
@@ -36,6 +41,7 @@ from vestiary.predictor import Predictor, evaluate
 from vestiary.product import Split
 from vestiary.reports.gallery import Photo
 from vestiary.reports.operations import choose_period
+from vestiary.taxonomy import Taxonomy
 
 LIGHT_AND_DARK = ("#ffffff", "#17181a")
 
@@ -353,3 +359,70 @@ def test_the_watch_shows_what_came_in_since_and_the_newest_failures_first(
     assert last.report.n_failed == 12
     assert [own.name for own in last.failures] == [f"{n}.jpg" for n in range(10)]
     assert "12 of 13 pictures could not be answered" in list_concerns(last.report)[0]
+
+
+# The pages as scripts
+
+
+@pytest.fixture
+def run_page(tiny_bundle: Bundle, tmp_path: Path) -> Iterator[Callable[..., AppTest]]:
+    """``run_page("catalogue", catalogue=…)``: the page after its first run, at a desk with these things."""
+
+    def run(name: str, **parts: Any) -> AppTest:
+        predictor = Predictor(tiny_bundle, threads=1)
+        set_desk(Desk(bundle=tiny_bundle, predictor=predictor, answer=lambda given: [], jobs=tmp_path, **parts))
+        script = f"from vestiary.pages.{name} import show\nshow()"
+        return AppTest.from_string(script, default_timeout=120).run()
+
+    yield run
+    desk._held.clear()
+
+
+def read_all(app: AppTest) -> str:
+    """Every word of a page, as far as the test can read it."""
+    assert not app.exception
+    return "\n".join(str(own.value if hasattr(own, "value") else own.proto) for own in [*app.main])
+
+
+def test_pages_say_what_is_missing_rather_than_fail(run_page: Callable[..., AppTest], tmp_path: Path) -> None:
+    assert "VESTIARY_CATALOGUE=FOLDER" in read_all(run_page("catalogue"))
+    assert "started without a ledger" in read_all(run_page("monitor"))
+    for page in ("catalogue", "model"):
+        app = run_page(page, catalogue=tmp_path)
+        assert "holds no catalogue" in app.error[0].value
+        assert not app.exception
+
+
+def test_a_value_chosen_by_keyboard_shows_its_photos_page_by_page(
+    run_page: Callable[..., AppTest], shelf: Shelf
+) -> None:
+    assert isinstance(shelf.key, tuple)
+    app = run_page("catalogue", catalogue=Path(shelf.key[0]))
+    app.selectbox(key="values-attribute").select("season").run()
+    app.selectbox(key="values-of-season").select("Summer").run()
+    n = sum(product.labels.get("season") == "Summer" for product in shelf.catalogue.products)
+    assert f"1–24 of {n} photos" in [own.value for own in app.caption]
+    app.button(key="values-page-season-Summer-More").click().run()
+    assert f"25–48 of {n} photos" in [own.value for own in app.caption]
+
+
+def test_a_catalogue_of_other_attributes_is_refused_by_the_model_page(
+    run_page: Callable[..., AppTest], tiny_catalogue: Catalogue, tmp_path: Path
+) -> None:
+    other = Taxonomy((replace(tiny_catalogue.taxonomy["gender"]),))
+    products = tuple(replace(own, labels={"gender": own.labels["gender"]}) for own in tiny_catalogue.products)
+    replace(tiny_catalogue, taxonomy=other, products=products).save(tmp_path / "other")
+    app = run_page("model", catalogue=tmp_path / "other")
+    wait_until(lambda: bool(app.run().error))
+    assert "has gender, but tiny answers baseColour, season" in app.error[0].value
+
+
+def test_the_monitor_reads_the_days_that_are_chosen(run_page: Callable[..., AppTest], tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        now = datetime.now(UTC)
+        ledger.add([make_record("a.jpg", now), make_record("b.jpg", now - timedelta(days=20))])
+        app = run_page("monitor", ledger=ledger)
+        wait_until(lambda: bool(app.run().metric))
+        assert app.metric[0].value == "1"
+        app.button_group(key="monitor-days").set_value("30 days").run()
+        wait_until(lambda: bool(app.run().metric) and app.metric[0].value == "2")
