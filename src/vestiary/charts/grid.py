@@ -11,6 +11,10 @@ from vestiary.charts.style import BAR, INK, RARE_BAR, finish, keep_text, need
 if TYPE_CHECKING:
     import altair
 
+LEAST_CELL, MOST_CELL = 6, 34
+"""Pixels of a cell's side: enough to be hit with a mouse, and for a number to be written in."""
+_SIDE = 840
+
 
 def plot_matrix(
     values: Sequence[str],
@@ -27,7 +31,7 @@ def plot_matrix(
     import altair as alt
 
     names = [keep_text(value) for value in values]
-    size = 34 if len(names) <= SMALL else 18 if len(names) <= 50 else 7
+    size = max(LEAST_CELL, min(MOST_CELL, _SIDE // max(len(names), 1)))
     cells = [
         {
             "label": label,
@@ -43,8 +47,13 @@ def plot_matrix(
         if n
     ]
     scale = alt.Scale(domain=names)
-    axis: dict[str, Any] = {"ticks": False, "domain": False, "labelFontSize": 12 if size > 7 else 10, "labelLimit": 130}
-    axis["labelOverlap"] = "parity" if size == 7 else False
+    axis: dict[str, Any] = {
+        "ticks": False,
+        "domain": False,
+        "labelFontSize": 12 if size > 16 else 10,
+        "labelLimit": 130,
+    }
+    axis["labelOverlap"] = "parity" if size < 11 else False
     across_axis = alt.Axis(orient="top", labelAngle=-90, title="answer", **axis)
     base = alt.Chart(alt.InlineData(values=cells)).encode(
         x=alt.X("answer:N", sort=None, scale=scale, axis=across_axis),
@@ -55,7 +64,7 @@ def plot_matrix(
         fill=alt.Fill("fill:N", scale=None), fillOpacity=alt.FillOpacity("opacity:Q", scale=None)
     )
     layers = [squares, *_draw_bands([names[band.start] for band in bands if band.start], scale)]
-    if size == 34:
+    if len(names) <= SMALL:
         layers.append(base.mark_text(fontSize=11).encode(text="n:Q"))
     step = alt.Step(size)
     return finish(alt.layer(*layers), description, height=step, width=step)

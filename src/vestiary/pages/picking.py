@@ -32,7 +32,9 @@ def show_clickable(
         points = st.session_state[key].selection.get(PICKED) or [{}]
         st.session_state.update(choose(points[0]))
 
-    st.vega_lite_chart(spec=to_screen(let_pick(chart, *fields), dark=_is_dark()), key=key, on_select=take, width=width)
+    spec = to_screen(let_pick(chart, *fields), dark=_is_dark())
+    with st.container(key=f"wide-{name}" if width == "content" else None):  # scrolls by itself where it is too wide
+        st.vega_lite_chart(spec=spec, key=key, on_select=take, width=width)
 
 
 def show_chart(chart: altair.LayerChart) -> None:
