@@ -27,7 +27,7 @@ def list_rows(evaluation: Evaluation, outcome: Outcome, rows: NDArray[np.int64])
     sure = outcome.confidence
     captions = [
         f"{outcome.values[outcome.labels[row]] if outcome.labels[row] >= 0 else 'another label'} → "
-        f"{outcome.values[outcome.answers[row]]}, {100 * sure[row]:.0f} %"
+        f"{outcome.values[outcome.answers[row]]}, {100 * sure[row]:.0f}\N{NO-BREAK SPACE}%"
         for row in rows.tolist()
     ]
     return [evaluation.products[row] for row in rows.tolist()], captions
