@@ -47,6 +47,8 @@ class Desk:
     """Where photos that go to review are kept; None where they are not."""
     catalogue: Path | None = None
     """An ingested catalogue."""
+    bundles: Path | None = None
+    """A folder of other bundles to compare with."""
     index: Index | None = None
     """An opened search index of similar products."""
     jobs: Path

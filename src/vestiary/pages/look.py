@@ -36,6 +36,7 @@ DECISIONS: Final = {True: "accepted", False: "for review"}
 _STYLE: Final = """
 <style>
 .block-container { max-width: 72rem; padding-top: 4.5rem; padding-bottom: 4rem; }
+[class*="st-key-wide-"] { overflow-x: auto; }
 .v-bar { display: flex; align-items: center; gap: .6rem; margin: .1rem 0 .5rem; font-variant-numeric: tabular-nums; }
 .v-track { flex: 1 1 auto; min-width: 3rem; max-width: 16rem; height: .55rem; border-radius: .3rem;
   background: light-dark(#d9dde1, #43474d); overflow: hidden; }

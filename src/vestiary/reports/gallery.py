@@ -12,7 +12,7 @@ from vestiary.catalogue import Catalogue, Progress, Source
 from vestiary.checks import Finding, sort_findings
 from vestiary.product import Product
 from vestiary.reports.figures import Distribution
-from vestiary.reports.photos import load_small, measure_colour, to_data_url
+from vestiary.reports.photos import THUMBNAIL, load_small, measure_colour, to_data_url
 
 MAX_COLOURS, PER_COLOUR, CHIPS = 60, 48, 10
 MAX_FINDINGS, PER_FINDING = 24, 6
@@ -63,9 +63,9 @@ class ShownFinding:
     photos: tuple[Photo, ...]
 
 
-def show_product(source: Source, product: Product) -> Photo:
-    """The small copy of a product's first picture, with words that tell what it is."""
-    image = load_small(source, product.images[0]) if product.images else None
+def show_product(source: Source, product: Product, size: tuple[int, int] = THUMBNAIL) -> Photo:
+    """The small copy of a product's first picture, with words that tell what it is; ``size`` is as for load_small."""
+    image = load_small(source, product.images[0], size) if product.images else None
     name = product.name or f"Product {product.id}"
     if image is None:
         return Photo(None, 0, 0, name, product.id, name)

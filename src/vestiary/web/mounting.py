@@ -118,6 +118,7 @@ def make_desk(service: Service, loop: asyncio.AbstractEventLoop) -> Desk:
         ledger=recorder.ledger if recorder is not None else None,
         album=recorder.album if recorder is not None else None,
         catalogue=settings.catalogue,
+        bundles=settings.bundles,
         index=service.index,
         jobs=settings.jobs or default_jobs(),
         limits=service.predictor.limits,

@@ -134,6 +134,7 @@ class Settings(BaseSettings):
     catalogue: Path | None = Field(
         None, description="an ingested catalogue: what the page Catalogue shows, and what Model takes its figures from"
     )
+    bundles: Path | None = Field(None, description="a folder of other bundles, which the page Model compares with")
     index: Path | None = Field(
         None,
         description="a search index that `vestiary index` made: the most similar products beside an answer, and "
