@@ -1,0 +1,1 @@
+"""The pages people see: Streamlit, and nothing of it elsewhere."""
