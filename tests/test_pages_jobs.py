@@ -67,7 +67,7 @@ def pack(**files: bytes) -> bytes:
 
 def test_dropped_photos_are_answered_by_a_process_and_found_again(jobs: Jobs, ledger: Ledger) -> None:
     sent = [Sent("shop/red.png", RED), Sent("red.png", paint_picture((251, 5, 5))), Sent("..hidden.png", RED)]
-    job_id = jobs.begin_uploads(sent, by="Anna", most=10)
+    job_id = jobs.begin_uploads(sent, most=10)
     assert find(jobs, job_id).is_at_work
     wait_until(lambda: not find(jobs, job_id).is_at_work, 120)
     standing = find(jobs, job_id)
@@ -84,7 +84,7 @@ def test_dropped_photos_are_answered_by_a_process_and_found_again(jobs: Jobs, le
 def test_a_process_that_cannot_begin_says_why(jobs: Jobs, tmp_path: Path) -> None:
     (tmp_path / "jobs" / "inbox").mkdir(parents=True)
     (tmp_path / "jobs" / "inbox" / "broken.zip").write_bytes(b"no zip")
-    job_id = jobs.begin_inbox("broken.zip", by="Anna")
+    job_id = jobs.begin_inbox("broken.zip")
     wait_until(lambda: not find(jobs, job_id).is_at_work, 120)
     standing = find(jobs, job_id)
     assert standing.state == "failed"
@@ -126,14 +126,14 @@ def test_the_newest_batch_comes_first_whoever_began_it(jobs: Jobs, ledger: Ledge
 )
 def test_what_is_no_batch_is_refused_and_leaves_nothing(unstarted: Jobs, sent: list[Sent], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        unstarted.begin_uploads(sent, by="Anna", most=3)
+        unstarted.begin_uploads(sent, most=3)
     assert unstarted.list_all() == []
     assert not list(unstarted.place.glob("batches/*")) and not list(unstarted.place.glob("batches/.new*"))
 
 
 def test_a_zip_is_kept_as_it_is(unstarted: Jobs) -> None:
     data = pack(deep__red__png=RED, **{"blue.jpg": RED})
-    job_id = unstarted.begin_uploads([Sent("Spring.ZIP", data)], by="Anna", most=3)
+    job_id = unstarted.begin_uploads([Sent("Spring.ZIP", data)], most=3)
     standing = find(unstarted, job_id)
     assert standing.title == "Spring.ZIP" and standing.folder is not None
     assert (standing.folder / "photos.zip").read_bytes() == data
@@ -149,8 +149,8 @@ def test_of_the_server_only_what_the_operator_put_into_the_inbox_is_reached(unst
     assert unstarted.list_inbox() == ["march", "spring.zip"]
     for name in ("../../secret", str(tmp_path / "secret"), "notes.txt", "", ".", ".."):
         with pytest.raises(UsageError, match="choose one of those"):
-            unstarted.begin_inbox(name, by="Anna")
-    assert find(unstarted, unstarted.begin_inbox("march", by="Anna")).title == "march"
+            unstarted.begin_inbox(name)
+    assert find(unstarted, unstarted.begin_inbox("march")).title == "march"
 
 
 def test_the_rate_is_told_from_the_blocks_after_the_first(ledger: Ledger) -> None:
@@ -173,7 +173,7 @@ def test_the_rate_is_told_from_the_blocks_after_the_first(ledger: Ledger) -> Non
 
 def test_a_stopped_batch_goes_on(jobs: Jobs, ledger: Ledger, tmp_path: Path) -> None:
     paint_folder(tmp_path / "jobs" / "inbox" / "many", [f"{number}.png" for number in range(30)])
-    job_id = jobs.begin_inbox("many", by="Anna")
+    job_id = jobs.begin_inbox("many")
     jobs.stop(job_id)
     wait_until(lambda: not find(jobs, job_id).is_at_work, 120)
     assert find(jobs, job_id).state == "stopped"

@@ -1,8 +1,9 @@
-"""What a batch gives to take away: a table as CSV or Parquet, and the photos in a zip, one folder for each value."""
+"""What a batch gives to take away: a table, the photos in a zip with one folder for each value, a report."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from typing import Any, Final
 from vestiary.batch.filing import choose_place, to_folder
 from vestiary.batch.formats import FORMATS, Layout, full_layout
 from vestiary.batch.formats import Row as Plain
+from vestiary.bundle import Bundle
 from vestiary.errors import UsageError
-from vestiary.ledger import PredictionRecord
+from vestiary.ledger import Job, Ledger, PredictionRecord
+from vestiary.ledger.summaries import last_sign
 from vestiary.pages.rows import Row
+from vestiary.reports.operations import Kind, build_operations_report, choose_period, render_operations_report
 from vestiary.taxonomy import Taxonomy
 
 MOST_BYTES: Final = 500_000_000
@@ -29,6 +33,14 @@ class Packed:
 
     n: int
     n_missing: int
+
+
+def make_table(rows: Iterable[Row], *, taxonomy: Taxonomy, form: str) -> bytes:
+    """What ``write_table`` writes, as bytes."""
+    with tempfile.TemporaryDirectory(prefix="vestiary-") as folder:
+        file = Path(folder) / "rows"
+        write_table(rows, file, taxonomy=taxonomy, form=form)
+        return file.read_bytes()
 
 
 def write_table(rows: Iterable[Row], file: Path, *, taxonomy: Taxonomy, form: str) -> int:
@@ -53,6 +65,14 @@ def _find_layout(taxonomy: Taxonomy) -> Layout:
         return {name: given[name] for name in columns if name in given}
 
     return Layout(columns, to_row)
+
+
+def draw_report(ledger: Ledger, job: Job, *, bundle: Bundle) -> str:
+    """The report of one batch as an HTML page that holds everything it shows. Raises LedgerError."""
+    last = last_sign(job).astimezone().date()
+    n_days = (last - job.started_at.astimezone().date()).days + 1
+    period = choose_period(n_days, last=last)
+    return render_operations_report(build_operations_report(ledger, Kind.BATCH, period, bundle=bundle, job=job))
 
 
 def pack_photos(

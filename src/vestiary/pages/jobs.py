@@ -43,7 +43,7 @@ from vestiary.ledger.summaries import is_silent
 from vestiary.predictor import count_cores
 
 State = Literal["starting", "running", "finished", "stopped", "failed", "lost"]
-"""As the ledger has it, and: "starting" before the ledger knows of the process, "lost" for a batch that nobody is at."""
+"""As the ledger has it, and: "starting" before the ledger knows of the process, "lost" when nobody is at it."""
 
 INBOX: Final = "inbox"
 ASKED: Final = "ask.json"
@@ -116,14 +116,14 @@ class Jobs:
             return []
         return [one.name for one in entries if not one.name.startswith(".") and (one.is_dir() or _is_zip(one.name))]
 
-    def begin_inbox(self, name: str, *, by: str) -> str:
+    def begin_inbox(self, name: str) -> str:
         """Begin a batch over what lies in ``inbox/`` under this name; its id. UsageError for any other name."""
         if name not in self.list_inbox():
             raise UsageError(f"There is no {name!r} in {self.place / INBOX}; choose one of those that are listed.")
         with self._draft() as folder:
-            return self._begin(folder, str(self.place / INBOX / name), title=name, by=by)
+            return self._begin(folder, str(self.place / INBOX / name), title=name)
 
-    def begin_uploads(self, uploads: Sequence[Upload], *, by: str, most: int) -> str:
+    def begin_uploads(self, uploads: Sequence[Upload], *, most: int) -> str:
         """Begin a batch over what a visitor sent, one zip or at most ``most`` photos; its id.
 
         Raises UsageError for too many, for a mixture, and for files without any photo in them.
@@ -140,7 +140,7 @@ class Jobs:
         with self._draft() as folder:
             source = _keep_zip(zips[0], folder) if zips else _keep_photos(uploads, folder)
             title = PurePosixPath(zips[0].name).name if zips else _count_photos(len(uploads))
-            return self._begin(folder, source, title=title, by=by)
+            return self._begin(folder, source, title=title)
 
     @contextmanager
     def _draft(self) -> Iterator[Path]:
@@ -151,9 +151,9 @@ class Jobs:
             folder.mkdir()
             yield folder
 
-    def _begin(self, folder: Path, source: str, *, title: str, by: str) -> str:
+    def _begin(self, folder: Path, source: str, *, title: str) -> str:
         job_id = reserve_job(folder / "out")
-        asked = {"source": source, "title": title, "by": by, "at": now().isoformat(timespec="seconds")}
+        asked = {"source": source, "title": title, "at": now().isoformat(timespec="seconds")}
         (folder / ASKED).write_text(json.dumps(asked), encoding="utf-8")
         os.rename(folder, self._batches / job_id)
         self.go_on(job_id)

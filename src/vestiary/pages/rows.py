@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from vestiary.errors import UsageError
 from vestiary.ledger import FailureRecord, Ledger, PredictionRecord, Verdict
 from vestiary.ledger.progress import list_job_verdicts
-from vestiary.taxonomy import Taxonomy
+from vestiary.taxonomy import Attribute, Taxonomy
 
 Decision = Literal["sure", "review", "failed"]
 """A photo whose answers all hold, by their confidence or by a person's word; one to look at; one without answers."""
@@ -155,6 +155,19 @@ def list_values(rows: Iterable[Row], attribute: str) -> list[str]:
         if (value := row.value(attribute)) is not None:
             counts[value] = counts.get(value, 0) + 1
     return sorted(counts, key=lambda value: (-counts[value], value))
+
+
+def find_taxonomy(rows: Iterable[Row], known: Taxonomy) -> Taxonomy:
+    """The questions that the rows answer: those of ``known``, and where they are others, with the values seen."""
+    seen: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for name, tag in row.answer.tags.items() if row.answer is not None else ():
+            seen.setdefault(name, {}).setdefault(tag["value"])
+    if not seen.keys() - set(known.names):
+        return known
+    return Taxonomy(
+        tuple(known[name] if name in known.names else Attribute(name, tuple(seen[name]), name) for name in seen)
+    )
 
 
 def save_edits(

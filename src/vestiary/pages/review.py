@@ -1,0 +1,231 @@
+"""The page "Review": one photo after the other, the least sure first, by keys alone where a reviewer likes that."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import streamlit as st
+
+from vestiary.errors import LedgerError, PictureError, VestiaryError
+from vestiary.ledger import Ledger, now
+from vestiary.pages.desk import Desk, current_desk
+from vestiary.pages.look import ask_reviewer, draw_bar, make_thumbnail, nothing_yet, refuse
+from vestiary.pages.turn import Turn
+from vestiary.review import BANDS, Item, Queue, export_corrections, measure_agreement
+
+AHEAD: Final = 3
+"""Photos that a reviewer is given at a time."""
+LONGEST: Final = 900
+"""Pixels of the longer side of the photo."""
+AGREEMENT_DAYS: Final = 30
+ORDERS: Final = {"value": "Most worth a look", "uncertain": "Least sure", "newest": "Newest"}
+BAND_WORDS: Final = {
+    band.name: word
+    for band, word in zip(BANDS, ("under 70 %", "70 to 85 %", "85 % and more"), strict=True)
+}
+BY_MODEL, BY_BAND, BY_PRECISION = "What the model left for review", "By confidence", "By precision wanted"
+
+
+def show() -> None:
+    """The page."""
+    desk = current_desk()
+    st.title("Review")
+    if desk.ledger is None:
+        nothing_yet("This service keeps no ledger, so there is nothing to review; the operator can name one as VESTIARY_LEDGER_URL.")
+        return
+    try:
+        _show(desk, desk.ledger)
+    except LedgerError as error:
+        refuse(str(error))
+
+
+def _show(desk: Desk, ledger: Ledger) -> None:
+    reviewer, asked = _ask(desk)
+    if not reviewer:
+        nothing_yet("Write your name first; what you decide is kept under it.")
+        return
+    st.query_params["reviewer"] = reviewer
+    queue = Queue(ledger, desk.bundle, reviewer=reviewer, album=desk.album)
+    if problem := st.session_state.pop("review_problem", None):
+        refuse(problem)
+    turn = _find_turn(queue, reviewer, asked)
+    if turn is None:
+        nothing_yet("Nothing waits for a look. Answers that the model is not sure of come here by themselves.")
+        _show_undo(queue)
+    else:
+        _show_turn(desk, queue, turn)
+    _show_progress(desk, ledger, queue)
+
+
+def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
+    """The reviewer's name, and what they want to see, as ``Queue.next_items`` takes it."""
+    if "reviewer" in st.query_params and not st.session_state.get("reviewer_name"):
+        st.session_state["reviewer_name"] = st.query_params["reviewer"]
+    titles = {attribute.name: attribute.title or attribute.name for attribute in desk.bundle.taxonomy.attributes}
+    with st.container(horizontal=True, vertical_alignment="bottom", key="review_head"):
+        with st.container(width=240):
+            reviewer = ask_reviewer(key="review_reviewer")
+        with st.popover("What to look at", icon=":material/tune:"):
+            order = st.radio("First", list(ORDERS), format_func=ORDERS.__getitem__, key="review_order")
+            attribute = st.selectbox(
+                "Attribute",
+                [None, *titles],
+                format_func=lambda own: "All" if own is None else titles[own],
+                key="review_attribute",
+            )
+            way = st.radio("Which answers", [BY_MODEL, BY_BAND, BY_PRECISION], key="review_way")
+            asked: dict[str, Any] = {"order": order, "attribute": attribute}
+            if way == BY_BAND:
+                asked["bands"] = st.pills(
+                    "Confidence", list(BAND_WORDS), selection_mode="multi", default=[BANDS[0].name],
+                    format_func=BAND_WORDS.__getitem__, key="review_bands",
+                ) or [BANDS[0].name]
+            elif way == BY_PRECISION:
+                percent = st.slider("Of the answers nobody looks at, this many % are to be right", 80, 99, 97, key="review_precision")
+                asked["target_precision"] = percent / 100
+    return reviewer, asked
+
+
+def _find_turn(queue: Queue, reviewer: str, asked: dict[str, Any]) -> Turn | None:
+    """The photo that is before the reviewer; others when they want to see something else."""
+    state = st.session_state
+    wanted = (reviewer, repr(sorted(asked.items())))
+    if state.get("review_wanted") != wanted:
+        state["review_wanted"], state["review_items"], state["review_turn"] = wanted, [], None
+    if state["review_turn"] is None:
+        items: list[Item] = state["review_items"] or queue.next_items(AHEAD, **asked)
+        state["review_items"] = items[1:]
+        state["review_turn"] = Turn(queue, items[0]) if items else None
+    turn: Turn | None = state["review_turn"]
+    return turn
+
+
+def _do(step: Callable[[], None], *, finishes: bool = False) -> None:
+    """One step of the reviewer; what the ledger does not take is told, and the photo stays."""
+    try:
+        step()
+    except VestiaryError as error:
+        st.session_state["review_problem"] = str(error)
+        return
+    if finishes:
+        st.session_state["review_turn"] = None
+
+
+def _undo(queue: Queue) -> None:
+    try:
+        item = queue.undo()
+    except VestiaryError as error:
+        st.session_state["review_problem"] = str(error)
+        return
+    if item is None:
+        st.toast("There is nothing to undo.")
+        return
+    turn: Turn | None = st.session_state.get("review_turn")
+    waiting = [own for own in st.session_state.get("review_items", []) if own.record.id != item.record.id]
+    if turn is not None and turn.item.record.id != item.record.id:
+        waiting.insert(0, turn.item)
+    st.session_state["review_items"], st.session_state["review_turn"] = waiting, Turn(queue, item)
+
+
+def _show_undo(queue: Queue) -> None:
+    st.button("Undo", shortcut="U", on_click=_undo, args=(queue,), key="review_undo", icon=":material/undo:")
+
+
+def _show_turn(desk: Desk, queue: Queue, turn: Turn) -> None:
+    left, right = st.columns([5, 6], gap="large")
+    with left:
+        _show_photo(turn.item)
+        with st.container(horizontal=True, key="review_actions"):
+            st.button(
+                "Accept", shortcut="A", type="primary", key="review_accept", icon=":material/check:",
+                on_click=_do, args=(turn.accept,), kwargs={"finishes": True},
+            )
+            st.button("Next value", shortcut="N", key="review_next", on_click=_do, args=(turn.take_next,))
+            st.button(
+                "Skip", shortcut="S", key="review_skip", on_click=_do, args=(turn.skip,), kwargs={"finishes": True}
+            )
+            _show_undo(queue)
+    with right:
+        _show_attributes(desk, turn)
+
+
+def _show_photo(item: Item) -> None:
+    data = item.photo()
+    try:
+        small = make_thumbnail(data, current_desk().limits, longest=LONGEST) if data is not None else None
+    except PictureError:
+        small = None
+    if small is None:
+        nothing_yet(f"The photo {item.record.name} is no longer where it was.")
+    else:
+        st.image(small, caption=item.record.name)
+    if item.record.unfamiliar:
+        st.warning("This photo is unlike those that the model learnt from.", icon=":material/help:")
+
+
+def _show_attributes(desk: Desk, turn: Turn) -> None:
+    with st.container(horizontal=True, key="review_moves"):
+        st.button("Previous attribute", shortcut="Up", key="review_up", on_click=_do, args=(partial(turn.move, -1),))
+        st.button("Next attribute", shortcut="Down", key="review_down", on_click=_do, args=(partial(turn.move, 1),))
+    for name in turn.names:
+        attribute = desk.bundle.taxonomy[name]
+        title = attribute.title or name
+        if name == turn.attribute:
+            with st.container(border=True, key="review_here"):
+                _show_choices(title, attribute.values, turn)
+        else:
+            _show_other(title, name, turn)
+
+
+def _show_choices(title: str, values: Sequence[str], turn: Turn) -> None:
+    """The attribute that the reviewer is at: its likeliest values, each with a key, and all others."""
+    st.markdown(f"**{title}: {turn.value}**")
+    with st.container(horizontal=True, key="review_choices"):
+        for number, (value, confidence) in enumerate(turn.choices, 1):
+            st.button(
+                f"{value} · {100 * confidence:.0f} %",
+                shortcut=str(number),
+                type="primary" if value == turn.value else "secondary",
+                key=f"review_choice_{number}",
+                on_click=_do,
+                args=(partial(turn.choose, value),),
+            )
+    key = f"review_other_{turn.item.record.id}_{turn.attribute}"
+
+    def take() -> None:
+        if st.session_state[key] is not None:
+            _do(partial(turn.choose, st.session_state[key]))
+
+    likely = {value for value, _ in turn.choices}
+    rest = sorted(value for value in values if value not in likely)
+    if rest:
+        st.selectbox("Another value", rest, index=None, placeholder="Type to search", key=key, on_change=take)
+
+
+def _show_other(title: str, name: str, turn: Turn) -> None:
+    tag, value = turn.item.tags[name], turn.values[name]
+    with st.container(horizontal=True, vertical_alignment="center", key=f"review_row_{name}"):
+        st.button(title, key=f"review_go_{name}", type="tertiary", on_click=_do, args=(partial(turn.go_to, name),))
+        st.markdown(f"**{value}**")
+        if value == tag.value:
+            st.html(draw_bar(tag.confidence, word=None if name in turn.item.open else "accepted"))
+        else:
+            st.markdown("corrected")
+
+
+def _show_progress(desk: Desk, ledger: Ledger, queue: Queue) -> None:
+    counts = queue.progress()
+    st.divider()
+    with st.container(horizontal=True, key="review_counts"):
+        st.metric("Waiting", f"{counts.waiting:,}", width=150)
+        st.metric("Looked at", f"{counts.reviewed:,}", width=150)
+        st.metric("Values corrected", f"{counts.corrected:,}", width=150)
+        st.metric("With reviewers now", f"{counts.held:,}", width=150)
+    _show_agreement(desk, ledger, counts.by_reviewer)
+    _show_export(desk, ledger)
