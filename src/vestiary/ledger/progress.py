@@ -47,3 +47,12 @@ def list_job_verdicts(ledger: Ledger, job_id: str) -> list[Verdict]:
     query = select(verdicts).select_from(joined).where(predictions.c.job_id == job_id)
     with ledger.reading() as connection:
         return [Verdict(**row._mapping) for row in connection.execute(query.order_by(verdicts.c.at, verdicts.c.id))]
+
+
+def stamp_verdicts(ledger: Ledger, job_id: str) -> tuple[int, datetime | None]:
+    """What changes whenever somebody says something of a job's answers: how many verdicts, and when the last was."""
+    joined = verdicts.join(predictions, predictions.c.id == verdicts.c.prediction_id)
+    query = select(func.count(), func.max(verdicts.c.at)).select_from(joined).where(predictions.c.job_id == job_id)
+    with ledger.reading() as connection:
+        n, last = connection.execute(query).one()
+    return n, last

@@ -2,51 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import streamlit as st
 
-from vestiary.errors import LedgerError, PictureError, VestiaryError
+from vestiary.errors import LedgerError, VestiaryError
 from vestiary.images import SUFFIXES
-from vestiary.ledger import Ledger, PredictionRecord
-from vestiary.ledger.progress import measure_rate
+from vestiary.ledger import Ledger
+from vestiary.ledger.progress import measure_rate, stamp_verdicts
+from vestiary.pages.batch_table import MOST_ROWS, WORDS, show_answers
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.downloads import draw_report, make_table, pack_photos
 from vestiary.pages.jobs import INBOX, Jobs, Standing
-from vestiary.pages.look import ask_reviewer, make_thumbnail, nothing_yet, refuse
-from vestiary.pages.rows import (
-    DECISIONS,
-    Decision,
-    Order,
-    Row,
-    Wanted,
-    choose_rows,
-    count_decisions,
-    find_taxonomy,
-    list_values,
-    read_rows,
-    save_edits,
-)
-from vestiary.review import find_photo
-from vestiary.taxonomy import Taxonomy
+from vestiary.pages.look import nothing_yet, refuse
+from vestiary.pages.photos import open_photos
+from vestiary.pages.rows import DECISIONS, Row, count_decisions, read_rows
 
-if TYPE_CHECKING:
-    import pandas
-
-MOST_ROWS: Final = 20_000
-"""Photos of a batch that the table holds; the downloads have all."""
-PAGE: Final = 50
-"""Rows that are shown at a time."""
 UPLOAD_MB: Final = 200
 """Megabytes of one file that may be dropped; larger zips go into the inbox."""
-WORDS: Final[dict[Decision, str]] = {"sure": "sure", "review": "for review", "failed": "not answered"}
 STATES: Final = {
     "starting": "is starting",
     "running": "is at work",
@@ -54,13 +30,6 @@ STATES: Final = {
     "stopped": "was stopped",
     "failed": "had to stop",
     "lost": "was broken off",
-}
-ANY: Final = "Any"
-ORDERS: Final[dict[str, tuple[Order, bool]]] = {
-    "Name": ("name", False),
-    "Least sure first": ("least sure", False),
-    "Surest first": ("least sure", True),
-    "Value": ("value", False),
 }
 
 
@@ -70,7 +39,9 @@ def show() -> None:
     st.title("Batch")
     st.markdown("Answer many photos at once. You may leave this page meanwhile; the work goes on.")
     if desk.ledger is None:
-        nothing_yet("This service keeps no ledger, and a batch needs one; the operator can name it as VESTIARY_LEDGER_URL.")
+        nothing_yet(
+            "This service keeps no ledger, and a batch needs one; the operator can name it as VESTIARY_LEDGER_URL."
+        )
         return
     jobs = _open_jobs(desk.jobs, desk.ledger, desk.bundle.fingerprint)
     try:
@@ -159,16 +130,11 @@ def _show_batch(desk: Desk, ledger: Ledger, jobs: Jobs, standing: Standing) -> N
         _show_broken(jobs, standing)
     if standing.job is None:
         return
-    rows = _read_rows(ledger, standing)
+    rows = _read_rows(ledger, standing.id, standing.n_settled, stamp_verdicts(ledger, standing.id))
     if rows:
         _show_counts(standing, rows)
-        taxonomy = find_taxonomy(rows, desk.bundle.taxonomy)
-        chosen = _show_filters(rows, taxonomy)
-        if chosen:
-            _show_table(desk, ledger, chosen, taxonomy)
-        else:
-            nothing_yet("No photo is like that; choose something else above.")
-        _show_downloads(desk, ledger, standing, chosen, taxonomy)
+        find = open_photos(ledger, standing.job, desk.album)
+        show_answers(ledger, standing.job, standing.title, rows, bundle=desk.bundle, find=find)
     elif not standing.is_at_work:
         nothing_yet("Nothing of this batch is in the ledger any more.")
     _show_remove(jobs, standing)
@@ -212,9 +178,10 @@ def _show_broken(jobs: Jobs, standing: Standing) -> None:
         st.rerun()
 
 
-def _read_rows(ledger: Ledger, standing: Standing) -> list[Row]:
-    """The rows, read anew when there are more, and when somebody has corrected one."""
-    return list(islice(read_rows(ledger, standing.id), MOST_ROWS))
+@st.cache_resource(max_entries=4, ttl=600, show_spinner="Reading the answers.")
+def _read_rows(_ledger: Ledger, job_id: str, n_settled: int, verdicts: tuple[int, datetime | None]) -> list[Row]:
+    """The rows, read anew when there are more of them, and when somebody has corrected one."""
+    return list(islice(read_rows(_ledger, job_id), MOST_ROWS))
 
 
 def _show_counts(standing: Standing, rows: Sequence[Row]) -> None:
@@ -226,209 +193,7 @@ def _show_counts(standing: Standing, rows: Sequence[Row]) -> None:
     if standing.is_at_work:
         st.caption("These are the answers so far; the table is made anew when the batch ends.")
     elif standing.n_settled > len(rows) and len(rows) == MOST_ROWS:
-        st.caption(f"The table has {MOST_ROWS:,} of {standing.n_settled:,} photos; CSV and Parquet have all.")
-
-
-def _show_filters(rows: Sequence[Row], taxonomy: Taxonomy) -> list[Row]:
-    """The rows that the visitor wants, in their order."""
-    titles = {attribute.name: attribute.title or attribute.name for attribute in taxonomy.attributes}
-    first = st.columns([3, 2, 3])
-    words = first[0].pills(
-        "Show", list(WORDS.values()), selection_mode="multi", default=list(WORDS.values()), key="batch_decisions"
-    )
-    attribute = first[1].selectbox(
-        "Attribute", [None, *titles], format_func=lambda own: ANY if own is None else titles[own], key="batch_attribute"
-    )
-    values = first[2].multiselect(
-        "Values",
-        list_values(rows, attribute) if attribute else [],
-        disabled=attribute is None,
-        placeholder="All" if attribute else "Choose an attribute first",
-        key=f"batch_values_{attribute}",
-    )
-    second = st.columns([3, 2, 3])
-    low, high = second[0].slider("Confidence, %", 0, 100, (0, 100), key="batch_confidence")
-    order = second[1].selectbox("Sort by", list(ORDERS), key="batch_order")
-    name = second[2].text_input("Name contains", key="batch_words")
-    only_corrected = st.toggle("Only corrected ones", key="batch_corrected")
-    wanted = Wanted(
-        frozenset(decision for decision, word in WORDS.items() if word in words),
-        attribute,
-        frozenset(values),
-        (low / 100, high / 100),
-        only_corrected,
-        name.strip(),
-    )
-    by, is_down = ORDERS[order]
-    return choose_rows(rows, wanted, order=by, attribute=_sort_by(attribute, by, taxonomy), is_down=is_down)
-
-
-def _sort_by(attribute: str | None, order: Order, taxonomy: Taxonomy) -> str | None:
-    return attribute or (taxonomy.category if order == "value" else None)
-
-
-def _show_table(desk: Desk, ledger: Ledger, chosen: Sequence[Row], taxonomy: Taxonomy) -> None:
-    """A page of the rows, whose values can be changed."""
-    top = st.columns([3, 2], vertical_alignment="bottom")
-    with top[0]:
-        reviewer = ask_reviewer(key="batch_reviewer")
-    n_pages = -(-len(chosen) // PAGE)
-    number = 1
-    if n_pages > 1:
-        number = top[1].number_input(f"Page, of {n_pages:,}", 1, n_pages, 1, key=f"batch_page_{n_pages}")
-    shown = chosen[(number - 1) * PAGE : number * PAGE]
-    if problem := st.session_state.pop("batch_problem", None):
-        refuse(problem)
-    version = st.session_state.setdefault("batch_edits", 0)
-    key = f"batch_table_{version}"
-
-    def save() -> None:
-        edits = st.session_state[key]["edited_rows"]
-        try:
-            n = save_edits(ledger, shown, edits, taxonomy=taxonomy, reviewer=reviewer)
-            st.toast(f"{n} correction{'' if n == 1 else 's'} saved.", icon=":material/check:")
-        except VestiaryError as error:
-            st.session_state["batch_problem"] = str(error)
-        st.session_state["batch_edits"] = version + 1
-
-    st.data_editor(
-        _make_frame(shown, taxonomy, partial(_draw_thumbnail, desk, ledger)),
-        key=key,
-        on_change=save,
-        hide_index=True,
-        row_height=72,
-        height=min(640, 40 + 72 * len(shown)),
-        disabled=["photo", "name", "decision", "confidence", "corrected", "problem"],
-        column_config=_describe_columns(shown, taxonomy),
-        alt=f"{len(shown)} photos with their answers",
-    )
-    st.caption("Double-click a value to change it: the correction is saved under your name, and the files have it.")
-
-
-def _make_frame(
-    rows: Sequence[Row], taxonomy: Taxonomy, draw: Callable[[PredictionRecord], str | None]
-) -> pandas.DataFrame:
-    import pandas
-
-    return pandas.DataFrame(
-        [
-            {
-                "photo": draw(row.answer) if row.answer is not None else None,
-                "name": row.name,
-                "decision": WORDS[row.decision],
-                "confidence": row.confidence(),
-                **{name: row.value(name) for name in taxonomy.names},
-                "corrected": ", ".join(taxonomy[name].title or name for name in sorted(row.verdicts)),
-                "problem": row.problem or "",
-            }
-            for row in rows
-        ]
-    )
-
-
-def _describe_columns(rows: Sequence[Row], taxonomy: Taxonomy) -> dict[str, Any]:
-    columns = st.column_config
-    described: dict[str, Any] = {
-        "photo": columns.ImageColumn("Photo", width="small"),
-        "name": columns.TextColumn("Name"),
-        "decision": columns.TextColumn("Decision", width="small"),
-        "confidence": columns.ProgressColumn("Least sure", min_value=0, max_value=1, format="percent", width="small"),
-        "corrected": columns.TextColumn("Corrected") if any(row.verdicts for row in rows) else None,
-        "problem": columns.TextColumn("Why not answered", width="large") if any(row.problem for row in rows) else None,
-    }
-    for attribute in taxonomy.attributes:
-        described[attribute.name] = columns.SelectboxColumn(
-            attribute.title or attribute.name, options=sorted(attribute.values), required=True
-        )
-    return described
-
-
-def _draw_thumbnail(desk: Desk, ledger: Ledger, record: PredictionRecord) -> str | None:
-    """A small picture as a data URL; None where the photo is gone."""
-    return _keep_thumbnail(record.image_sha256, lambda: find_photo(ledger, record, desk.album))
-
-
-@st.cache_data(max_entries=2000, ttl=600, show_spinner=False)
-def _keep_thumbnail(sha256: str | None, _find: Callable[[], bytes | None]) -> str | None:
-    data = _find()
-    try:
-        small = make_thumbnail(data, current_desk().limits, longest=160) if data is not None else None
-    except PictureError:
-        small = None
-    return None if small is None else f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
-
-
-def _show_downloads(
-    desk: Desk, ledger: Ledger, standing: Standing, chosen: Sequence[Row], taxonomy: Taxonomy
-) -> None:
-    st.subheader("Take away")
-    st.caption(f"The {len(chosen):,} photos that are chosen above, with all corrections so far.")
-    stem = "".join(letter if letter.isalnum() else "-" for letter in Path(standing.title).stem) or "batch"
-    with st.container(horizontal=True, key="batch_downloads"):
-        for form, label, mime in (
-            ("csv", "CSV", "text/csv"),
-            ("parquet", "Parquet", "application/vnd.apache.parquet"),
-        ):
-            st.download_button(
-                label,
-                partial(make_table, chosen, taxonomy=taxonomy, form=form),
-                f"{stem}.{form}",
-                mime,
-                key=f"batch_{form}",
-                icon=":material/download:",
-                on_click="ignore",
-            )
-        job = standing.job
-        if job is not None:
-            st.download_button(
-                "Report",
-                partial(draw_report, ledger, job, bundle=desk.bundle),
-                f"{stem}-report.html",
-                "text/html",
-                key="batch_report",
-                icon=":material/summarize:",
-                on_click="ignore",
-            )
-    _show_packing(desk, ledger, chosen, taxonomy, stem)
-
-
-def _show_packing(desk: Desk, ledger: Ledger, chosen: Sequence[Row], taxonomy: Taxonomy, stem: str) -> None:
-    """The photos in folders by an attribute: packed when asked for, since that takes a while."""
-    title = {attribute.name: attribute.title or attribute.name for attribute in taxonomy.attributes}
-    with st.container(horizontal=True, vertical_alignment="bottom", key="batch_packing"):
-        by = st.selectbox(
-            "Photos in folders by",
-            taxonomy.names,
-            index=taxonomy.names.index(taxonomy.category),
-            format_func=title.__getitem__,
-            key="batch_file_by",
-            width=260,
-        )
-        wants = st.button("Pack a zip", key="batch_pack", icon=":material/folder_zip:")
-    if not wants:
-        return
-    try:
-        with st.spinner("Packing the photos."), tempfile.TemporaryDirectory(prefix="vestiary-") as folder:
-            file = Path(folder) / "photos.zip"
-            packed = pack_photos(
-                chosen, file, attribute=by, find=lambda record: find_photo(ledger, record, desk.album)
-            )
-            data = file.read_bytes()
-    except (VestiaryError, OSError) as error:
-        refuse(_say(error))
-        return
-    if packed.n_missing:
-        st.warning(f"{packed.n_missing:,} photos are no longer where they were, so they are not in the zip.")
-    if packed.n:
-        st.download_button(
-            f"Download {packed.n:,} photo{'' if packed.n == 1 else 's'}",
-            data,
-            f"{stem}-by-{by}.zip",
-            "application/zip",
-            key="batch_zip",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        st.caption(f"The table has {MOST_ROWS:,} of {standing.n_settled:,} photos; the files have all.")
 
 
 def _show_remove(jobs: Jobs, standing: Standing) -> None:

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import streamlit as st
 
-from vestiary.errors import LedgerError, PictureError, VestiaryError
+from vestiary.errors import LedgerError, VestiaryError
 from vestiary.ledger import Ledger, now
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.look import ask_reviewer, draw_bar, make_thumbnail, nothing_yet, refuse
+from vestiary.pages.look import ask_reviewer, draw_bar, nothing_yet, refuse
+from vestiary.pages.photos import draw_small
 from vestiary.pages.turn import Turn
 from vestiary.review import BANDS, Item, Queue, export_corrections, measure_agreement
 
@@ -26,8 +27,7 @@ LONGEST: Final = 900
 AGREEMENT_DAYS: Final = 30
 ORDERS: Final = {"value": "Most worth a look", "uncertain": "Least sure", "newest": "Newest"}
 BAND_WORDS: Final = {
-    band.name: word
-    for band, word in zip(BANDS, ("under 70 %", "70 to 85 %", "85 % and more"), strict=True)
+    band.name: word for band, word in zip(BANDS, ("under 70 %", "70 to 85 %", "85 % and more"), strict=True)
 }
 BY_MODEL, BY_BAND, BY_PRECISION = "What the model left for review", "By confidence", "By precision wanted"
 
@@ -37,7 +37,9 @@ def show() -> None:
     desk = current_desk()
     st.title("Review")
     if desk.ledger is None:
-        nothing_yet("This service keeps no ledger, so there is nothing to review; the operator can name one as VESTIARY_LEDGER_URL.")
+        nothing_yet(
+            "This service keeps no ledger, so there is nothing to review; the operator can name one as VESTIARY_LEDGER_URL."
+        )
         return
     try:
         _show(desk, desk.ledger)
@@ -83,11 +85,17 @@ def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
             asked: dict[str, Any] = {"order": order, "attribute": attribute}
             if way == BY_BAND:
                 asked["bands"] = st.pills(
-                    "Confidence", list(BAND_WORDS), selection_mode="multi", default=[BANDS[0].name],
-                    format_func=BAND_WORDS.__getitem__, key="review_bands",
+                    "Confidence",
+                    list(BAND_WORDS),
+                    selection_mode="multi",
+                    default=[BANDS[0].name],
+                    format_func=BAND_WORDS.__getitem__,
+                    key="review_bands",
                 ) or [BANDS[0].name]
             elif way == BY_PRECISION:
-                percent = st.slider("Of the answers nobody looks at, this many % are to be right", 80, 99, 97, key="review_precision")
+                percent = st.slider(
+                    "Of the answers nobody looks at, this many % are to be right", 80, 99, 97, key="review_precision"
+                )
                 asked["target_precision"] = percent / 100
     return reviewer, asked
 
@@ -143,8 +151,14 @@ def _show_turn(desk: Desk, queue: Queue, turn: Turn) -> None:
         _show_photo(turn.item)
         with st.container(horizontal=True, key="review_actions"):
             st.button(
-                "Accept", shortcut="A", type="primary", key="review_accept", icon=":material/check:",
-                on_click=_do, args=(turn.accept,), kwargs={"finishes": True},
+                "Accept",
+                shortcut="A",
+                type="primary",
+                key="review_accept",
+                icon=":material/check:",
+                on_click=_do,
+                args=(turn.accept,),
+                kwargs={"finishes": True},
             )
             st.button("Next value", shortcut="N", key="review_next", on_click=_do, args=(turn.take_next,))
             st.button(
@@ -156,11 +170,7 @@ def _show_turn(desk: Desk, queue: Queue, turn: Turn) -> None:
 
 
 def _show_photo(item: Item) -> None:
-    data = item.photo()
-    try:
-        small = make_thumbnail(data, current_desk().limits, longest=LONGEST) if data is not None else None
-    except PictureError:
-        small = None
+    small = draw_small(item.record.image_sha256, LONGEST, item.photo)
     if small is None:
         nothing_yet(f"The photo {item.record.name} is no longer where it was.")
     else:

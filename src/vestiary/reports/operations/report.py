@@ -263,9 +263,7 @@ def judge_drift(
             None,
             f"The bundle {bundle.name} has no reference to compare with; vestiary calibrate makes a bundle that has.",
         )
-    window = read_window(
-        ledger, bundle.reference, bundle.fingerprint, since=since, until=until, source=source, job=job
-    )
+    window = read_window(ledger, bundle.reference, bundle.fingerprint, since=since, until=until, source=source, job=job)
     report = compare_window(bundle.reference, window)
     return DriftSection(report, report.summary())
 
