@@ -253,32 +253,47 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
         overwrite: bool = False,
         **parts: object,
     ) -> Path:
-        names = taxonomy.names
-        rest = {
-            "name": "tiny",
-            "version": "1.0",
-            "card": "# tiny\n\nAnswers by mean colour — für Tests.\n",
-            "licence": "MIT",
-            "scores": {"validation": {name: {"n": 3, "accuracy": 1.0} for name in names}},
-            "training": {
-                "recipe": {"name": "drawn"},
-                "seconds": 0.5,
-                "parity": {"max_difference": 1e-08, "pictures": 2},
-            },
-            "created_at": "2026-01-01T00:00:00+00:00",
-        }
-        bundle = Bundle(
-            taxonomy=taxonomy,
-            preprocess=preprocess,
-            calibration=calibration or Calibration(dict.fromkeys(names, 1.0), dict.fromkeys(names, 0.9)),
-            model=model if model is not None else build_model(rule, preprocess=preprocess),
-            **(rest | parts),  # type: ignore[arg-type]
+        bundle = build_bundle(
+            taxonomy=taxonomy, rule=rule, preprocess=preprocess, calibration=calibration, model=model, **parts
         )
         place = folder if folder is not None else tmp_path / "bundle"
         bundle.write(place, overwrite=overwrite)
         return place
 
     return make
+
+
+def build_bundle(
+    *,
+    taxonomy: Taxonomy = TINY_TAXONOMY,
+    rule: Rule = TINY_RULE,
+    preprocess: Preprocess = TINY_PREPROCESS,
+    calibration: Calibration | None = None,
+    model: bytes | None = None,
+    **parts: object,
+) -> Bundle:
+    """What the fixture ``make_bundle`` writes."""
+    names = taxonomy.names
+    rest = {
+        "name": "tiny",
+        "version": "1.0",
+        "card": "# tiny\n\nAnswers by mean colour — für Tests.\n",
+        "licence": "MIT",
+        "scores": {"validation": {name: {"n": 3, "accuracy": 1.0} for name in names}},
+        "training": {
+            "recipe": {"name": "drawn"},
+            "seconds": 0.5,
+            "parity": {"max_difference": 1e-08, "pictures": 2},
+        },
+        "created_at": "2026-01-01T00:00:00+00:00",
+    }
+    return Bundle(
+        taxonomy=taxonomy,
+        preprocess=preprocess,
+        calibration=calibration or Calibration(dict.fromkeys(names, 1.0), dict.fromkeys(names, 0.9)),
+        model=model if model is not None else build_model(rule, preprocess=preprocess),
+        **(rest | parts),  # type: ignore[arg-type]
+    )
 
 
 @pytest.fixture(scope="session")
@@ -397,7 +412,8 @@ class Running:
         from vestiary.web.server import Server, describe_address, open_socket
         from vestiary.web.settings import load_settings
 
-        chosen = load_settings(**({"log_requests": False, "port": 0} | settings))  # type: ignore[arg-type]
+        # Streamlit allows one App in a process; the pages are tested in processes of their own (browsing.py).
+        chosen = load_settings(**({"log_requests": False, "port": 0, "pages": False} | settings))  # type: ignore[arg-type]
         self.server: Server = Server(chosen)
         self.service = self.server.service
         listener = open_socket(chosen)
@@ -442,3 +458,11 @@ def service() -> Iterator[Running]:
 def photo() -> bytes:
     """A drawn product photo, as JPEG."""
     return (ROOT / "examples" / "photos" / "red-dress.jpg").read_bytes()
+
+
+from browsing import (  # noqa: E402, F401  (fixtures; they build on what stands above)
+    browser,
+    open_page,
+    pages_server,
+    start_pages,
+)

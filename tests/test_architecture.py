@@ -37,8 +37,9 @@ FLOORS = {
     "schedule": 4,
     "training": 5,
     "batch": 5,
-    "web": 6,
-    "cli": 7,
+    "pages": 6,
+    "web": 7,
+    "cli": 8,
 }
 """The rooms that hold something; a new one takes its floor from docs/architecture.md."""
 
@@ -49,6 +50,7 @@ WALLS = {
     "accelerate": "training",
     "fastapi": "web",
     "starlette": "web",
+    "streamlit": "pages",
     "uvicorn": "web",
     "httpx": "client web",
     "alembic": "ledger",

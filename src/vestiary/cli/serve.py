@@ -14,6 +14,9 @@ def run(
     port: int | None = typer.Option(None, min=0, max=65535, help="Port to listen on; 0 takes a free one [8000]."),
     workers: int | None = typer.Option(None, min=1, help="Processes that share the port [1]."),
     bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
+    pages: bool | None = typer.Option(
+        None, "--pages/--no-pages", help="Serve the pages at / [yes, where the extra 'ui' is installed]."
+    ),
     settings: Path | None = typer.Option(None, help="TOML file with any of the settings of docs/settings.md."),
     share: bool = typer.Option(
         False, "--share", help="Also give it a public address, by ngrok; needs an API key and the extra 'share'."
@@ -37,7 +40,7 @@ def run(
     from vestiary.web.tunnel import load_tunnels, open_tunnel
     from vestiary.web.workers import serve
 
-    chosen = load_settings(settings, host=host, port=port, workers=workers, bundle=bundle)
+    chosen = load_settings(settings, host=host, port=port, workers=workers, bundle=bundle, pages=pages)
     ngrok = load_tunnels(chosen) if share else None
 
     with ExitStack() as stack:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,7 +18,8 @@ from starlette.responses import Response
 from vestiary import __version__
 from vestiary.web.errors import Problem, to_problem
 from vestiary.web.gate import Envelope, Gate
-from vestiary.web.routes import ROUTERS
+from vestiary.web.mounting import PagesRoute, can_mount
+from vestiary.web.routes import ROUTERS, entrance
 from vestiary.web.routes.described import list_schemas
 from vestiary.web.routes.pages import render_documents, render_refusal
 from vestiary.web.service import Service, Shared
@@ -53,6 +54,7 @@ def create_app(settings: Settings, shared: Shared | None = None) -> FastAPI:
         shared,
     )
     app.state.service = service
+    app.state.pages = _mount_pages(app, service) if can_mount(settings) else None
     for kind in (Problem, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer_problem)
     app.add_middleware(Gate, service=service)
@@ -68,13 +70,25 @@ def create_app(settings: Settings, shared: Shared | None = None) -> FastAPI:
     return app
 
 
+def _mount_pages(app: FastAPI, service: Service) -> PagesRoute:
+    """Put the pages before the routes of the API, of which they hide none."""
+    pages = PagesRoute(service)
+    app.router.routes.insert(0, pages)
+    if service.settings.api_keys:
+        app.router.routes.extend(entrance.router.routes)
+    return pages
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     app.state.documents = await asyncio.to_thread(lambda: render_documents(_describe(app, service.settings)))
     await service.start()
     try:
-        yield
+        async with AsyncExitStack() as stack:
+            if app.state.pages is not None:
+                await stack.enter_async_context(app.state.pages.running(app))
+            yield
     finally:
         await service.stop()
 

@@ -40,11 +40,16 @@ def hash_key(key: str) -> str:
 
 
 def find_caller(scope: Scope, keys: Mapping[str, str]) -> str | None:
-    """The name of the key that a request carries; None for none or an unknown one.
+    """The name of the key that a request carries; None for none or an unknown one."""
+    return find_name(_read_key(scope), keys)
+
+
+def find_name(key: str, keys: Mapping[str, str]) -> str | None:
+    """The name of a key; None for an unknown one.
 
     Every hash is compared in full, whichever fits, so that the time taken tells nothing.
     """
-    given = hash_key(_read_key(scope))
+    given = hash_key(key)
     found = None
     for name, digest in keys.items():
         if hmac.compare_digest(given, digest):

@@ -11,12 +11,12 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from vestiary.errors import LedgerError, LedgerUnavailableError
-from vestiary.ledger import FailureRecord, Ledger, PredictionRecord, now, open_ledger
+from vestiary.ledger import FailureRecord, Ledger, PredictionRecord, make_id, now, open_ledger
 from vestiary.ledger.opening import NO_LEDGER
 from vestiary.web.batching import Outcome
 from vestiary.web.logs import describe_fault, write_line
@@ -36,6 +36,7 @@ STOP_S: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class _Answered:
+    id: str
     request_id: str
     at: datetime
     outcome: Outcome
@@ -70,14 +71,22 @@ class Recorder:
         """Start the thread."""
         self._thread.start()
 
-    def record(self, request_id: str, outcomes: Sequence[Outcome]) -> None:
-        """Take these in, or count those that find no room; returns at once."""
+    def record(self, request_id: str, outcomes: Sequence[Outcome]) -> list[str | None]:
+        """Take these in, or count those that find no room; returns at once.
+
+        The ids that their records will have, None for one that found no room.
+        """
         at = now()
+        ids: list[str | None] = []
         for outcome in outcomes:
             if len(self._waiting) >= ROOM:
                 self._tally.count("records_dropped")
+                ids.append(None)
             else:
-                self._waiting.append(_Answered(request_id, at, outcome))
+                entry = _Answered(make_id(), request_id, at, outcome)
+                self._waiting.append(entry)
+                ids.append(entry.id)
+        return ids
 
     def flush(self) -> bool:
         """Wait until what was taken in before is written; whether it was, in the time that there is for it."""
@@ -137,7 +146,7 @@ class Recorder:
         if prediction.failure is not None:
             code, message = prediction.failure.code, prediction.failure.message
             return FailureRecord(name=prediction.id, source="service", code=code, message=message, at=entry.at)
-        return PredictionRecord.from_prediction(
+        record = PredictionRecord.from_prediction(
             prediction,
             source="service",
             bundle_name=self._bundle_name,
@@ -145,6 +154,7 @@ class Recorder:
             latency_ms=round(1000 * (timing.queue + timing.decode + timing.infer), 3),
             at=entry.at,
         )
+        return replace(record, id=entry.id)
 
     def _write(self) -> None:
         if self.ledger is None:

@@ -186,7 +186,8 @@ class Server(uvicorn.Server):
             app,
             loop="asyncio",
             http=protocol,
-            ws="none",
+            # Only pages have connections of that kind.
+            ws="none" if self.service.visitors is None else "websockets-sansio",
             lifespan="on",
             log_config=SERVER_LOGGING,
             access_log=False,

@@ -25,6 +25,7 @@ from vestiary.web.payloads import Link, Upload
 from vestiary.web.recorder import make_recorder
 from vestiary.web.settings import Settings
 from vestiary.web.tally import Tally
+from vestiary.web.visitors import Visitors
 from vestiary.web.watch import DriftWatch
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ class Service:
         self.recorder = make_recorder(settings.ledger_url, bundle_name=self.bundle.name, tally=self.tally)
         self.watch = DriftWatch(self.bundle, settings.ledger_url or None)
         self.held = Held()
+        self.visitors: Visitors | None = None
+        """Set where there are pages."""
+        self.count_uploads: Callable[[], int] = lambda: 0
+        """Bytes that wait for a page to take them."""
         self.fetcher = _make_fetcher(settings) if settings.fetch_urls else None
         self.in_flight = 0
         self.is_ready = False

@@ -78,6 +78,14 @@ class Settings(BaseSettings):
         "",
         description="Where predictions and verdicts are kept: a PostgreSQL URL or a SQLite file; none: nowhere.",
     )
+    pages: bool = Field(True, description="Serve the pages at /, where the extra 'ui' is installed; one worker only.")
+    max_upload_files: int = Field(200, ge=1, le=5000, description="Photos that a page takes at once.")
+    catalogue: Path | None = Field(None, description="An ingested catalogue for the pages to show.")
+    index: Path | None = Field(None, description="A search index of similar products.")
+    keep_pictures: Path | None = Field(None, description="Folder where photos that go to review are kept.")
+    jobs: Path | None = Field(
+        None, description="Folder of the batches that are started from the page; the user's own when left out."
+    )
     log_requests: bool = Field(True, description="Write one JSON line a request to stderr.")
 
     @field_validator("api_keys", mode="before")

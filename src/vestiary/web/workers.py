@@ -20,6 +20,7 @@ from typing import Final
 from vestiary.errors import UsageError, VestiaryError
 from vestiary.ledger.opening import NO_LEDGER
 from vestiary.web.logs import write_line
+from vestiary.web.mounting import explain_absence
 from vestiary.web.recorder import STOP_S, open_if_kept
 from vestiary.web.server import Server, open_socket
 from vestiary.web.service import Shared
@@ -57,6 +58,7 @@ def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
     if settings.ledger_url != NO_LEDGER and (ledger := open_if_kept(settings.ledger_url or None)) is not None:
         ledger.close()
     listener = open_socket(settings)
+    explain_absence(settings)
     tell(listener)
     with tempfile.TemporaryDirectory(prefix="vestiary-") as folder:
         shared = Shared(Path(folder) / "tally", Path(folder) / "rates", secrets.token_bytes(16), time.time())

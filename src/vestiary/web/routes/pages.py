@@ -85,7 +85,7 @@ async def front(request: Request) -> Response:
     service: Service = request.app.state.service
     if "text/html" in request.headers.get("accept", ""):
         titles = [(attribute.title or attribute.name).lower() for attribute in service.bundle.taxonomy.attributes]
-        return _render(
+        return render_page(
             "upload.html.j2", bundle=service.bundle, limits=service.settings, titles=titles, formats=_FORMATS
         )
     status = {"ready": "running", "full": "running"}.get(find_status(service), find_status(service))
@@ -163,7 +163,7 @@ def render_refusal(request: Request, problem: errors.Problem) -> Response:
         return answers.render_problem(problem, request_id)
     phrase = HTTPStatus(problem.status).phrase
     values = {"problem": problem, "phrase": phrase, "request_id": request_id}
-    return _render("problem.html.j2", status=problem.status, headers=problem.headers, **values)
+    return render_page("problem.html.j2", status=problem.status, headers=problem.headers, **values)
 
 
 def _render_result(service: Service, upload: Upload, outcome: Outcome, name: str) -> Response:
@@ -174,7 +174,7 @@ def _render_result(service: Service, upload: Upload, outcome: Outcome, name: str
     titles = {attribute.name: attribute.title or attribute.name for attribute in taxonomy.attributes}
     is_sure = own.confidence >= service.settings.uploader_min_confidence
     unfamiliar = outcome.prediction.unfamiliar
-    return _render(
+    return render_page(
         "result.html.j2",
         name=name,
         picture=_draw_thumbnail(upload.data, service.predictor.limits),
@@ -203,7 +203,8 @@ def _draw_thumbnail(data: bytes, limits: Limits) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _render(template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any) -> Response:
+def render_page(template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any) -> Response:
+    """A template as a page that loads nothing."""
     html = _TEMPLATES.get_template(template).render(**values)
     return _send_page(html.encode("utf-8", "replace"), status, headers)
 

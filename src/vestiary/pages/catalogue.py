@@ -1,0 +1,13 @@
+"""The page "Catalogue"."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from vestiary.pages.look import nothing_yet
+
+
+def show() -> None:
+    """The page."""
+    st.title("Catalogue")
+    nothing_yet("There is nothing here yet.")

@@ -1,0 +1,107 @@
+"""What all pages share: confidence as a bar with a word beside it, decisions, thumbnails, refusals, empty places."""
+
+from __future__ import annotations
+
+import html
+import io
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import streamlit as st
+from PIL import Image
+
+from vestiary.images import Limits, read_picture
+
+THUMBNAIL: Final = 320
+"""Pixels of the longer side of a thumbnail."""
+ICON: Final = Path(__file__).with_name("icon.svg")
+LOGO: Final = Path(__file__).with_name("logo.svg")
+MAX_NAME: Final = 60
+"""Letters of a reviewer's name at most."""
+
+
+class Band(NamedTuple):
+    """A range of confidences, from ``least`` on: its word, and the name of its colour."""
+
+    least: float
+    word: str
+    colour: str
+
+
+BANDS: Final = (Band(0.8, "sure", "high"), Band(0.6, "fairly sure", "middle"), Band(0.0, "unsure", "low"))
+"""The bands of R1, best first: green, orange and red, never told by colour alone."""
+DECISIONS: Final = {True: "accepted", False: "for review"}
+"""What becomes of a tag, by ``accepted``."""
+
+_STYLE: Final = """
+<style>
+.block-container { max-width: 72rem; padding-top: 4.5rem; padding-bottom: 4rem; }
+.v-bar { display: flex; align-items: center; gap: .6rem; margin: .1rem 0 .5rem; font-variant-numeric: tabular-nums; }
+.v-track { flex: 1 1 auto; min-width: 3rem; max-width: 16rem; height: .55rem; border-radius: .3rem;
+  background: light-dark(#d9dde1, #43474d); overflow: hidden; }
+.v-fill { display: block; height: 100%; border-radius: .3rem; }
+.v-high { color: light-dark(#1f6b2c, #7fd08d); } .v-middle { color: light-dark(#8a4300, #f0b060); }
+.v-low { color: light-dark(#a3140e, #ff9a92); }
+.v-fill { background: currentColor; }
+.v-word { white-space: nowrap; font-weight: 600; }
+.v-quiet { color: light-dark(#555b61, #b3b8be); }
+.v-nothing { border: 1px dashed light-dark(#b9bfc5, #565b61); border-radius: 10px; padding: 1.6rem 1.4rem; }
+</style>
+"""
+
+
+def add_style() -> None:
+    """The shared style; once a run, before anything is shown."""
+    st.html(_STYLE)
+
+
+def find_band(confidence: float) -> Band:
+    """The band of a confidence (0..1)."""
+    return next(band for band in BANDS if confidence >= band.least)
+
+
+def draw_bar(confidence: float, *, word: str | None = None) -> str:
+    """HTML of a confidence (0..1) as a bar in its band's colour, with the share and the band's word beside it."""
+    band = find_band(confidence)
+    percent = f"{100 * confidence:.0f} %"
+    said = html.escape(word or band.word)
+    return (
+        f'<div class="v-bar v-{band.colour}"><span class="v-track" aria-hidden="true">'
+        f'<span class="v-fill" style="width:{100 * confidence:.1f}%"></span></span>'
+        f'<span class="v-word">{percent} · {said}</span></div>'
+    )
+
+
+def show_bar(confidence: float, *, word: str | None = None) -> None:
+    """A confidence (0..1) as a bar, in words too."""
+    st.html(draw_bar(confidence, word=word))
+
+
+def make_thumbnail(data: bytes, limits: Limits, *, longest: int = THUMBNAIL) -> bytes:
+    """A small upright JPEG of an encoded picture. Raises PictureError for one that cannot be read."""
+    image = read_picture(data, limits=limits, size_hint=(longest, longest)).image
+    image.thumbnail((longest, longest), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def refuse(message: str) -> None:
+    """Say what cannot be done and what to do instead, plainly."""
+    st.error(message, icon=":material/error:")
+
+
+def nothing_yet(message: str) -> None:
+    """Say that there is nothing to show, and what would change that."""
+    st.html(f'<div class="v-nothing v-quiet">{html.escape(message)}</div>')
+
+
+def ask_reviewer(*, key: str = "reviewer", label: str = "Your name") -> str:
+    """The reviewer's name, asked for once and remembered for this visit on all pages; "" while there is none."""
+    kept: str = st.session_state.get("reviewer_name", "")
+    given: str = st.text_input(
+        label, value=kept, max_chars=MAX_NAME, key=f"{key}_field", help="Kept beside what you decide, and nowhere else."
+    )
+    name = given.strip()
+    st.session_state["reviewer_name"] = name
+    return name

@@ -1,0 +1,13 @@
+"""The page "Tag"."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from vestiary.pages.look import nothing_yet
+
+
+def show() -> None:
+    """The page."""
+    st.title("Tag product photos")
+    nothing_yet("There is nothing here yet.")
