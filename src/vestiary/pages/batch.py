@@ -14,6 +14,7 @@ from vestiary.errors import LedgerError, VestiaryError
 from vestiary.images import SUFFIXES
 from vestiary.ledger import Ledger
 from vestiary.ledger.progress import measure_rate, stamp_verdicts
+from vestiary.ledger.summaries import last_sign
 from vestiary.pages.batch_table import MOST_ROWS, WORDS, show_answers
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.jobs import INBOX, Jobs, Standing
@@ -115,7 +116,7 @@ def _choose(standings: Sequence[Standing]) -> Standing:
 
 
 def _describe(standing: Standing) -> str:
-    return f"{standing.title} · {_format_time(standing.started_at)} · {STATES[standing.state].removeprefix('is ')}"
+    return f"{standing.title} · {_format_time(standing.started_at)}"
 
 
 def _format_time(at: datetime) -> str:
@@ -128,6 +129,8 @@ def _show_batch(desk: Desk, ledger: Ledger, jobs: Jobs, standing: Standing) -> N
         _follow(desk, ledger, standing.id)
     elif standing.state != "finished":
         _show_broken(jobs, standing)
+    elif standing.job is not None:
+        st.caption(f"Finished on {_format_time(last_sign(standing.job))}.")
     if standing.job is None:
         return
     rows = _read_rows(ledger, standing.id, standing.n_settled, stamp_verdicts(ledger, standing.id))

@@ -87,28 +87,28 @@ def _ask(rows: Sequence[Row], taxonomy: Taxonomy) -> tuple[Wanted, Order, str | 
     words = first[0].pills(
         "Show", list(WORDS.values()), selection_mode="multi", default=list(WORDS.values()), key="batch_decisions"
     )
-    attribute = first[1].selectbox(
+    order, is_down = ORDERS[first[1].selectbox("Sort by", list(ORDERS), key="batch_order")]
+    name = first[2].text_input("Name contains", key="batch_words")
+    low, high = second[0].slider("Confidence, %", 0, 100, (0, 100), key="batch_confidence")
+    attribute = second[1].selectbox(
         "Attribute",
         [None, *titles],
         format_func=lambda own: "Any" if own is None else titles[own],
         key="batch_attribute",
     )
-    values = first[2].multiselect(
-        "Values",
-        list_values(rows, attribute) if attribute else [],
-        disabled=attribute is None,
-        placeholder="All" if attribute else "Choose an attribute first",
-        key=f"batch_values_{attribute}",
+    values: Sequence[str] = ()
+    if attribute is not None:
+        there = list_values(rows, attribute)
+        values = second[2].multiselect("Values", there, placeholder="All", key=f"batch_values_{attribute}")
+    only_corrected = (
+        second[2].toggle("Only corrected ones", key="batch_corrected") if any(row.verdicts for row in rows) else False
     )
-    low, high = second[0].slider("Confidence, %", 0, 100, (0, 100), key="batch_confidence")
-    order, is_down = ORDERS[second[1].selectbox("Sort by", list(ORDERS), key="batch_order")]
-    name = second[2].text_input("Name contains", key="batch_words")
     wanted = Wanted(
         decisions=frozenset(decision for decision, word in WORDS.items() if word in words),
         attribute=attribute,
         values=frozenset(values),
         confidence=(low / 100, high / 100),
-        only_corrected=st.toggle("Only corrected ones", key="batch_corrected"),
+        only_corrected=only_corrected,
         words=name.strip(),
     )
     return wanted, order, attribute or (taxonomy.category if order == "value" else None), is_down
@@ -167,7 +167,7 @@ def _make_frame(rows: Sequence[Row], taxonomy: Taxonomy, find: Find) -> pandas.D
                 "photo": draw(row),
                 "name": row.name,
                 "decision": WORDS[row.decision],
-                "confidence": row.confidence(),
+                "confidence": None if (least := row.confidence()) is None else round(100 * least),
                 **{name: row.value(name) for name in taxonomy.names},
                 "corrected": ", ".join(taxonomy[name].title or name for name in sorted(row.verdicts)),
                 "problem": row.problem or "",
@@ -183,7 +183,7 @@ def _describe_columns(rows: Sequence[Row], taxonomy: Taxonomy) -> dict[str, Any]
         "photo": columns.ImageColumn("Photo", width="small"),
         "name": columns.TextColumn("Name"),
         "decision": columns.TextColumn("Decision", width="small"),
-        "confidence": columns.ProgressColumn("Least sure", min_value=0, max_value=1, format="percent", width="small"),
+        "confidence": columns.ProgressColumn("Least sure", min_value=0, max_value=100, format="%d %%", width="small"),
         "corrected": columns.TextColumn("Corrected") if any(row.verdicts for row in rows) else None,
         "problem": columns.TextColumn("Why not answered", width="large") if any(row.problem for row in rows) else None,
     }

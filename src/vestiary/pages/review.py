@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import streamlit as st
 
 from vestiary.errors import LedgerError, VestiaryError
-from vestiary.ledger import Ledger, now
+from vestiary.ledger import Ledger
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.look import ask_reviewer, draw_bar, nothing_yet, refuse
 from vestiary.pages.photos import draw_small
 from vestiary.pages.turn import Turn
-from vestiary.review import BANDS, Item, Queue, export_corrections, measure_agreement
+from vestiary.review import BANDS, Item, Queue
 
 AHEAD: Final = 3
 """Photos that a reviewer is given at a time."""
 LONGEST: Final = 900
 """Pixels of the longer side of the photo."""
-AGREEMENT_DAYS: Final = 30
 ORDERS: Final = {"value": "Most worth a look", "uncertain": "Least sure", "newest": "Newest"}
 BAND_WORDS: Final = {
     band.name: word for band, word in zip(BANDS, ("under 70 %", "70 to 85 %", "85 % and more"), strict=True)
@@ -62,7 +57,7 @@ def _show(desk: Desk, ledger: Ledger) -> None:
         _show_undo(queue)
     else:
         _show_turn(desk, queue, turn)
-    _show_progress(desk, ledger, queue)
+    _show_progress(queue)
 
 
 def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
@@ -229,7 +224,7 @@ def _show_other(title: str, name: str, turn: Turn) -> None:
             st.markdown("corrected")
 
 
-def _show_progress(desk: Desk, ledger: Ledger, queue: Queue) -> None:
+def _show_progress(queue: Queue) -> None:
     counts = queue.progress()
     st.divider()
     with st.container(horizontal=True, key="review_counts"):
@@ -237,5 +232,3 @@ def _show_progress(desk: Desk, ledger: Ledger, queue: Queue) -> None:
         st.metric("Looked at", f"{counts.reviewed:,}", width=150)
         st.metric("Values corrected", f"{counts.corrected:,}", width=150)
         st.metric("With reviewers now", f"{counts.held:,}", width=150)
-    _show_agreement(desk, ledger, counts.by_reviewer)
-    _show_export(desk, ledger)
