@@ -165,7 +165,7 @@ def test_the_export_holds_every_row_of_one_moment(ledger_url: str, tmp_path: Pat
         rows = export(ledger, folder)
         with pytest.raises(UsageError, match=r"holds \w+\.parquet already"):
             export(ledger, folder)
-    assert rows == {"jobs": 2, "job_items": 0, "predictions": 6, "failures": 6, "verdicts": 1}
+    assert rows == {"jobs": 2, "job_items": 0, "predictions": 6, "failures": 6, "verdicts": 1, "claims": 0}
     table = parquet.read_table(folder / "predictions.parquet").to_pylist()
     assert sorted(row["id"] for row in table) == [f"p{day}" for day in range(6)]
     first = next(row for row in table if row["id"] == "p0")
