@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import streamlit as st
 
@@ -29,9 +29,6 @@ from vestiary.pages.rows import (
 )
 from vestiary.taxonomy import Taxonomy
 
-if TYPE_CHECKING:
-    import pandas
-
 MOST_ROWS: Final = 20_000
 """Photos of a batch that the table holds; the files to take away have all."""
 PAGE: Final = 50
@@ -50,12 +47,16 @@ ORDERS: Final[dict[str, tuple[Order, bool]]] = {
 def show_answers(ledger: Ledger, job: Job, title: str, rows: Sequence[Row], *, bundle: Bundle, find: Find) -> None:
     """Everything below the counts; ``find`` gives the photos, ``title`` names the files."""
     taxonomy = find_taxonomy(rows, bundle.taxonomy)
-    wanted, order, attribute, is_down = _ask(rows, taxonomy)
-    chosen = choose_rows(rows, wanted, order=order, attribute=attribute, is_down=is_down)
+    with st.expander("Filter and sort", icon=":material/filter_alt:"):
+        wanted, order, is_down = _ask(rows, taxonomy)
+    by = wanted.attribute or (taxonomy.category if order == "value" else None)
+    chosen = choose_rows(rows, wanted, order=order, attribute=by, is_down=is_down)
+    if len(chosen) < len(rows):
+        st.caption(f"{len(chosen):,} of {len(rows):,} photos.")
     if not chosen:
         nothing_yet("No photo is like that; choose something else above.")
         return
-    _show_table(ledger, chosen, taxonomy, find)
+    _show_table(ledger, chosen, taxonomy, find, wanted.attribute)
     st.subheader("Take away")
     st.caption("The photos that are chosen above, with all corrections so far.")
     stem = "".join(letter if letter.isalnum() else "-" for letter in Path(title).stem) or "batch"
@@ -68,9 +69,14 @@ def show_answers(ledger: Ledger, job: Job, title: str, rows: Sequence[Row], *, b
 
     with st.container(horizontal=True, key="batch_downloads"):
         for form, label, mime in (("csv", "CSV", "text/csv"), ("parquet", "Parquet", "application/octet-stream")):
-            _offer(label, lambda form=form: make_table(give(), taxonomy=taxonomy, form=form), f"{stem}.{form}", mime)
+            make = partial(_make_table, give, taxonomy, form)
+            _offer(label, make, f"{stem}.{form}", mime)
         _offer("Report", partial(draw_report, ledger, job, bundle=bundle), f"{stem}-report.html", "text/html")
     _show_packing(give, taxonomy, find, stem)
+
+
+def _make_table(give: Callable[[], Iterable[Row]], taxonomy: Taxonomy, form: str) -> bytes:
+    return make_table(give(), taxonomy=taxonomy, form=form)
 
 
 def _offer(label: str, make: Callable[[], str | bytes] | bytes, name: str, mime: str) -> None:
@@ -80,7 +86,7 @@ def _offer(label: str, make: Callable[[], str | bytes] | bytes, name: str, mime:
     )
 
 
-def _ask(rows: Sequence[Row], taxonomy: Taxonomy) -> tuple[Wanted, Order, str | None, bool]:
+def _ask(rows: Sequence[Row], taxonomy: Taxonomy) -> tuple[Wanted, Order, bool]:
     """Which rows the visitor wants, and in which order."""
     titles = {attribute.name: attribute.title or attribute.name for attribute in taxonomy.attributes}
     first, second = st.columns([3, 2, 3]), st.columns([3, 2, 3])
@@ -111,11 +117,11 @@ def _ask(rows: Sequence[Row], taxonomy: Taxonomy) -> tuple[Wanted, Order, str | 
         only_corrected=only_corrected,
         words=name.strip(),
     )
-    return wanted, order, attribute or (taxonomy.category if order == "value" else None), is_down
+    return wanted, order, is_down
 
 
-def _show_table(ledger: Ledger, chosen: Sequence[Row], taxonomy: Taxonomy, find: Find) -> None:
-    """A page of the rows, whose values can be changed."""
+def _show_table(ledger: Ledger, chosen: Sequence[Row], taxonomy: Taxonomy, find: Find, about: str | None) -> None:
+    """A page of the rows, whose values can be changed; their confidence is the least, or that ``about`` an attribute."""
     top = st.columns([3, 2], vertical_alignment="bottom")
     with top[0]:
         reviewer = ask_reviewer(key="batch_reviewer")
@@ -139,51 +145,48 @@ def _show_table(ledger: Ledger, chosen: Sequence[Row], taxonomy: Taxonomy, find:
         st.session_state["batch_edits"] = version + 1  # a new table, which does not repeat the edit
 
     st.data_editor(
-        _make_frame(shown, taxonomy, find),
+        _make_cells(shown, taxonomy, find, about),
         key=key,
         on_change=save,
         hide_index=True,
         row_height=72,
         height=min(640, 40 + 72 * len(shown)),
         disabled=["photo", "name", "decision", "confidence", "corrected", "problem"],
-        column_config=_describe_columns(shown, taxonomy),
+        column_config=_describe_columns(shown, taxonomy, about),
         alt=f"{len(shown)} photos with their answers",
     )
     st.caption("Double-click a value to change it: the correction is saved under your name, and the files have it.")
 
 
-def _make_frame(rows: Sequence[Row], taxonomy: Taxonomy, find: Find) -> pandas.DataFrame:
-    import pandas
-
+def _make_cells(rows: Sequence[Row], taxonomy: Taxonomy, find: Find, about: str | None) -> list[dict[str, Any]]:
     def draw(row: Row) -> str | None:
         if row.answer is None:
             return None
         small = draw_small(row.answer.image_sha256, THUMBNAIL, partial(find, row.answer))
         return None if small is None else to_data_url(small)
 
-    return pandas.DataFrame(
-        [
-            {
-                "photo": draw(row),
-                "name": row.name,
-                "decision": WORDS[row.decision],
-                "confidence": None if (least := row.confidence()) is None else round(100 * least),
-                **{name: row.value(name) for name in taxonomy.names},
-                "corrected": ", ".join(taxonomy[name].title or name for name in sorted(row.verdicts)),
-                "problem": row.problem or "",
-            }
-            for row in rows
-        ]
-    )
+    return [
+        {
+            "photo": draw(row),
+            "name": row.name,
+            "decision": WORDS[row.decision],
+            "confidence": None if (least := row.confidence(about)) is None else round(100 * least),
+            **{name: row.value(name) for name in taxonomy.names},
+            "corrected": ", ".join(taxonomy[name].title or name for name in sorted(row.verdicts)),
+            "problem": row.problem or "",
+        }
+        for row in rows
+    ]
 
 
-def _describe_columns(rows: Sequence[Row], taxonomy: Taxonomy) -> dict[str, Any]:
+def _describe_columns(rows: Sequence[Row], taxonomy: Taxonomy, about: str | None) -> dict[str, Any]:
     columns = st.column_config
+    sure = "Least sure" if about is None else f"{taxonomy[about].title or about}, sure"
     described: dict[str, Any] = {
         "photo": columns.ImageColumn("Photo", width="small"),
         "name": columns.TextColumn("Name"),
         "decision": columns.TextColumn("Decision", width="small"),
-        "confidence": columns.ProgressColumn("Least sure", min_value=0, max_value=100, format="%d %%", width="small"),
+        "confidence": columns.ProgressColumn(sure, min_value=0, max_value=100, format="%d %%", width="small"),
         "corrected": columns.TextColumn("Corrected") if any(row.verdicts for row in rows) else None,
         "problem": columns.TextColumn("Why not answered", width="large") if any(row.problem for row in rows) else None,
     }

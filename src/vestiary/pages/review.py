@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -12,7 +13,7 @@ from vestiary.errors import LedgerError, VestiaryError
 from vestiary.ledger import Ledger
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.look import ask_reviewer, draw_bar, nothing_yet, refuse
-from vestiary.pages.photos import draw_small
+from vestiary.pages.photos import draw_small, to_data_url
 from vestiary.pages.turn import Turn
 from vestiary.review import BANDS, Item, Queue
 
@@ -66,8 +67,7 @@ def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
         st.session_state["reviewer_name"] = st.query_params["reviewer"]
     titles = {attribute.name: attribute.title or attribute.name for attribute in desk.bundle.taxonomy.attributes}
     with st.container(horizontal=True, vertical_alignment="bottom", key="review_head"):
-        with st.container(width=240):
-            reviewer = ask_reviewer(key="review_reviewer")
+        reviewer = _ask_name()
         with st.popover("What to look at", icon=":material/tune:"):
             order = st.radio("First", list(ORDERS), format_func=ORDERS.__getitem__, key="review_order")
             attribute = st.selectbox(
@@ -93,6 +93,25 @@ def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
                 )
                 asked["target_precision"] = percent / 100
     return reviewer, asked
+
+
+def _ask_name() -> str:
+    """The reviewer's name; once it is there, no field stands in the way of the keys."""
+    name: str = st.session_state.get("reviewer_name", "")
+    if not name:
+        with st.container(width=260):
+            name = ask_reviewer(key="review_reviewer")
+        if name:
+            st.rerun()
+        return name
+
+    def forget() -> None:
+        st.session_state["reviewer_name"] = ""
+        st.query_params.pop("reviewer", None)
+
+    st.markdown(f"Reviewer: **{name}**", width="content")
+    st.button("Change", key="review_rename", type="tertiary", on_click=forget)
+    return name
 
 
 def _find_turn(queue: Queue, reviewer: str, asked: dict[str, Any]) -> Turn | None:
@@ -141,10 +160,10 @@ def _show_undo(queue: Queue) -> None:
 
 
 def _show_turn(desk: Desk, queue: Queue, turn: Turn) -> None:
-    left, right = st.columns([5, 6], gap="large")
+    left, right = st.columns(2, gap="medium")
     with left:
         _show_photo(turn.item)
-        with st.container(horizontal=True, key="review_actions"):
+        with st.container(horizontal=True, gap="small", key="review_actions"):
             st.button(
                 "Accept",
                 shortcut="A",
@@ -169,7 +188,12 @@ def _show_photo(item: Item) -> None:
     if small is None:
         nothing_yet(f"The photo {item.record.name} is no longer where it was.")
     else:
-        st.image(small, caption=item.record.name)
+        name = html.escape(item.record.name)
+        st.html(
+            f'<img alt="{name}" src="{to_data_url(small)}" style="width:100%;height:min(52vh,34rem);object-fit:contain;'
+            'background:#fff;border-radius:6px">'
+        )
+        st.caption(item.record.name)
     if item.record.unfamiliar:
         st.warning("This photo is unlike those that the model learnt from.", icon=":material/help:")
 
@@ -201,7 +225,7 @@ def _show_choices(title: str, values: Sequence[str], turn: Turn) -> None:
                 on_click=_do,
                 args=(partial(turn.choose, value),),
             )
-    key = f"review_other_{turn.item.record.id}_{turn.attribute}"
+    key = f"review_other_{turn.item.record.id}_{turn.attribute}_{turn.value}"
 
     def take() -> None:
         if st.session_state[key] is not None:
@@ -215,13 +239,15 @@ def _show_choices(title: str, values: Sequence[str], turn: Turn) -> None:
 
 def _show_other(title: str, name: str, turn: Turn) -> None:
     tag, value = turn.item.tags[name], turn.values[name]
-    with st.container(horizontal=True, vertical_alignment="center", key=f"review_row_{name}"):
-        st.button(title, key=f"review_go_{name}", type="tertiary", on_click=_do, args=(partial(turn.go_to, name),))
-        st.markdown(f"**{value}**")
-        if value == tag.value:
-            st.html(draw_bar(tag.confidence, word=None if name in turn.item.open else "accepted"))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"review_row_{name}"):
+        st.button(
+            title, key=f"review_go_{name}", type="tertiary", on_click=_do, args=(partial(turn.go_to, name),), width=130
+        )
+        st.markdown(f"**{value}**", width=120)
+        if value != tag.value:
+            st.markdown("corrected", width="stretch")
         else:
-            st.markdown("corrected")
+            st.html(draw_bar(tag.confidence, word=None if name in turn.item.open else "accepted"), width="stretch")
 
 
 def _show_progress(queue: Queue) -> None:

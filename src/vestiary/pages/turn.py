@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from vestiary.review import Item, Queue
 
-CHOICES = 6
-"""Values of an attribute that have a key: the model's and its runners-up."""
+CHOICES: Final = 6
+"""Values of an attribute that have a key, at most: the model's and its runners-up."""
+
+
+LIKELY: Final = 0.01
+"""Confidence that a value needs to be among them, but for the first two."""
 
 
 class Turn:
@@ -35,9 +41,10 @@ class Turn:
 
     @property
     def choices(self) -> list[tuple[str, float]]:
-        """The likeliest values of the attribute with their confidences 0..1, the model's first; CHOICES at most."""
+        """The likeliest values of the attribute with their confidences 0..1, the model's first: 2 to CHOICES of them."""
         tag = self.item.tags[self.attribute]
-        return [(tag.value, tag.confidence), *tag.runners_up][:CHOICES]
+        ranked = [(tag.value, tag.confidence), *tag.runners_up][:CHOICES]
+        return [own for place, own in enumerate(ranked) if place < 2 or own[1] >= LIKELY]
 
     @property
     def is_last(self) -> bool:
