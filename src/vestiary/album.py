@@ -30,6 +30,18 @@ class Album:
         if self.folder.is_file():
             raise UsageError(f"{self.folder} is a file, but photos are kept in a folder; name another place.")
 
+    def require_writable(self) -> Album:
+        """Itself, with its folder made. UsageError when it cannot be made or written."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryFile(dir=self.folder):
+                return self
+        except OSError as error:
+            raise UsageError(
+                f"Photos cannot be kept in {self.folder} ({error.strerror}); change its rights, or name another folder "
+                f"with {VARIABLE}."
+            ) from error
+
     def keep(self, sha256: str, data: bytes) -> Path:
         """Write a photo, whole or not at all; one that is there already counts as kept anew.
 

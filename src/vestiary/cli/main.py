@@ -25,6 +25,7 @@ from vestiary.cli import (
     tag,
     train,
     tune,
+    ui,
 )
 from vestiary.errors import VestiaryError
 
@@ -48,6 +49,7 @@ for verb in (
     tag,
     batch,
     serve,
+    ui,
     drift,
     health,
     schedule,

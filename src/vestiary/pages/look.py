@@ -15,7 +15,6 @@ from vestiary.images import Limits, read_picture
 THUMBNAIL: Final = 320
 """Pixels of the longer side of a thumbnail."""
 ICON: Final = Path(__file__).with_name("icon.svg")
-LOGO: Final = Path(__file__).with_name("logo.svg")
 MAX_NAME: Final = 60
 """Letters of a reviewer's name at most."""
 
@@ -44,6 +43,16 @@ _STYLE: Final = """
 .v-low { color: light-dark(#a3140e, #ff9a92); }
 .v-fill { background: currentColor; }
 .v-word { white-space: nowrap; font-weight: 600; }
+.v-tag { padding-top: .35rem; }
+.v-value { font-size: 1.2rem; font-weight: 650; line-height: 1.3; overflow-wrap: anywhere; }
+.v-small { font-size: .95rem; line-height: 1.35; }
+.v-name { font-size: .85rem; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.v-decision { font-size: .8rem; font-weight: 600; padding: .1rem .5rem; border-radius: 1rem; white-space: nowrap;
+  vertical-align: .12rem; border: 1px solid currentColor; }
+.v-accepted, .v-corrected { color: light-dark(#1f6b2c, #7fd08d); }
+.v-for-review { color: light-dark(#8a4300, #f0b060); }
+.v-other { display: flex; gap: .8rem; align-items: baseline; }
+.v-other > span { flex: 0 0 9rem; overflow-wrap: anywhere; } .v-other > .v-bar { flex: 1 1 auto; margin: 0; }
 .v-quiet { color: light-dark(#555b61, #b3b8be); }
 .v-nothing { border: 1px dashed light-dark(#b9bfc5, #565b61); border-radius: 10px; padding: 1.6rem 1.4rem; }
 </style>
@@ -61,14 +70,17 @@ def find_band(confidence: float) -> Band:
 
 
 def draw_bar(confidence: float, *, word: str | None = None) -> str:
-    """HTML of a confidence (0..1) as a bar in its band's colour, with the share and the band's word beside it."""
+    """HTML of a confidence (0..1) as a bar in its band's colour, with the share and a word beside it.
+
+    ``word`` is the band's when it is None.
+    """
     band = find_band(confidence)
     percent = f"{100 * confidence:.0f} %"
-    said = html.escape(word or band.word)
+    said = html.escape(band.word if word is None else word)
     return (
         f'<div class="v-bar v-{band.colour}"><span class="v-track" aria-hidden="true">'
         f'<span class="v-fill" style="width:{100 * confidence:.1f}%"></span></span>'
-        f'<span class="v-word">{percent} · {said}</span></div>'
+        f'<span class="v-word">{percent}{" · " if said else ""}{said}</span></div>'
     )
 
 

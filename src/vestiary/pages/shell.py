@@ -9,7 +9,7 @@ import streamlit as st
 from vestiary import __version__
 from vestiary.pages import batch, catalogue, model, monitor, review, tag
 from vestiary.pages.desk import current_desk
-from vestiary.pages.look import ICON, LOGO, add_style
+from vestiary.pages.look import ICON, add_style
 
 PATHS: Final = ("batch", "review", "catalogue", "model", "monitor")
 """The addresses of the pages; that of the first one, Tag, is "/"."""
@@ -24,7 +24,7 @@ def show() -> None:
         layout="wide",
         menu_items={"About": f"Vestiary {__version__}, answering with the bundle {bundle.name} {bundle.version}."},
     )
-    st.logo(str(LOGO), size="medium", icon_image=str(ICON))
+    st.logo(str(ICON))
     add_style()
     chosen = st.navigation(
         [

@@ -1,13 +1,328 @@
-"""The page "Tag"."""
+"""The page "Tag": photos in, answers out, corrected in place."""
 
 from __future__ import annotations
 
+import html
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
 import streamlit as st
 
-from vestiary.pages.look import nothing_yet
+from vestiary.errors import ServiceError, VestiaryError
+from vestiary.pages import look, tagging
+from vestiary.pages.desk import Desk, current_desk
+from vestiary.pages.pasting import listen_for_paste
+from vestiary.pages.tagging import Result
+from vestiary.pages.uploads import Upload
+from vestiary.predictor.heatmap import draw_over, explain
+from vestiary.tags import Failure, Tag
+
+AT_ONCE: Final = 8
+"""Photos that are answered before the page is drawn again."""
+PER_PAGE: Final = 12
+_PAUSE_S: Final = 0.5
+
+
+@dataclass(slots=True)
+class Visit:
+    """What one visitor has on this page. ``open`` is the number of the photo that is looked at closely."""
+
+    waiting: list[Upload] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    n_taken: int = 0
+    n_of_batch: int = 0
+    open: int | None = None
+    page: int = 0
+    round: int = 0
+    refusal: str | None = None
+    said: str | None = None
 
 
 def show() -> None:
     """The page."""
+    desk, visit = current_desk(), _find_visit()
     st.title("Tag product photos")
-    nothing_yet("There is nothing here yet.")
+    _ask_photos(desk, visit)
+    if visit.refusal:
+        look.refuse(visit.refusal)
+    if visit.waiting:
+        _answer_some(desk, visit)
+    if visit.waiting:
+        done, whole = visit.n_of_batch - len(visit.waiting), visit.n_of_batch
+        st.progress(done / whole, text=f"{done} of {whole} photos answered")
+    opened = next((result for result in visit.results if result.number == visit.open), None)
+    if opened is not None:
+        _show_closely(desk, visit, opened)
+    if len(visit.results) > 1:
+        _show_all(desk, visit)
+    if visit.waiting:
+        st.rerun()
+
+
+def _find_visit() -> Visit:
+    if "tag_visit" not in st.session_state:
+        st.session_state["tag_visit"] = Visit()
+    visit: Visit = st.session_state["tag_visit"]
+    return visit
+
+
+def _ask_photos(desk: Desk, visit: Visit) -> None:
+    listen_for_paste()
+    key = f"photos-{visit.round}"
+    st.file_uploader(
+        "Photos: drop them here, choose them, or paste one",
+        accept_multiple_files=True,
+        key=key,
+        on_change=_take,
+        args=(desk, visit, key),
+    )
+    if st.toggle("Use the camera", key="camera_on"):
+        camera = f"camera-{visit.round}"
+        st.camera_input("Camera", key=camera, on_change=_take, args=(desk, visit, camera), label_visibility="collapsed")
+
+
+def _take(desk: Desk, visit: Visit, key: str) -> None:
+    """What was handed over waits for its answers, and the field is empty again."""
+    given = st.session_state.get(key) or []
+    files = given if isinstance(given, list) else [given]
+    uploads = [Upload(file.name, file) for file in files]
+    room = max(0, desk.max_upload_files - len(visit.waiting))
+    visit.refusal = visit.said = None
+    if len(uploads) > room:
+        visit.refusal = (
+            f"{len(uploads)} photos are more than this page takes at once: the first {room} are answered; "
+            "hand over the others afterwards, or use the page Batch."
+        )
+        for upload in uploads[room:]:
+            upload.free()
+    taken = uploads[:room]
+    visit.n_of_batch = len(visit.waiting) + len(taken)
+    visit.waiting += taken
+    visit.round += 1
+    visit.page = 0
+    visit.open = visit.n_taken if visit.n_of_batch == 1 else None
+
+
+def _answer_some(desk: Desk, visit: Visit) -> None:
+    """Answer the next few of those that wait; they stay in their place when the service is too busy just now."""
+    some = visit.waiting[:AT_ONCE]
+    photos = [(upload.name, upload.read()) for upload in some]
+    try:
+        results = tagging.answer_photos(desk, photos, first_number=visit.n_taken)
+    except ServiceError as error:
+        if error.status == 503 and len(visit.waiting) > 1:
+            time.sleep(_PAUSE_S)
+            return
+        visit.refusal = str(error)
+        _drop(visit, visit.waiting)
+        return
+    place = visit.n_of_batch - len(visit.waiting)
+    visit.results[place:place] = results
+    visit.n_taken += len(results)
+    del visit.results[desk.max_upload_files :]
+    _drop(visit, some)
+
+
+def _drop(visit: Visit, uploads: Sequence[Upload]) -> None:
+    for upload in uploads:
+        upload.free()
+    visit.waiting = visit.waiting[len(uploads) :]
+
+
+def _show_closely(desk: Desk, visit: Visit, result: Result) -> None:
+    """One photo with everything that is known of it."""
+    with st.container(border=True, key="closely"):
+        if result.refusal is not None:
+            st.subheader(result.name)
+            look.refuse(result.refusal)
+            return
+        left, right = st.columns([2, 3], gap="large")
+        with left:
+            _show_photo(desk, result)
+        with right:
+            st.subheader(result.name)
+            _show_decision(desk, result)
+            if visit.said:
+                st.success(visit.said, icon=":material/check:")
+            for tag in result.tags:
+                _show_tag(desk, visit, result, tag)
+        _show_copies(desk, [result])
+
+
+def _show_photo(desk: Desk, result: Result) -> None:
+    titles = _list_titles(desk)
+    photo = st.empty()
+    chosen = st.selectbox(
+        "Show on the photo where it was seen",
+        [None, *titles],
+        format_func=lambda name: "nothing" if name is None else titles[name],
+        key=f"why-{result.number}",
+    )
+    if result.photo is None:
+        return
+    if chosen is None:
+        photo.image(result.photo, width="stretch", alt=f"The photo {result.name}")
+        return
+    try:
+        found = explain(desk.predictor, result.photo, chosen, None)
+        drawn = None if isinstance(found, Failure) else draw_over(found, result.photo, desk.limits)
+    except VestiaryError:
+        found, drawn = None, None
+    if drawn is None or found is None or isinstance(found, Failure):
+        photo.image(result.photo, width="stretch", alt=f"The photo {result.name}")
+        st.caption(f"This bundle cannot show where it saw the {titles[chosen].lower()}.")
+        return
+    said = f"The brighter and yellower, the more it spoke for “{found.value}”."
+    photo.image(drawn, width="stretch", alt=f"Heat map over {result.name}: where “{found.value}” was seen")
+    st.caption(said)
+
+
+def _list_titles(desk: Desk) -> dict[str, str]:
+    return {attribute.name: attribute.title or attribute.name for attribute in desk.bundle.taxonomy.attributes}
+
+
+def _show_decision(desk: Desk, result: Result) -> None:
+    titles, prediction = _list_titles(desk), result.answered.prediction
+    if prediction.unfamiliar is not None and prediction.unfamiliar.flag:
+        st.warning(
+            "This photo is unlike the products this was trained on. Look at every value yourself.",
+            icon=":material/visibility:",
+        )
+    if prediction.note:
+        st.caption(f"{prediction.note.capitalize()}.")
+    still = [titles[name] for name in result.open_attributes]
+    if still:
+        st.html(f"<p><strong>For review:</strong> {html.escape(', '.join(still))}.</p>")
+    else:
+        st.html("<p><strong>Nothing is left for review.</strong></p>")
+
+
+def _show_tag(desk: Desk, visit: Visit, result: Result, tag: Tag) -> None:
+    """A tag: what it is, how sure, what becomes of it; behind a click the next best values, and a better one."""
+    title = _list_titles(desk)[tag.attribute]
+    corrected = result.corrections.get(tag.attribute)
+    value = html.escape(result.value_of(tag.attribute))
+    if corrected is not None:
+        by = html.escape(corrected.reviewer or "somebody")
+        below = f'<div class="v-quiet">corrected by {by}; answered: {html.escape(tag.value)}</div>'
+        decision = "corrected"
+    else:
+        below, decision = look.draw_bar(tag.confidence), look.DECISIONS[tag.accepted]
+    st.html(
+        f'<div class="v-tag"><div class="v-quiet">{html.escape(title)}</div>'
+        f'<div class="v-value">{value} <span class="v-decision v-{decision.replace(" ", "-")}">{decision}</span></div>'
+        f"{below}</div>"
+    )
+    with st.expander("Other values, or a better one", key=f"more-{result.number}-{tag.attribute}"):
+        for other, confidence in tag.runners_up:
+            st.html(f'<div class="v-other"><span>{html.escape(other)}</span>{look.draw_bar(confidence, word="")}</div>')
+        _ask_better(desk, visit, result, tag, title)
+
+
+def _ask_better(desk: Desk, visit: Visit, result: Result, tag: Tag, title: str) -> None:
+    key = f"{result.number}-{tag.attribute}"
+    values = sorted(desk.bundle.taxonomy[tag.attribute].values, key=str.casefold)
+    now = result.value_of(tag.attribute)
+    st.selectbox(f"{title}: the right value", values, index=values.index(now), key=f"better-{key}")
+    look.ask_reviewer(key=f"reviewer-{key}")
+    st.button("Save", key=f"save-{key}", on_click=_save, args=(desk, visit, result, tag.attribute, title))
+    if said := st.session_state.pop(f"refused-{key}", None):
+        look.refuse(said)
+
+
+def _save(desk: Desk, visit: Visit, result: Result, attribute: str, title: str) -> None:
+    key = f"{result.number}-{attribute}"
+    reviewer = str(st.session_state.get(f"reviewer-{key}_field", "")).strip()
+    value = st.session_state[f"better-{key}"]
+    visit.said = None
+    try:
+        tagging.correct(desk, result, attribute, value, reviewer)
+    except VestiaryError as error:
+        st.session_state[f"refused-{key}"] = str(error)
+        return
+    visit.said = f"Kept: {title} is {value}."
+
+
+def _show_copies(desk: Desk, results: Sequence[Result]) -> None:
+    parts = urlsplit(st.context.url or "")
+    address = f"{parts.scheme}://{parts.netloc}" if parts.netloc else desk.public_url
+    with st.expander("Copy or download", key=f"copy-{'one' if len(results) == 1 else 'all'}"):
+        as_json, as_csv, as_curl = st.tabs(["JSON", "CSV", "For programs"])
+        with as_json:
+            st.code(tagging.render_json(results), language="json", height=260)
+        with as_csv:
+            st.code(tagging.render_csv(results, desk.bundle), language=None)
+        with as_curl:
+            st.code(tagging.render_curl(address, needs_key=desk.needs_key), language="bash", wrap_lines=True)
+
+
+def _show_all(desk: Desk, visit: Visit) -> None:
+    """All photos of the visit, a page at a time."""
+    n_pages = -(-len(visit.results) // PER_PAGE)
+    visit.page = min(visit.page, n_pages - 1)
+    n_open = sum(1 for result in visit.results if result.open_attributes)
+    n_refused = sum(1 for result in visit.results if result.refusal)
+    st.subheader(f"{len(visit.results)} photos")
+    said = [f"{len(visit.results) - n_open - n_refused} ready", f"{n_open} for review"]
+    if n_refused:
+        said.append(f"{n_refused} could not be read")
+    st.caption(" · ".join(said))
+    start = visit.page * PER_PAGE
+    with st.container(horizontal=True, gap="small", key="cards"):
+        for result in visit.results[start : start + PER_PAGE]:
+            _show_card(desk, visit, result)
+    if n_pages > 1:
+        _turn_pages(visit, n_pages)
+    with st.container(horizontal=True):
+        st.download_button(
+            "Download CSV", tagging.render_csv(visit.results, desk.bundle), "tags.csv", "text/csv", on_click="ignore"
+        )
+        st.download_button(
+            "Download JSON", tagging.render_json(visit.results), "tags.json", "application/json", on_click="ignore"
+        )
+        st.button("Clear the page", on_click=_clear, args=(visit,))
+
+
+def _show_card(desk: Desk, visit: Visit, result: Result) -> None:
+    with st.container(border=True, width=172, key=f"card-{result.number}"):
+        if result.thumbnail is not None:
+            st.image(result.thumbnail, width="stretch", alt=f"The photo {result.name}")
+        name = html.escape(result.name)
+        if result.refusal is not None:
+            st.html(f'<div class="v-name">{name}</div><p class="v-low">{html.escape(result.refusal)}</p>')
+            return
+        category = desk.bundle.taxonomy.category
+        tag = next(tag for tag in result.tags if tag.attribute == category)
+        n_open = len(result.open_attributes)
+        decision = f"{n_open} for review" if n_open else "ready"
+        st.html(
+            f'<div class="v-name" title="{name}">{name}</div>'
+            f'<div class="v-value v-small">{html.escape(result.value_of(category))}</div>'
+            f'<div class="v-small v-{look.find_band(tag.confidence).colour}">{100 * tag.confidence:.0f} % · '
+            f'{look.find_band(tag.confidence).word}</div><div class="v-quiet v-small">{decision}</div>'
+        )
+        st.button("Look closely", key=f"open-{result.number}", on_click=_open, args=(visit, result.number))
+
+
+def _open(visit: Visit, number: int) -> None:
+    visit.open, visit.said = number, None
+
+
+def _turn_pages(visit: Visit, n_pages: int) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="turning"):
+        st.button("Back", disabled=visit.page == 0, on_click=_turn, args=(visit, -1), icon=":material/chevron_left:")
+        st.html(f'<span class="v-quiet">Page {visit.page + 1} of {n_pages}</span>', width="content")
+        st.button(
+            "Next", disabled=visit.page == n_pages - 1, on_click=_turn, args=(visit, 1), icon=":material/chevron_right:"
+        )
+
+
+def _turn(visit: Visit, by: int) -> None:
+    visit.page += by
+
+
+def _clear(visit: Visit) -> None:
+    visit.results, visit.open, visit.page, visit.refusal, visit.said = [], None, 0, None, None

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from vestiary.errors import UsageError
+from vestiary.predictor.heatmap import Explained, draw_over, explain
 from vestiary.tags import Failure
 from vestiary.web import answers, errors
-from vestiary.web.heatmap import Explained, draw_over, explain
 from vestiary.web.payloads import read_upload
 from vestiary.web.routes import described
 from vestiary.web.schemas import ExplainOptions, ExplainRequest, Explanation

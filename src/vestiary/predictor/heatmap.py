@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vestiary.images import Limits, Preprocess, read_picture
-from vestiary.predictor import Predictor
+from vestiary.predictor.session import Predictor
 from vestiary.tags import Failure
 
 LONGEST: Final = 1024
