@@ -121,7 +121,7 @@ def _ask(rows: Sequence[Row], taxonomy: Taxonomy) -> tuple[Wanted, Order, bool]:
 
 
 def _show_table(ledger: Ledger, chosen: Sequence[Row], taxonomy: Taxonomy, find: Find, about: str | None) -> None:
-    """A page of the rows, whose values can be changed; their confidence is the least, or that ``about`` an attribute."""
+    """A page of the rows, whose values can be changed; the confidence shown is the least, or that in ``about``."""
     top = st.columns([3, 2], vertical_alignment="bottom")
     with top[0]:
         reviewer = ask_reviewer(key="batch_reviewer")

@@ -53,6 +53,8 @@ _STYLE: Final = """
 .v-for-review { color: light-dark(#8a4300, #f0b060); }
 .v-other { display: flex; gap: .8rem; align-items: baseline; }
 .v-other > span { flex: 0 0 9rem; overflow-wrap: anywhere; } .v-other > .v-bar { flex: 1 1 auto; margin: 0; }
+button[data-testid="stBaseButton-primary"] * { color: light-dark(#ffffff, #10263b); }
+[class*="st-key-review_row_"] button { justify-content: flex-start; padding-left: 0; }
 .v-quiet { color: light-dark(#555b61, #b3b8be); }
 .v-nothing { border: 1px dashed light-dark(#b9bfc5, #565b61); border-radius: 10px; padding: 1.6rem 1.4rem; }
 </style>

@@ -33,9 +33,7 @@ def show() -> None:
     desk = current_desk()
     st.title("Review")
     if desk.ledger is None:
-        nothing_yet(
-            "This service keeps no ledger, so there is nothing to review; the operator can name one as VESTIARY_LEDGER_URL."
-        )
+        nothing_yet("This service keeps no ledger, so nothing waits; the operator can name one as VESTIARY_LEDGER_URL.")
         return
     try:
         _show(desk, desk.ledger)
@@ -66,7 +64,7 @@ def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
     if "reviewer" in st.query_params and not st.session_state.get("reviewer_name"):
         st.session_state["reviewer_name"] = st.query_params["reviewer"]
     titles = {attribute.name: attribute.title or attribute.name for attribute in desk.bundle.taxonomy.attributes}
-    with st.container(horizontal=True, vertical_alignment="bottom", key="review_head"):
+    with st.container(horizontal=True, vertical_alignment="center", key="review_head"):
         reviewer = _ask_name()
         with st.popover("What to look at", icon=":material/tune:"):
             order = st.radio("First", list(ORDERS), format_func=ORDERS.__getitem__, key="review_order")
@@ -202,14 +200,15 @@ def _show_attributes(desk: Desk, turn: Turn) -> None:
     with st.container(horizontal=True, key="review_moves"):
         st.button("Previous attribute", shortcut="Up", key="review_up", on_click=_do, args=(partial(turn.move, -1),))
         st.button("Next attribute", shortcut="Down", key="review_down", on_click=_do, args=(partial(turn.move, 1),))
-    for name in turn.names:
-        attribute = desk.bundle.taxonomy[name]
-        title = attribute.title or name
-        if name == turn.attribute:
-            with st.container(border=True, key="review_here"):
-                _show_choices(title, attribute.values, turn)
-        else:
-            _show_other(title, name, turn)
+    with st.container(gap=None, key="review_rows"):
+        for name in turn.names:
+            attribute = desk.bundle.taxonomy[name]
+            title = attribute.title or name
+            if name == turn.attribute:
+                with st.container(border=True, gap="small", key="review_here"):
+                    _show_choices(title, attribute.values, turn)
+            else:
+                _show_other(title, name, turn)
 
 
 def _show_choices(title: str, values: Sequence[str], turn: Turn) -> None:

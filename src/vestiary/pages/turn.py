@@ -41,7 +41,7 @@ class Turn:
 
     @property
     def choices(self) -> list[tuple[str, float]]:
-        """The likeliest values of the attribute with their confidences 0..1, the model's first: 2 to CHOICES of them."""
+        """The likeliest values of the attribute with their confidences 0..1, the model's first: 2 to CHOICES."""
         tag = self.item.tags[self.attribute]
         ranked = [(tag.value, tag.confidence), *tag.runners_up][:CHOICES]
         return [own for place, own in enumerate(ranked) if place < 2 or own[1] >= LIKELY]
