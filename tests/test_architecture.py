@@ -38,6 +38,7 @@ FLOORS = {
     "schedule": 4,
     "training": 5,
     "batch": 5,
+    "similar": 5,
     "review": 5,
     "pages": 6,
     "web": 7,
@@ -56,6 +57,7 @@ WALLS = {
     "uvicorn": "web",
     "httpx": "client web",
     "alembic": "ledger",
+    "usearch": "similar",
 }
 HEAVY = (
     "torch",
@@ -83,6 +85,7 @@ HEAVY = (
     "openpyxl",
     "sqlalchemy",
     "alembic",
+    "usearch",
 )
 WORDS_NOT_USED = {"utils", "common", "helpers", "manager", "core", "base", "engine"}
 

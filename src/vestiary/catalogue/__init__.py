@@ -1,6 +1,6 @@
 """A catalogue: products with their true answers, the questions, and every row that did not make it, with its reason."""
 
-from vestiary.catalogue.catalogue import Catalogue, load_catalogue
+from vestiary.catalogue.catalogue import Catalogue, describe_source, find_source, load_catalogue
 from vestiary.catalogue.columns import Columns
 from vestiary.catalogue.ingest import Progress, ingest
 from vestiary.catalogue.preparation import (
@@ -26,6 +26,8 @@ __all__ = [
     "RejectReason",
     "Source",
     "build_preparation",
+    "describe_source",
+    "find_source",
     "freeze",
     "ingest",
     "load_catalogue",
