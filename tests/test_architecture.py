@@ -36,6 +36,7 @@ FLOORS = {
     "notices": 2,
     "health": 4,
     "schedule": 4,
+    "promotion": 4,
     "training": 5,
     "batch": 5,
     "similar": 5,

@@ -92,3 +92,9 @@ class Album:
 
     def _locate(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / sha256
+
+
+def open_album(folder: Path | str | None = None) -> Album | None:
+    """The album in ``folder``, else in the one that VESTIARY_KEEP_PICTURES names; None when neither names one."""
+    named = str(folder) if folder is not None else os.environ.get(VARIABLE, "")
+    return Album(named) if named else None

@@ -66,6 +66,14 @@ def print_catalogue(catalogue: Catalogue) -> None:
         typer.echo("Prepared in this order:")
     for applied in catalogue.applied:
         typer.echo(f"  {applied.preparation:>7}  {applied.describe()}")
+    if catalogue.corrections:
+        told = counts["corrections"]
+        typer.echo(
+            f"Corrected by {told['rows']:,} answers of people, {told['unmatched']:,} of them without effect: "
+            f"{told['changed_products']:,} products changed, {told['new_products']:,} new ones for training."
+        )
+    for effect, n in counts.get("corrections", {}).get("by_effect", {}).items():
+        typer.echo(f"  {n:>7,}  {effect}")
     splits = ", ".join(f"{n:,} {split}" for split, n in counts["splits"].items())
     by = "name and identical picture" if catalogue.split_by == BY_GROUP else catalogue.split_by
     typer.echo(f"Split by {by} into {counts['groups']:,} groups: {splits}.")
