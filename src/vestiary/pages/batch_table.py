@@ -144,17 +144,18 @@ def _show_table(ledger: Ledger, chosen: Sequence[Row], taxonomy: Taxonomy, find:
             st.session_state["batch_problem"] = str(error)
         st.session_state["batch_edits"] = version + 1  # a new table, which does not repeat the edit
 
-    st.data_editor(
-        _make_cells(shown, taxonomy, find, about),
-        key=key,
-        on_change=save,
-        hide_index=True,
-        row_height=72,
-        height=min(640, 40 + 72 * len(shown)),
-        disabled=["photo", "name", "decision", "confidence", "corrected", "problem"],
-        column_config=_describe_columns(shown, taxonomy, about),
-        alt=f"{len(shown)} photos with their answers",
-    )
+    with st.container(key="batch_answers"):
+        st.data_editor(
+            _make_cells(shown, taxonomy, find, about),
+            key=key,
+            on_change=save,
+            hide_index=True,
+            row_height=72,
+            height=min(640, 40 + 72 * len(shown)),
+            disabled=["photo", "name", "decision", "confidence", "corrected", "problem"],
+            column_config=_describe_columns(shown, taxonomy, about),
+            alt=f"{len(shown)} photos with their answers",
+        )
     st.caption("Double-click a value to change it: the correction is saved under your name, and the files have it.")
 
 

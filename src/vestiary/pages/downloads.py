@@ -1,4 +1,4 @@
-"""What a batch gives to take away: a table, the photos in a zip with one folder for each value, a report."""
+"""What there is to take away: a batch as a table, a zip of photos by value and a report; corrections as a zip."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from vestiary.album import Album
 from vestiary.batch.filing import choose_place, to_folder
 from vestiary.batch.formats import FORMATS, Layout, full_layout
 from vestiary.batch.formats import Row as Plain
@@ -19,6 +20,7 @@ from vestiary.ledger import Job, Ledger, PredictionRecord
 from vestiary.ledger.summaries import last_sign
 from vestiary.pages.rows import Row
 from vestiary.reports.operations import Kind, build_operations_report, choose_period, render_operations_report
+from vestiary.review import Exported, export_corrections
 from vestiary.taxonomy import Taxonomy
 
 MOST_BYTES: Final = 500_000_000
@@ -116,3 +118,15 @@ def pack_photos(
     finally:
         draft.unlink(missing_ok=True)
     return Packed(n, n_missing)
+
+
+def pack_corrections(ledger: Ledger, album: Album | None) -> tuple[Exported, bytes]:
+    """What ``export_corrections`` writes, as the bytes of a zip. Raises LedgerError."""
+    with tempfile.TemporaryDirectory(prefix="vestiary-") as folder:
+        out = Path(folder) / "corrections"
+        exported = export_corrections(ledger, out, album)
+        packed = Path(folder) / "corrections.zip"
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+            for file in sorted(own for own in out.rglob("*") if own.is_file()):
+                archive.write(file, file.relative_to(out).as_posix())
+        return exported, packed.read_bytes()

@@ -12,10 +12,11 @@ import streamlit as st
 from vestiary.errors import LedgerError, VestiaryError
 from vestiary.ledger import Ledger
 from vestiary.pages.desk import Desk, current_desk
+from vestiary.pages.downloads import pack_corrections
 from vestiary.pages.look import ask_reviewer, draw_bar, nothing_yet, refuse
 from vestiary.pages.photos import draw_small, to_data_url
 from vestiary.pages.turn import Turn
-from vestiary.review import BANDS, Item, Queue
+from vestiary.review import BANDS, Item, Queue, measure_agreement
 
 AHEAD: Final = 3
 """Photos that a reviewer is given at a time."""
@@ -56,7 +57,7 @@ def _show(desk: Desk, ledger: Ledger) -> None:
         _show_undo(queue)
     else:
         _show_turn(desk, queue, turn)
-    _show_progress(queue)
+    _show_progress(desk, ledger, queue)
 
 
 def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
@@ -240,16 +241,22 @@ def _show_other(title: str, name: str, turn: Turn) -> None:
     tag, value = turn.item.tags[name], turn.values[name]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"review_row_{name}"):
         st.button(
-            title, key=f"review_go_{name}", type="tertiary", on_click=_do, args=(partial(turn.go_to, name),), width=130
+            title,
+            key=f"review_go_{name}",
+            type="tertiary",
+            icon=":material/visibility:" if name in turn.item.open else None,
+            on_click=_do,
+            args=(partial(turn.go_to, name),),
+            width=150,
         )
         st.markdown(f"**{value}**", width=120)
         if value != tag.value:
             st.markdown("corrected", width="stretch")
         else:
-            st.html(draw_bar(tag.confidence, word=None if name in turn.item.open else "accepted"), width="stretch")
+            st.html(draw_bar(tag.confidence), width="stretch")
 
 
-def _show_progress(queue: Queue) -> None:
+def _show_progress(desk: Desk, ledger: Ledger, queue: Queue) -> None:
     counts = queue.progress()
     st.divider()
     with st.container(horizontal=True, key="review_counts"):
@@ -257,3 +264,58 @@ def _show_progress(queue: Queue) -> None:
         st.metric("Looked at", f"{counts.reviewed:,}", width=150)
         st.metric("Values corrected", f"{counts.corrected:,}", width=150)
         st.metric("With reviewers now", f"{counts.held:,}", width=150)
+    if counts.by_reviewer:
+        st.caption("Finished by " + ", ".join(f"{name}: {n:,}" for name, n in counts.by_reviewer.items()) + ".")
+    with st.expander("Do reviewers agree?", icon=":material/group:"):
+        _show_agreement(desk, ledger)
+    with st.expander("Take the corrections away", icon=":material/download:"):
+        _show_export(desk, ledger)
+
+
+def _show_agreement(desk: Desk, ledger: Ledger) -> None:
+    """How far two people who looked at the same answer said the same."""
+    titles = {attribute.name: attribute.title or attribute.name for attribute in desk.bundle.taxonomy.attributes}
+    measured = measure_agreement(ledger)
+    if not measured:
+        nothing_yet("Nobody has looked at the same answer as another yet; one photo in ten is shown to two reviewers.")
+        return
+    st.table(
+        {
+            "Attribute": [titles.get(own.attribute, own.attribute) for own in measured],
+            "Answers that two looked at": [f"{own.n:,}" for own in measured],
+            "They say the same": [f"{100 * own.share:.0f} %" for own in measured],
+            "Beyond chance (kappa)": ["–" if own.kappa is None else f"{own.kappa:.2f}" for own in measured],
+        },
+        hide_index=True,
+    )
+    st.caption("Kappa is 1 when they always agree, and 0 when they agree no more often than chance would have it.")
+
+
+def _show_export(desk: Desk, ledger: Ledger) -> None:
+    """What people have said, as a zip for whoever keeps the catalogue."""
+    st.markdown("A table and the photos, for `vestiary ingest … --corrections corrections.csv` to take in.")
+    if not st.button("Pack a zip", key="review_pack", icon=":material/folder_zip:"):
+        return
+    try:
+        with st.spinner("Packing the corrections."):
+            exported, data = pack_corrections(ledger, desk.album)
+    except (VestiaryError, OSError) as error:
+        refuse(str(error))
+        return
+    if not exported.labels:
+        nothing_yet("There is nothing to take away: nobody has said anything yet.")
+        return
+    st.caption(
+        f"{exported.labels:,} values on {exported.photos:,} photos, {exported.corrected:,} of them corrected; "
+        f"{exported.without_picture:,} photos are gone; {exported.disagreed:,} values are left out, "
+        "since reviewers say different things."
+    )
+    st.download_button(
+        "Download the corrections",
+        data,
+        "corrections.zip",
+        "application/zip",
+        key="review_export",
+        icon=":material/download:",
+        on_click="ignore",
+    )
