@@ -13,15 +13,17 @@ from vestiary.errors import LedgerError, VestiaryError
 from vestiary.ledger import Ledger
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.downloads import pack_corrections
+from vestiary.pages.keys import listen
 from vestiary.pages.look import ask_reviewer, draw_bar, nothing_yet, refuse
 from vestiary.pages.photos import draw_small, to_data_url
-from vestiary.pages.turn import Turn
+from vestiary.pages.turn import CHOICES, Turn
 from vestiary.review import BANDS, Item, Queue, measure_agreement
 
 AHEAD: Final = 3
 """Photos that a reviewer is given at a time."""
 LONGEST: Final = 900
 """Pixels of the longer side of the photo."""
+KEYS: Final = ["a", "n", "s", "u", "ArrowDown", "ArrowUp", *(str(number) for number in range(1, CHOICES + 1))]
 ORDERS: Final = {"value": "Most worth a look", "uncertain": "Least sure", "newest": "Newest"}
 BAND_WORDS: Final = {
     band.name: word for band, word in zip(BANDS, ("under 70 %", "70 to 85 %", "85 % and more"), strict=True)
@@ -49,9 +51,10 @@ def _show(desk: Desk, ledger: Ledger) -> None:
         return
     st.query_params["reviewer"] = reviewer
     queue = Queue(ledger, desk.bundle, reviewer=reviewer, album=desk.album)
+    turn = _find_turn(queue, reviewer, asked)
+    listen(turn.item.record.id if turn is not None else "", KEYS, partial(_press, queue), key="review_keys")
     if problem := st.session_state.pop("review_problem", None):
         refuse(problem)
-    turn = _find_turn(queue, reviewer, asked)
     if turn is None:
         nothing_yet("Nothing waits for a look. Answers that the model is not sure of come here by themselves.")
         _show_undo(queue)
@@ -155,7 +158,24 @@ def _undo(queue: Queue) -> None:
 
 
 def _show_undo(queue: Queue) -> None:
-    st.button("Undo", shortcut="U", on_click=_undo, args=(queue,), key="review_undo", icon=":material/undo:")
+    st.button("Undo (U)", on_click=_undo, args=(queue,), key="review_undo", icon=":material/undo:")
+
+
+def _press(queue: Queue, photo: str, key: str) -> None:
+    """What a key does; one that was pressed before another photo than that of now does nothing."""
+    turn: Turn | None = st.session_state.get("review_turn")
+    if key == "u":
+        _undo(queue)
+    elif turn is None or turn.item.record.id != photo:
+        return
+    elif key in ("a", "s"):
+        _do(turn.accept if key == "a" else turn.skip, finishes=True)
+    elif key in ("ArrowDown", "ArrowUp"):
+        _do(partial(turn.move, 1 if key == "ArrowDown" else -1))
+    elif key == "n":
+        turn.take_next()
+    elif int(key) <= len(turn.choices):
+        turn.choose(turn.choices[int(key) - 1][0])
 
 
 def _show_turn(desk: Desk, queue: Queue, turn: Turn) -> None:
@@ -164,18 +184,21 @@ def _show_turn(desk: Desk, queue: Queue, turn: Turn) -> None:
         _show_photo(turn.item)
         with st.container(horizontal=True, gap="small", key="review_actions"):
             st.button(
-                "Accept",
-                shortcut="A",
+                "Accept (A)",
                 type="primary",
-                key="review_accept",
+                key=f"review_accept_{turn.item.record.id}",
                 icon=":material/check:",
                 on_click=_do,
                 args=(turn.accept,),
                 kwargs={"finishes": True},
             )
-            st.button("Next value", shortcut="N", key="review_next", on_click=_do, args=(turn.take_next,))
+            st.button("Next value (N)", key="review_next", on_click=_do, args=(turn.take_next,))
             st.button(
-                "Skip", shortcut="S", key="review_skip", on_click=_do, args=(turn.skip,), kwargs={"finishes": True}
+                "Skip (S)",
+                key=f"review_skip_{turn.item.record.id}",
+                on_click=_do,
+                args=(turn.skip,),
+                kwargs={"finishes": True},
             )
             _show_undo(queue)
     with right:
@@ -199,8 +222,8 @@ def _show_photo(item: Item) -> None:
 
 def _show_attributes(desk: Desk, turn: Turn) -> None:
     with st.container(horizontal=True, key="review_moves"):
-        st.button("Previous attribute", shortcut="Up", key="review_up", on_click=_do, args=(partial(turn.move, -1),))
-        st.button("Next attribute", shortcut="Down", key="review_down", on_click=_do, args=(partial(turn.move, 1),))
+        st.button("Previous attribute (↑)", key="review_up", on_click=_do, args=(partial(turn.move, -1),))
+        st.button("Next attribute (↓)", key="review_down", on_click=_do, args=(partial(turn.move, 1),))
     with st.container(gap=None, key="review_rows"):
         for name in turn.names:
             attribute = desk.bundle.taxonomy[name]
@@ -218,8 +241,7 @@ def _show_choices(title: str, values: Sequence[str], turn: Turn) -> None:
     with st.container(horizontal=True, key="review_choices"):
         for number, (value, confidence) in enumerate(turn.choices, 1):
             st.button(
-                f"{value} · {100 * confidence:.0f} %",
-                shortcut=str(number),
+                f"{number} · {value} · {100 * confidence:.0f} %",
                 type="primary" if value == turn.value else "secondary",
                 key=f"review_choice_{number}",
                 on_click=_do,
