@@ -124,10 +124,7 @@ def test_a_cell_is_corrected_and_the_correction_outlives_the_service(
     drop(page, {"unsure.png": PHOTOS["unsure.png"]})
     page.get_by_label("Your name", exact=True).fill("Anna")
     page.keyboard.press("Enter")
-    table = page.get_by_test_id("data-grid-canvas").first
-    table.wait_for()
-    table.scroll_into_view_if_needed()
-    table.click(position={"x": 110, "y": 70})
+    page.locator(".stDataFrameGlideDataEditor").first.click(position={"x": 110, "y": 70})
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
@@ -164,7 +161,10 @@ def unsure(start_pages: Callable[..., Pages], tmp_path: Path) -> Pages:
 def wait_for_photo(page: Page, name: str) -> None:
     """Until this photo is there, and the page listens to keys."""
     page.locator(f"img[alt='{name}']").wait_for()
-    page.locator("body[data-vestiary-keys]").wait_for()
+    page.wait_for_function(
+        "name => document.querySelector(`img[alt='${name}']`)?.dataset.photo === document.body.dataset.vestiaryKeys",
+        arg=name,
+    )
 
 
 def test_photos_are_reviewed_by_keys_alone_and_nothing_is_lost(unsure: Pages, open_page: Callable[..., Page]) -> None:
