@@ -124,11 +124,13 @@ def test_a_cell_is_corrected_and_the_correction_outlives_the_service(
     drop(page, {"unsure.png": PHOTOS["unsure.png"]})
     page.get_by_label("Your name", exact=True).fill("Anna")
     page.keyboard.press("Enter")
-    page.locator(".stDataFrameGlideDataEditor").first.click(position={"x": 110, "y": 70})
-    for _ in range(3):
-        page.keyboard.press("ArrowRight")
+    table = page.locator(".stDataFrameGlideDataEditor").first
+    table.wait_for()
+    page.get_by_test_id("stStatusWidget").wait_for(state="hidden")
+    table.dblclick(position={"x": 350, "y": 70})
+    page.locator("#portal input").first.wait_for()
+    page.keyboard.type("Green")
     page.keyboard.press("Enter")
-    page.get_by_role("option", name="Green").click()
     page.get_by_text("1 correction saved").wait_for()
     assert read_verdicts(pages) == {"baseColour": "Green"}
     page.close()

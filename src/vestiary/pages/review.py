@@ -212,8 +212,8 @@ def _show_photo(item: Item) -> None:
     else:
         name = html.escape(item.record.name)
         st.html(
-            f'<img alt="{name}" data-photo="{item.record.id}" src="{to_data_url(small)}" style="width:100%;height:min(52vh,34rem);object-fit:contain;'
-            'background:#fff;border-radius:6px">'
+            f'<img alt="{name}" data-photo="{item.record.id}" src="{to_data_url(small)}" '
+            'style="width:100%;height:min(50vh,34rem);object-fit:contain;background:#fff;border-radius:6px">'
         )
         st.caption(item.record.name)
     if item.record.unfamiliar:
