@@ -50,7 +50,8 @@ _STYLE: Final = """
   border: 2px dashed light-dark(#9aa1a8, #6b7178); }
 .v-value { font-size: 1.2rem; font-weight: 650; line-height: 1.3; overflow-wrap: anywhere; }
 .v-small { font-size: .95rem; line-height: 1.35; }
-.v-thumb { display: block; width: 100%; aspect-ratio: 3 / 4; object-fit: contain; background: #fff; border-radius: 6px; }
+.v-thumb { display: block; width: 100%; aspect-ratio: 3 / 4; object-fit: contain; background: #fff;
+  border-radius: 6px; }
 .v-name { font-size: .85rem; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .v-decision { font-size: .8rem; font-weight: 600; padding: .1rem .5rem; border-radius: 1rem; white-space: nowrap;
   vertical-align: .12rem; border: 1px solid currentColor; }
@@ -102,7 +103,8 @@ def draw_share(name: str, share: float) -> str:
     """HTML of a name with its share (0..1) as a bar, without any judgement."""
     return (
         f'<div class="v-other"><span>{html.escape(name)}</span><span class="v-track" aria-hidden="true">'
-        f'<span class="v-fill" style="width:{100 * share:.1f}%"></span></span><span>{_count_percent(share)} %</span></div>'
+        f'<span class="v-fill" style="width:{100 * share:.1f}%"></span></span>'
+        f"<span>{_count_percent(share)} %</span></div>"
     )
 
 

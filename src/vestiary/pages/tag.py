@@ -88,7 +88,12 @@ def _ask_photos(desk: Desk, visit: Visit) -> None:
 
 
 def _take(desk: Desk, visit: Visit, key: str) -> None:
-    """What was handed over waits for its answers, and the field is empty again."""
+    """What was handed over waits for its answers, and the field is empty again.
+
+    A browser may send what it had in a field that is gone already, which has been taken.
+    """
+    if key.rpartition("-")[2] != str(visit.round):
+        return
     given = st.session_state.get(key) or []
     files = given if isinstance(given, list) else [given]
     uploads = [Upload(file.name, file) for file in files]
@@ -314,12 +319,12 @@ def _show_card(desk: Desk, visit: Visit, result: Result) -> None:
             return
         category = desk.bundle.taxonomy.category
         tag = next(tag for tag in result.tags if tag.attribute == category)
-        n_open = len(result.open_attributes)
+        n_open, colour = len(result.open_attributes), look.find_band(tag.confidence).colour
         decision = f"{n_open} for review" if n_open else "ready"
         st.html(
             f'{drawn}<div class="v-name" title="{name}">{name}</div>'
             f'<div class="v-value v-small">{html.escape(result.value_of(category))}</div>'
-            f'<div class="v-small v-{look.find_band(tag.confidence).colour}">{look.tell_confidence(tag.confidence)}</div>'
+            f'<div class="v-small v-{colour}">{look.tell_confidence(tag.confidence)}</div>'
             f'<div class="v-quiet v-small">{decision}</div>'
         )
         st.button("Open", key=f"open-{result.number}", on_click=_open, args=(visit, result.number))
