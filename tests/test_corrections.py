@@ -170,7 +170,7 @@ def test_the_verb_tells_what_became_of_them_and_splits_stay(source: Path, tmp_pa
     table = write_table(tmp_path / "told", rows, {"a.png": paint_picture((1, 2, 3))})
     done = vestiary("ingest", source, "--out", out, "--overwrite", "--corrections", table)
     assert done.code == 0, done.err
-    assert "Corrected by 3 answers of people, 1 of them without effect: 1 products changed, 1 new ones" in done.out
+    assert "Corrections: 3 rows, 2 matched and 1 not; products changed: 1, new ones for training: 1." in done.out
     after = {product.id: product.split for product in load_catalogue(out).products}
     assert {key: after[key] for key in before} == before
     with (out / "corrections.csv").open(newline="", encoding="utf-8") as file:

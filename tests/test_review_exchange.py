@@ -228,13 +228,13 @@ def test_the_verbs_tell_what_waits_and_what_was_said(
     assert json.loads(vestiary("review", "progress", "--json").out)["waiting"] == 1
     say(ledger, "p1", "ada", "Blue")
     say(ledger, "p1", "bob", "Blue")
-    assert "1 are reviewed" in vestiary("review", "progress").out
-    assert "2 of 2 tags that people looked at were wrong" in vestiary("review", "progress").out
-    assert "baseColour: 100.0 % of 1 pairs of answers are equal, no kappa" in vestiary("review", "agreement").out
+    assert "1 reviewed." in vestiary("review", "progress").out
+    assert "Tags that people looked at: 2, of which 2 were wrong." in vestiary("review", "progress").out
+    assert "baseColour: 100.0 % of 1 pair of answers equal, no kappa" in vestiary("review", "agreement").out
     assert json.loads(vestiary("review", "agreement", "--since", "1d", "--json").out) == []
     assert "looked at by two people" in vestiary("review", "agreement", "--since", "1d").out
     done = vestiary("review", "export", tmp_path / "out", "--album", album.folder)
-    assert "1 labels on 1 photos written to" in done.out
+    assert "1 label on 1 photo written to" in done.out
     assert read_table(tmp_path / "out")[0]["picture"]
     tasks = ("review", "export", tmp_path / "tasks", "--label-studio", "--bundle", folder, "--album", album.folder)
     assert json.loads(vestiary(*tasks, "--json").out) == {"tasks": 0, "without_picture": 0}

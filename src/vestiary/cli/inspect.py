@@ -69,8 +69,8 @@ def print_catalogue(catalogue: Catalogue) -> None:
     if catalogue.corrections:
         told = counts["corrections"]
         typer.echo(
-            f"Corrected by {told['rows']:,} answers of people, {told['unmatched']:,} of them without effect: "
-            f"{told['changed_products']:,} products changed, {told['new_products']:,} new ones for training."
+            f"Corrections: {told['rows']:,} rows, {told['matched']:,} matched and {told['unmatched']:,} not; "
+            f"products changed: {told['changed_products']:,}, new ones for training: {told['new_products']:,}."
         )
     for effect, n in counts.get("corrections", {}).get("by_effect", {}).items():
         typer.echo(f"  {n:>7,}  {effect}")

@@ -102,10 +102,8 @@ def show_progress(ledger: str | None = _LEDGER, as_json: bool = _JSON) -> None:
     if as_json:
         print_json(asdict(counts))
         return
-    typer.echo(
-        f"{counts.waiting:,} photos wait, {counts.held:,} are with a reviewer, {counts.reviewed:,} are reviewed."
-    )
-    typer.echo(f"{counts.corrected:,} of {counts.verdicts:,} tags that people looked at were wrong.")
+    typer.echo(f"Photos: {counts.waiting:,} wait, {counts.held:,} with a reviewer, {counts.reviewed:,} reviewed.")
+    typer.echo(f"Tags that people looked at: {counts.verdicts:,}, of which {counts.corrected:,} were wrong.")
     for reviewer, n in counts.by_reviewer.items():
         typer.echo(f"  {n:>7,}  {reviewer}")
 
@@ -115,6 +113,7 @@ def show_agreement(since: str | None = _SINCE, ledger: str | None = _LEDGER, as_
     """Tell how far people agree who looked at the same photos."""
     from dataclasses import asdict
 
+    from vestiary.checks.wording import count
     from vestiary.cli.output import print_json
     from vestiary.ledger import open_ledger
     from vestiary.review import measure_agreement
@@ -128,7 +127,7 @@ def show_agreement(since: str | None = _SINCE, ledger: str | None = _LEDGER, as_
         typer.echo("No photo has been looked at by two people.")
     for own in found:
         kappa = "no kappa, since only one value was given" if own.kappa is None else f"kappa {own.kappa:.2f}"
-        typer.echo(f"{own.attribute}: {100 * own.share:.1f} % of {own.n:,} pairs of answers are equal, {kappa}")
+        typer.echo(f"{own.attribute}: {100 * own.share:.1f} % of {count(own.n, 'pair')} of answers equal, {kappa}")
 
 
 @app.command("export")
@@ -155,6 +154,7 @@ def export(
 
     from vestiary.album import open_album
     from vestiary.bundle import open_bundle
+    from vestiary.checks.wording import count
     from vestiary.cli.output import print_json, progress_bar
     from vestiary.errors import UsageError
     from vestiary.ledger import open_ledger
@@ -177,8 +177,9 @@ def export(
             if as_json:
                 print_json({"tasks": tasks, "without_picture": len(items) - tasks})
                 return
-            typer.echo(f"{tasks:,} tasks written to {out / 'tasks.json'}; {out / 'labels.xml'} describes their page.")
-            typer.echo(f"{len(items) - tasks:,} photos could not be found any more.")
+            typer.echo(f"{count(tasks, 'task')} written to {out / 'tasks.json'}; {out / 'labels.xml'} is their page.")
+            if len(items) > tasks:
+                typer.echo(f"{count(len(items) - tasks, 'photo')} could not be found any more.")
             return
         if images_at or attribute or band or target_precision is not None:
             raise UsageError(
@@ -193,16 +194,16 @@ def export(
         print_json(asdict(exported))
         return
     typer.echo(
-        f"{exported.labels:,} labels on {exported.photos:,} photos written to {out / 'corrections.csv'}; "
-        f"{exported.corrected:,} of them differ from what was answered."
+        f"{count(exported.labels, 'label')} on {count(exported.photos, 'photo')} written to {out / 'corrections.csv'}, "
+        f"{exported.corrected:,} other than what was answered."
     )
     if exported.without_picture:
         typer.echo(
-            f"{exported.without_picture:,} photos could not be found any more; their labels go to products with the "
-            "same photo only."
+            f"{count(exported.without_picture, 'photo')} could not be found any more; a label of such a one only goes "
+            "to a product with that very photo."
         )
     if exported.disagreed:
-        typer.echo(f"{exported.disagreed:,} tags are left out, since people disagree about them.")
+        typer.echo(f"{count(exported.disagreed, 'tag')} left out, since people disagree.")
 
 
 @app.command("import")
@@ -216,6 +217,7 @@ def take_annotations(
     from dataclasses import asdict
 
     from vestiary.bundle import open_bundle
+    from vestiary.checks.wording import count
     from vestiary.cli.output import print_json
     from vestiary.ledger import open_ledger
     from vestiary.review import read_annotations
@@ -226,14 +228,14 @@ def take_annotations(
     if as_json:
         print_json(asdict(imported))
         return
-    typer.echo(f"{imported.verdicts:,} answers taken from {imported.tasks:,} tasks.")
-    for n, why in (
-        (imported.unanswered, "tasks have no answer yet"),
-        (imported.unknown_photos, "tasks are about photos that this ledger does not know"),
-        (imported.unusable, "answers name an attribute or value that the bundle does not have"),
+    typer.echo(f"{count(imported.verdicts, 'answer')} taken from {count(imported.tasks, 'task')}.")
+    for n, what, why in (
+        (imported.unanswered, "task", "without an answer"),
+        (imported.unknown_photos, "task", "about a photo that this ledger does not know"),
+        (imported.unusable, "answer", "with an attribute or value that the bundle does not have"),
     ):
         if n:
-            typer.echo(f"  {n:>7,}  {why}")
+            typer.echo(f"  {count(n, what)} {why}")
 
 
 def _read_since(since: str | None) -> datetime | None:

@@ -22,8 +22,10 @@ from vestiary.tags import Tag
 Order = Literal["value", "uncertain", "newest"]
 ORDERS: Final[tuple[Order, ...]] = ("value", "uncertain", "newest")
 AGREEMENT_SHARE: Final = 0.1
-POOL: Final = 1000
-"""The least certain predictions that "value" is ranked among; rows that are read at a time."""
+POOL: Final = 400
+"""The least certain predictions that "value" is ranked among: a reviewer waits while they are read."""
+PAGE: Final = 50
+"""Predictions that are read at a time in the other orders."""
 RECENT: Final = 10
 """Photos a reviewer was given last, that make others of their kind worth less."""
 
@@ -163,16 +165,16 @@ class Queue:
     def _offer(self, scope: Scope, order: Order, seen: Sequence[PredictionRecord], n: int) -> Iterator[list[Candidate]]:
         """Candidates in order, some at a time: more than ``n``, since others may be faster to claim some."""
         column = predictions.c.at.desc() if order == "newest" else predictions.c.confidence
-        offset = 0
+        offset, limit = 0, max(3 * n, POOL if order == "value" else PAGE)
         while True:
-            found = self._claims.find_free(scope.conditions, (column, predictions.c.id), offset=offset, limit=POOL)
+            found = self._claims.find_free(scope.conditions, (column, predictions.c.id), offset=offset, limit=limit)
             pool = list(self._find_open(_drop_repeats(found.records), scope))
             ranked = iter(pool) if order != "value" else rank_by_value(pool, Rarity(self._bundle), seen)
             while some := list(islice(ranked, 3 * n)):
                 yield some
             if found.is_last:
                 return
-            offset += POOL
+            offset += limit
 
     def _find_open(self, records: Sequence[PredictionRecord], scope: Scope) -> Iterator[Candidate]:
         """Those with a tag that needs a look, and that nobody has given a verdict on where one is enough."""
