@@ -22,8 +22,6 @@ from vestiary.pages.look import nothing_yet, refuse
 from vestiary.pages.photos import open_photos
 from vestiary.pages.rows import DECISIONS, Row, count_decisions, read_rows
 
-UPLOAD_MB: Final = 200
-"""Megabytes of one file that may be dropped; larger zips go into the inbox."""
 STATES: Final = {
     "starting": "is starting",
     "running": "is at work",
@@ -70,7 +68,6 @@ def _show_new(desk: Desk, jobs: Jobs, *, is_open: bool) -> None:
             "Photos, or one zip of them",
             type=[suffix[1:] for suffix in sorted(SUFFIXES)] + ["zip"],
             accept_multiple_files=True,
-            max_upload_size=UPLOAD_MB,
             key=f"batch_uploads_{version}",
             help=f"At most {desk.max_upload_files:,} photos at once; any number in a zip.",
         )

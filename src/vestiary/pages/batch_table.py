@@ -155,6 +155,7 @@ def _show_table(ledger: Ledger, chosen: Sequence[Row], taxonomy: Taxonomy, find:
             disabled=["photo", "name", "decision", "confidence", "corrected", "problem"],
             column_config=_describe_columns(shown, taxonomy, about),
             alt=f"{len(shown)} photos with their answers",
+            placeholder="",
         )
     st.caption("Double-click a value to change it: the correction is saved under your name, and the files have it.")
 
@@ -172,8 +173,8 @@ def _make_cells(rows: Sequence[Row], taxonomy: Taxonomy, find: Find, about: str 
             "name": row.name,
             "decision": WORDS[row.decision],
             "confidence": None if (least := row.confidence(about)) is None else round(100 * least),
-            **{name: row.value(name) for name in taxonomy.names},
             "corrected": ", ".join(taxonomy[name].title or name for name in sorted(row.verdicts)),
+            **{name: row.value(name) for name in taxonomy.names},
             "problem": row.problem or "",
         }
         for row in rows
@@ -193,7 +194,7 @@ def _describe_columns(rows: Sequence[Row], taxonomy: Taxonomy, about: str | None
     }
     for attribute in taxonomy.attributes:
         described[attribute.name] = columns.SelectboxColumn(
-            attribute.title or attribute.name, options=sorted(attribute.values), required=True
+            attribute.title or attribute.name, options=sorted(attribute.values)
         )
     return described
 
