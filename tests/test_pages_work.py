@@ -79,10 +79,12 @@ def test_an_empty_ledger_is_no_error(desk: Desk) -> None:
     assert "Nothing waits for a look" in text(review)
 
 
-def test_nothing_chosen_is_told_with_what_to_do(desk: Desk) -> None:
+def test_nothing_can_be_begun_before_photos_are_there(desk: Desk) -> None:
+    paint_folder(desk.jobs / "inbox" / "march", ["a.png"])
     shown = run("batch")
-    shown.button(key="batch_start").click().run()
-    assert "drop a zip or photos first" in text(shown)
+    assert shown.button(key="batch_start").disabled
+    shown.selectbox(key="batch_inbox").select("march").run()
+    assert not shown.button(key="batch_start").disabled
 
 
 def test_a_batch_of_the_command_line_is_shown_counted_and_filtered(desk: Desk, tmp_path: Path) -> None:

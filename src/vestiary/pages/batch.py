@@ -79,7 +79,8 @@ def _show_new(desk: Desk, jobs: Jobs, *, is_open: bool) -> None:
             )
         else:
             st.caption(f"The operator can offer folders of the server here by putting them into {desk.jobs / INBOX}.")
-        if st.button("Answer these photos", type="primary", key="batch_start"):
+        is_ready = bool(uploads or chosen)  # photos are there when all of them have arrived
+        if st.button("Answer these photos", type="primary", key="batch_start", disabled=not is_ready):
             try:
                 begun = (
                     jobs.begin_inbox(chosen)
