@@ -127,8 +127,7 @@ def test_a_cell_is_corrected_and_the_correction_outlives_the_service(
     table = page.locator(".stDataFrameGlideDataEditor").first
     table.wait_for()
     page.get_by_test_id("stStatusWidget").wait_for(state="hidden")
-    table.dblclick(position={"x": 410, "y": 70})
-    take_screenshot(page, "batch-cell")
+    table.dblclick(position={"x": 700, "y": 70})
     page.locator("#portal input").first.wait_for()
     page.keyboard.type("Green")
     page.keyboard.press("Enter")

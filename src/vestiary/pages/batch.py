@@ -17,7 +17,7 @@ from vestiary.ledger.progress import measure_rate, stamp_verdicts
 from vestiary.ledger.summaries import last_sign
 from vestiary.pages.batch_table import MOST_ROWS, WORDS, show_answers
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.jobs import INBOX, Jobs, Standing
+from vestiary.pages.jobs import Jobs, Standing
 from vestiary.pages.look import nothing_yet, refuse
 from vestiary.pages.photos import open_photos
 from vestiary.pages.rows import DECISIONS, Row, count_decisions, read_rows
@@ -78,7 +78,7 @@ def _show_new(desk: Desk, jobs: Jobs, *, is_open: bool) -> None:
                 "Or a folder of the server", inbox, index=None, placeholder="Choose one", key="batch_inbox"
             )
         else:
-            st.caption(f"The operator can offer folders of the server here by putting them into {desk.jobs / INBOX}.")
+            st.caption("The operator can offer folders of the server here, too; the guide to the pages says how.")
         is_ready = bool(uploads or chosen)  # photos are there when all of them have arrived
         if st.button("Answer these photos", type="primary", key="batch_start", disabled=not is_ready):
             try:
