@@ -14,7 +14,7 @@ import streamlit as st
 from vestiary.errors import ServiceError, VestiaryError
 from vestiary.pages import look, tagging
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.pasting import listen_for_paste
+from vestiary.pages.handing import watch_field
 from vestiary.pages.tagging import Result
 from vestiary.pages.uploads import Upload
 from vestiary.predictor.heatmap import draw_over, explain
@@ -72,9 +72,8 @@ def _find_visit() -> Visit:
 
 
 def _ask_photos(desk: Desk, visit: Visit) -> None:
-    listen_for_paste()
     key = f"photos-{visit.round}"
-    with st.container(key="more-photos" if visit.results else "photos"):
+    with st.container(key="more-photos" if visit.results or visit.waiting else "photos"):
         st.file_uploader(
             "Drop photos here, choose them, or paste one",
             accept_multiple_files=True,
@@ -82,9 +81,10 @@ def _ask_photos(desk: Desk, visit: Visit) -> None:
             on_change=_take,
             args=(desk, visit, key),
         )
+    watch_field(desk.limits.max_bytes)
     if st.toggle("Use the camera", key="camera_on"):
         camera = f"camera-{visit.round}"
-        st.camera_input("Camera", key=camera, on_change=_take, args=(desk, visit, camera), label_visibility="collapsed")
+        st.camera_input("Camera", key=camera, on_change=_take, args=(desk, visit, camera), width=480)
 
 
 def _take(desk: Desk, visit: Visit, key: str) -> None:
@@ -96,7 +96,8 @@ def _take(desk: Desk, visit: Visit, key: str) -> None:
         return
     given = st.session_state.get(key) or []
     files = given if isinstance(given, list) else [given]
-    uploads = [Upload(file.name, file) for file in files]
+    name = f"camera {visit.n_taken + 1}.jpg" if key.startswith("camera") else None
+    uploads = [Upload(name or file.name, file) for file in files]
     room = max(0, desk.max_upload_files - len(visit.waiting))
     visit.refusal = visit.said = None
     if len(uploads) > room:
@@ -348,4 +349,5 @@ def _turn(visit: Visit, by: int) -> None:
 
 
 def _clear(visit: Visit) -> None:
-    visit.results, visit.open, visit.page, visit.refusal, visit.said = [], None, 0, None, None
+    visit.results, visit.open, visit.page = [], None, 0
+    visit.refusal = visit.said = None
