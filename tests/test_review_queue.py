@@ -176,9 +176,18 @@ def test_what_somebody_has_answered_elsewhere_needs_no_look(ledger: Ledger, bund
     ledger.add_verdict(
         Verdict(prediction_id=record.id, attribute="baseColour", value="Red", previous_value="Red", reviewer="desk")
     )
+    partly = make_record(3, {"baseColour": make_tag("Red", 0.5), "season": make_tag("Summer", 0.6)})
+    ledger.add([partly])
+    ledger.add_verdict(
+        Verdict(prediction_id=partly.id, attribute="baseColour", value="Blue", previous_value="Red", reviewer="desk")
+    )
     queue = open_queue(ledger, bundle)
-    assert names(queue.next_items(5)) == ["2.png"]
-    assert queue.progress().waiting == 1
+    assert queue.progress().waiting == 2
+    items = queue.next_items(5)
+    assert {item.record.name: item.open for item in items} == {"2.png": ("baseColour",), "3.png": ("season",)}
+    for item in items:
+        queue.accept(item)
+    assert (queue.progress().waiting, queue.progress().reviewed) == (0, 3)
 
 
 def test_bands_and_attributes_choose_what_is_asked(ledger: Ledger, bundle: Bundle) -> None:
