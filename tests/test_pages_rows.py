@@ -16,9 +16,10 @@ from conftest import paint_picture
 from vestiary.bundle import open_bundle
 from vestiary.errors import UsageError
 from vestiary.ledger import PredictionRecord
-from vestiary.pages.downloads import pack_photos, write_table
+from vestiary.pages.downloads import draw_report, pack_photos, write_table
 from vestiary.pages.rows import Row, Wanted, choose_rows, count_decisions, list_values, read_rows, save_edits
 from vestiary.predictor import Predictor
+from vestiary.reports.operations import Kind, build_operations_report, choose_period
 
 NAMES = ("b/red.png", "a/green.png", "blue.png", "b/blue.png")
 COLOURS = ((250, 5, 5), (5, 250, 5), (5, 5, 250), (5, 5, 220))
@@ -179,3 +180,24 @@ def test_too_many_photos_for_a_browser_are_refused_with_the_way_out(answered: Ba
     with pytest.raises(UsageError, match="--file-by"):
         pack_photos(rows_of(answered), out, attribute="season", find=find_in(tmp_path / "photos"), most_bytes=100)
     assert not list(tmp_path.glob("*.zip*")) and not list(tmp_path.glob(".out*"))
+
+
+def test_the_report_of_a_batch_is_about_that_batch_alone(answered: Batches, tmp_path: Path) -> None:
+    pytest.importorskip("vl_convert", reason="the extra 'ui' is not installed")
+    (job,) = answered.ledger.jobs()
+    rows = choose_rows(rows_of(answered), Wanted(words="pale"))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "red.png").write_bytes(paint_picture((240, 5, 5)))
+    answered.run(other, out=tmp_path / "batch" / "second")
+    correct(answered, rows, {0: {"baseColour": "Green"}})
+    (second,) = (own for own in answered.ledger.jobs() if own.id != job.id)
+    period = choose_period(1)
+    reports = [
+        build_operations_report(answered.ledger, Kind.BATCH, period, bundle=answered.bundle, job=own)
+        for own in (job, second)
+    ]
+    assert [(own.n_answered, own.n_failed, own.n_verdicts) for own in reports] == [(5, 1, 1), (1, 0, 0)]
+    assert [[one.source for one in own.batches] for own in reports] == [[job.source], [second.source]]
+    page = draw_report(answered.ledger, second, bundle=answered.bundle)
+    assert second.source in page and job.source not in page
