@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -19,8 +20,8 @@ from vestiary.pages.batch_table import MOST_ROWS, WORDS, show_answers
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.jobs import Jobs, Standing
 from vestiary.pages.look import nothing_yet, refuse
-from vestiary.pages.photos import open_photos
 from vestiary.pages.rows import DECISIONS, Row, count_decisions, read_rows
+from vestiary.review import find_photo
 
 STATES: Final = {
     "starting": "is starting",
@@ -134,7 +135,7 @@ def _show_batch(desk: Desk, ledger: Ledger, jobs: Jobs, standing: Standing) -> N
     rows = _read_rows(ledger, standing.id, standing.n_settled, stamp_verdicts(ledger, standing.id))
     if rows:
         _show_counts(standing, rows)
-        find = open_photos(ledger, standing.job, desk.album)
+        find = partial(find_photo, ledger, album=desk.album)
         show_answers(ledger, standing.job, standing.title, rows, bundle=desk.bundle, find=find)
     elif not standing.is_at_work:
         nothing_yet("Nothing of this batch is in the ledger any more.")

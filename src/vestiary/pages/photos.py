@@ -1,40 +1,19 @@
-"""The photos of predictions, from wherever they still are, and small pictures of them."""
+"""Small pictures of the photos that predictions are about."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Callable
 
 import streamlit as st
 
-from vestiary.album import Album
-from vestiary.errors import PictureError, VestiaryError
-from vestiary.ledger import Job, Ledger, PredictionRecord
-from vestiary.ledger.places import find_source
+from vestiary.errors import PictureError
+from vestiary.ledger import PredictionRecord
 from vestiary.pages.desk import current_desk
 from vestiary.pages.look import make_thumbnail
-from vestiary.review import find_photo
 
 Find = Callable[[PredictionRecord], bytes | None]
 """Gives the encoded bytes of a record's photo; None when it is nowhere any more."""
-
-
-def open_photos(ledger: Ledger, job: Job, album: Album | None) -> Find:
-    """What finds the photos of one batch: as ``find_photo``, but its source is opened once for all of them."""
-    source = find_source(job)
-
-    def find(record: PredictionRecord) -> bytes | None:
-        if source is not None:
-            try:
-                data = source.read(record.name)
-            except VestiaryError:
-                data = b""
-            if hashlib.sha256(data).hexdigest() == record.image_sha256:
-                return data
-        return find_photo(ledger, record, album)
-
-    return find
 
 
 @st.cache_data(max_entries=2000, ttl=600, show_spinner=False)
