@@ -161,7 +161,7 @@ def tell_progress(standing: Standing, rate: float | None) -> tuple[float, str]:
         return 0.0, "Getting ready: the model is loaded and the photos are counted."
     left = max(0, standing.n_total - standing.n_settled)
     text = f"{standing.n_settled:,} of {standing.n_total:,} photos"
-    if rate:
+    if rate and left:
         seconds = left / rate
         time_left = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
         text += f", {rate:,.1f} a second, {time_left} left"
