@@ -49,6 +49,31 @@ def hold_folder(out: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_held(out: Path) -> bool:
+    """Whether a run is at the batch in the folder now, as far as this machine can tell."""
+    lock = FileLock(out / STATE / "lock", timeout=0)
+    if not Path(lock.lock_file).exists():
+        return False
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
+def reserve_job(out: Path) -> str:
+    """The id of the folder's job, which the first run in it will begin; the folder is made where it is missing."""
+    marker = _locate_marker(out)
+    if not marker.exists():
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(marker) as file:
+            file.write_text(json.dumps({"job": make_id()}), encoding="utf-8")
+    return str(json.loads(marker.read_text(encoding="utf-8"))["job"])
+
+
 def holds_job(out: Path) -> bool:
     """Whether a batch was begun in the folder."""
     return _locate_marker(out).exists()
@@ -73,12 +98,9 @@ def claim_job(
     marker = _locate_marker(out)
     is_used = any((out / name).exists() for name in (final.name, ERRORS, SUMMARY))
     is_used = is_used or any((out / STATE / "parts").glob("*.jsonl"))
-    if not marker.exists():
-        if is_used:
-            raise UsageError(f"{out} holds results that no batch left there; name another folder with --out.")
-        with write_whole(marker) as file:
-            file.write_text(json.dumps({"job": make_id()}), encoding="utf-8")
-    job_id = json.loads(marker.read_text(encoding="utf-8"))["job"]
+    if is_used and not marker.exists():
+        raise UsageError(f"{out} holds results that no batch left there; name another folder with --out.")
+    job_id = reserve_job(out)
     job = find_job(ledger, job_id)
     if job is not None:
         _refuse_other(job, out, place=place, bundle=bundle, options=options)

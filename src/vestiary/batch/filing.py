@@ -68,7 +68,7 @@ class Filing:
         The name of the file stays, with ``_1``, ``_2`` … where it is taken.
         """
         taken: set[str] = set()
-        return [self._find_place(f"{_to_folder(value)}/{_to_file(name)}", taken) for name, value in block]
+        return [self._find_place(f"{to_folder(value)}/{_to_file(name)}", taken) for name, value in block]
 
     def _find_place(self, wanted: str, taken: set[str]) -> str:
         """The place, or the next free one after it; ``taken`` are those of the same block, in small letters."""
@@ -179,13 +179,23 @@ def _is_same(source: Path, target: Path) -> bool:
     return source.exists() and (source.samefile(target) or filecmp.cmp(source, target, shallow=False))
 
 
-def _to_folder(value: str) -> str:
+def to_folder(value: str) -> str:
     """A value as the name of a folder, on any system."""
     return _NOT_IN_NAMES.sub("_", value).strip(". ") or "_"
 
 
 def _to_file(name: str) -> str:
     return PurePosixPath(name).name
+
+
+def choose_place(wanted: str, taken: set[str]) -> str:
+    """The place (``folder/a.jpg``), or the next free one after it (``folder/a_1.jpg``), as ``Filing.plan`` has them.
+
+    ``taken`` are those before, in small letters; the new one is added.
+    """
+    place = next(own for own in (_numbered(wanted, n) for n in count()) if own.casefold() not in taken)
+    taken.add(place.casefold())
+    return place
 
 
 def _numbered(place: str, number: int) -> str:

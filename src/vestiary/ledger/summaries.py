@@ -49,11 +49,18 @@ def count_outcomes(ledger: Ledger, since: datetime, until: datetime) -> tuple[in
     return answered, failed
 
 
-def count_verdicts(ledger: Ledger, since: datetime, until: datetime, source: Source | None = None) -> Reviewed:
-    """Verdicts given from ``since`` on and before ``until``; ``source`` tells who had asked for the prediction."""
+def count_verdicts(
+    ledger: Ledger, since: datetime, until: datetime, source: Source | None = None, job: str | None = None
+) -> Reviewed:
+    """Verdicts given from ``since`` on and before ``until``.
+
+    ``source`` tells who had asked for the prediction, ``job`` which batch had made it.
+    """
     chosen = [verdicts.c.at >= since, verdicts.c.at < until]
     if source is not None:
         chosen.append(predictions.c.source == source)
+    if job is not None:
+        chosen.append(predictions.c.job_id == job)
     joined = verdicts.join(predictions, predictions.c.id == verdicts.c.prediction_id)
     columns = (verdicts.c.attribute, verdicts.c.previous_value, verdicts.c.value)
     people = (func.count(verdicts.c.prediction_id.distinct()), func.count(verdicts.c.reviewer.distinct()))

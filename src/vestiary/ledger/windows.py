@@ -24,6 +24,7 @@ def read_window(
     since: datetime | None = None,
     until: datetime | None = None,
     source: Source | None = None,
+    job: str | None = None,
     most: int = MOST_PICTURES,
 ) -> Window:
     """What the bundle with this fingerprint, whose ``reference`` this is, answered from ``since`` on, before ``until``.
@@ -32,7 +33,7 @@ def read_window(
     spaced ones are taken. Raises what ``Ledger`` raises.
     """
     table = schema.predictions
-    within = _limit(since, until, source)
+    within = _limit(since, until, source, job)
     with ledger.reading() as connection:
         query = select(table.c.bundle, func.count()).where(*within).group_by(table.c.bundle)
         counts = {row[0]: int(row[1]) for row in connection.execute(query)}
@@ -46,10 +47,13 @@ def read_window(
         return Window.from_sightings(reference, map(_to_sighting, rows), of=n, others=sum(counts.values()))
 
 
-def _limit(since: datetime | None, until: datetime | None, source: Source | None) -> list[ColumnElement[bool]]:
+def _limit(
+    since: datetime | None, until: datetime | None, source: Source | None, job: str | None
+) -> list[ColumnElement[bool]]:
     table = schema.predictions
     found = [] if since is None else [table.c.at >= since]
     found += [] if until is None else [table.c.at < until]
+    found += [] if job is None else [table.c.job_id == job]
     return found + ([] if source is None else [table.c.source == source])
 
 

@@ -15,7 +15,7 @@ from vestiary.pages.desk import current_desk
 from vestiary.pages.evaluations import find_turned
 from vestiary.pages.look import nothing_yet, refuse
 from vestiary.pages.opening import ask_evaluation, wait_for
-from vestiary.pages.rows import show_rows, title_of
+from vestiary.pages.outcomes import show_rows, title_of
 from vestiary.pages.shelf import Shelf
 
 _NEEDS_BUNDLES: Final = (

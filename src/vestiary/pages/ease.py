@@ -11,7 +11,7 @@ from vestiary.metrics import Evaluation, Outcome, format_percent, trace_risk_cov
 from vestiary.pages.desk import current_desk
 from vestiary.pages.evaluations import SPLIT, ease_at, share_untouched
 from vestiary.pages.picking import show_chart
-from vestiary.pages.rows import choose_attribute, title_of
+from vestiary.pages.outcomes import choose_attribute, title_of
 from vestiary.pages.shelf import Shelf
 
 _RISK: Final = "The share of wrong answers (up) when the surest so many are taken (across)."

@@ -63,6 +63,9 @@ _STYLE: Final = """
 .v-other > span:first-child { flex: 0 0 9rem; overflow-wrap: anywhere; }
 .v-quiet { color: light-dark(#555b61, #b3b8be); }
 .v-nothing { border: 1px dashed light-dark(#b9bfc5, #565b61); border-radius: 10px; padding: 1.6rem 1.4rem; }
+button[data-testid="stBaseButton-primary"] * { color: light-dark(#ffffff, #10263b); }
+[class*="st-key-review_row_"] button > div { justify-content: flex-start; width: 100%; }
+.st-key-batch_answers button[aria-label^="Download"] { display: none; }
 </style>
 """
 

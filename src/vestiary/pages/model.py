@@ -18,7 +18,7 @@ from vestiary.pages.ease import show_ease
 from vestiary.pages.evaluations import SPLIT, find_wrong
 from vestiary.pages.look import nothing_yet, refuse
 from vestiary.pages.opening import ask_evaluation, find_shelf
-from vestiary.pages.rows import choose_attribute, show_rows, title_of
+from vestiary.pages.outcomes import choose_attribute, show_rows, title_of
 from vestiary.pages.shelf import Shelf
 
 _NEEDS_CATALOGUE: Final = (

@@ -1,13 +1,343 @@
-"""The page "Review"."""
+"""The page "Review": one photo after the other, the least sure first, by keys alone where a reviewer likes that."""
 
 from __future__ import annotations
 
+import html
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
 import streamlit as st
 
-from vestiary.pages.look import nothing_yet
+from vestiary.errors import LedgerError, VestiaryError
+from vestiary.ledger import Ledger
+from vestiary.pages.desk import Desk, current_desk
+from vestiary.pages.downloads import pack_corrections
+from vestiary.pages.keys import listen
+from vestiary.pages.look import ask_reviewer, draw_bar, nothing_yet, refuse
+from vestiary.pages.photos import draw_small, to_data_url
+from vestiary.pages.turn import CHOICES, Turn
+from vestiary.review import BANDS, Item, Queue, measure_agreement
+
+AHEAD: Final = 3
+"""Photos that a reviewer is given at a time."""
+LONGEST: Final = 900
+"""Pixels of the longer side of the photo."""
+KEYS: Final = ["a", "n", "s", "u", "ArrowDown", "ArrowUp", *(str(number) for number in range(1, CHOICES + 1))]
+ORDERS: Final = {"value": "Most worth a look", "uncertain": "Least sure", "newest": "Newest"}
+BAND_WORDS: Final = {
+    band.name: word for band, word in zip(BANDS, ("under 70 %", "70 to 85 %", "85 % and more"), strict=True)
+}
+BY_MODEL, BY_BAND, BY_PRECISION = "What the model left for review", "By confidence", "By precision wanted"
 
 
 def show() -> None:
     """The page."""
+    desk = current_desk()
     st.title("Review")
-    nothing_yet("There is nothing here yet.")
+    if desk.ledger is None:
+        nothing_yet("This service keeps no ledger, so nothing waits; the operator can name one as VESTIARY_LEDGER_URL.")
+        return
+    try:
+        _show(desk, desk.ledger)
+    except LedgerError as error:
+        refuse(str(error))
+
+
+def _show(desk: Desk, ledger: Ledger) -> None:
+    reviewer, asked = _ask(desk)
+    if not reviewer:
+        nothing_yet("Write your name first; what you decide is kept under it.")
+        return
+    st.query_params["reviewer"] = reviewer
+    queue = Queue(ledger, desk.bundle, reviewer=reviewer, album=desk.album)
+    turn = _find_turn(queue, reviewer, asked)
+    listen(turn.item.record.id if turn is not None else "", KEYS, partial(_press, queue), key="review_keys")
+    if problem := st.session_state.pop("review_problem", None):
+        refuse(problem)
+    if turn is None:
+        nothing_yet("Nothing waits for a look. Answers that the model is not sure of come here by themselves.")
+        _show_undo(queue)
+    else:
+        _show_turn(desk, queue, turn)
+    _show_progress(desk, ledger, queue)
+
+
+def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
+    """The reviewer's name, and what they want to see, as ``Queue.next_items`` takes it."""
+    if "reviewer" in st.query_params and not st.session_state.get("reviewer_name"):
+        st.session_state["reviewer_name"] = st.query_params["reviewer"]
+    titles = {attribute.name: attribute.title or attribute.name for attribute in desk.bundle.taxonomy.attributes}
+    with st.container(horizontal=True, vertical_alignment="center", key="review_head"):
+        reviewer = _ask_name()
+        with st.popover("What to look at", icon=":material/tune:"):
+            order = st.radio("First", list(ORDERS), format_func=ORDERS.__getitem__, key="review_order")
+            attribute = st.selectbox(
+                "Attribute",
+                [None, *titles],
+                format_func=lambda own: "All" if own is None else titles[own],
+                key="review_attribute",
+            )
+            way = st.radio("Which answers", [BY_MODEL, BY_BAND, BY_PRECISION], key="review_way")
+            asked: dict[str, Any] = {"order": order, "attribute": attribute}
+            if way == BY_BAND:
+                asked["bands"] = st.pills(
+                    "Confidence",
+                    list(BAND_WORDS),
+                    selection_mode="multi",
+                    default=[BANDS[0].name],
+                    format_func=BAND_WORDS.__getitem__,
+                    key="review_bands",
+                ) or [BANDS[0].name]
+            elif way == BY_PRECISION:
+                percent = st.slider(
+                    "Of the answers nobody looks at, this many % are to be right", 80, 99, 97, key="review_precision"
+                )
+                asked["target_precision"] = percent / 100
+    return reviewer, asked
+
+
+def _ask_name() -> str:
+    """The reviewer's name; once it is there, no field stands in the way of the keys."""
+    name: str = st.session_state.get("reviewer_name", "")
+    if not name:
+        with st.container(width=260):
+            name = ask_reviewer(key="review_reviewer")
+        if name:
+            st.rerun()
+        return name
+
+    def forget() -> None:
+        st.session_state["reviewer_name"] = ""
+        st.query_params.pop("reviewer", None)
+
+    st.markdown(f"Reviewer: **{name}**", width="content")
+    st.button("Change", key="review_rename", type="tertiary", on_click=forget)
+    return name
+
+
+def _find_turn(queue: Queue, reviewer: str, asked: dict[str, Any]) -> Turn | None:
+    """The photo that is before the reviewer; others when they want to see something else."""
+    state = st.session_state
+    wanted = (reviewer, repr(sorted(asked.items())))
+    if state.get("review_wanted") != wanted:
+        state["review_wanted"], state["review_items"], state["review_turn"] = wanted, [], None
+    if state["review_turn"] is None:
+        items: list[Item] = state["review_items"] or queue.next_items(AHEAD, **asked)
+        state["review_items"] = items[1:]
+        state["review_turn"] = Turn(queue, items[0]) if items else None
+    turn: Turn | None = state["review_turn"]
+    return turn
+
+
+def _do(step: Callable[[], None], *, finishes: bool = False) -> None:
+    """One step of the reviewer; what the ledger does not take is told, and the photo stays."""
+    try:
+        step()
+    except VestiaryError as error:
+        st.session_state["review_problem"] = str(error)
+        return
+    if finishes:
+        st.session_state["review_turn"] = None
+
+
+def _undo(queue: Queue) -> None:
+    try:
+        item = queue.undo()
+    except VestiaryError as error:
+        st.session_state["review_problem"] = str(error)
+        return
+    if item is None:
+        st.toast("There is nothing to undo.")
+        return
+    turn: Turn | None = st.session_state.get("review_turn")
+    waiting = [own for own in st.session_state.get("review_items", []) if own.record.id != item.record.id]
+    if turn is not None and turn.item.record.id != item.record.id:
+        waiting.insert(0, turn.item)
+    st.session_state["review_items"], st.session_state["review_turn"] = waiting, Turn(queue, item)
+
+
+def _show_undo(queue: Queue) -> None:
+    st.button("Undo (U)", on_click=_undo, args=(queue,), key="review_undo", icon=":material/undo:")
+
+
+def _press(queue: Queue, photo: str, key: str) -> None:
+    """What a key does; one that was pressed before another photo than that of now does nothing."""
+    turn: Turn | None = st.session_state.get("review_turn")
+    if key == "u":
+        _undo(queue)
+    elif turn is None or turn.item.record.id != photo:
+        return
+    elif key in ("a", "s"):
+        _do(turn.accept if key == "a" else turn.skip, finishes=True)
+    elif key in ("ArrowDown", "ArrowUp"):
+        _do(partial(turn.move, 1 if key == "ArrowDown" else -1))
+    elif key == "n":
+        turn.take_next()
+    elif int(key) <= len(turn.choices):
+        turn.choose(turn.choices[int(key) - 1][0])
+
+
+def _show_turn(desk: Desk, queue: Queue, turn: Turn) -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _show_photo(turn.item)
+        with st.container(horizontal=True, gap="small", key="review_actions"):
+            st.button(
+                "Accept (A)",
+                type="primary",
+                key=f"review_accept_{turn.item.record.id}",
+                icon=":material/check:",
+                on_click=_do,
+                args=(turn.accept,),
+                kwargs={"finishes": True},
+            )
+            st.button("Next value (N)", key="review_next", on_click=_do, args=(turn.take_next,))
+            st.button(
+                "Skip (S)",
+                key=f"review_skip_{turn.item.record.id}",
+                on_click=_do,
+                args=(turn.skip,),
+                kwargs={"finishes": True},
+            )
+            _show_undo(queue)
+    with right:
+        _show_attributes(desk, turn)
+
+
+def _show_photo(item: Item) -> None:
+    small = draw_small(item.record.image_sha256, LONGEST, item.photo)
+    if small is None:
+        nothing_yet(f"The photo {item.record.name} is no longer where it was.")
+    else:
+        name = html.escape(item.record.name)
+        st.html(
+            f'<img alt="{name}" data-photo="{item.record.id}" src="{to_data_url(small)}" '
+            'style="width:100%;height:min(50vh,34rem);object-fit:contain;background:#fff;border-radius:6px">'
+        )
+        st.caption(item.record.name)
+    if item.record.unfamiliar:
+        st.warning("This photo is unlike those that the model learnt from.", icon=":material/help:")
+
+
+def _show_attributes(desk: Desk, turn: Turn) -> None:
+    with st.container(horizontal=True, key="review_moves"):
+        st.button("Previous attribute (↑)", key="review_up", on_click=_do, args=(partial(turn.move, -1),))
+        st.button("Next attribute (↓)", key="review_down", on_click=_do, args=(partial(turn.move, 1),))
+    with st.container(gap=None, key="review_rows"):
+        for name in turn.names:
+            attribute = desk.bundle.taxonomy[name]
+            title = attribute.title or name
+            if name == turn.attribute:
+                with st.container(border=True, gap="small", key="review_here"):
+                    _show_choices(title, attribute.values, turn)
+            else:
+                _show_other(title, name, turn)
+
+
+def _show_choices(title: str, values: Sequence[str], turn: Turn) -> None:
+    """The attribute that the reviewer is at: its likeliest values, each with a key, and all others."""
+    st.markdown(f"**{title}: {turn.value}**")
+    with st.container(horizontal=True, key="review_choices"):
+        for number, (value, confidence) in enumerate(turn.choices, 1):
+            st.button(
+                f"{number} · {value} · {100 * confidence:.0f} %",
+                type="primary" if value == turn.value else "secondary",
+                key=f"review_choice_{number}",
+                on_click=_do,
+                args=(partial(turn.choose, value),),
+            )
+    key = f"review_other_{turn.item.record.id}_{turn.attribute}_{turn.value}"
+
+    def take() -> None:
+        if st.session_state[key] is not None:
+            _do(partial(turn.choose, st.session_state[key]))
+
+    likely = {value for value, _ in turn.choices}
+    rest = sorted(value for value in values if value not in likely)
+    if rest:
+        st.selectbox("Another value", rest, index=None, placeholder="Type to search", key=key, on_change=take)
+
+
+def _show_other(title: str, name: str, turn: Turn) -> None:
+    tag, value = turn.item.tags[name], turn.values[name]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"review_row_{name}"):
+        st.button(
+            title,
+            key=f"review_go_{name}",
+            type="tertiary",
+            icon=":material/visibility:" if name in turn.item.open else None,
+            on_click=_do,
+            args=(partial(turn.go_to, name),),
+            width=150,
+        )
+        st.markdown(f"**{value}**", width=120)
+        if value != tag.value:
+            st.markdown("corrected", width="stretch")
+        else:
+            st.html(draw_bar(tag.confidence), width="stretch")
+
+
+def _show_progress(desk: Desk, ledger: Ledger, queue: Queue) -> None:
+    counts = queue.progress()
+    st.divider()
+    with st.container(horizontal=True, key="review_counts"):
+        st.metric("Waiting", f"{counts.waiting:,}", width=150)
+        st.metric("Looked at", f"{counts.reviewed:,}", width=150)
+        st.metric("Values corrected", f"{counts.corrected:,}", width=150)
+        st.metric("With reviewers now", f"{counts.held:,}", width=150)
+    if counts.by_reviewer:
+        st.caption("Finished by " + ", ".join(f"{name}: {n:,}" for name, n in counts.by_reviewer.items()) + ".")
+    with st.expander("Do reviewers agree?", icon=":material/group:"):
+        _show_agreement(desk, ledger)
+    with st.expander("Take the corrections away", icon=":material/download:"):
+        _show_export(desk, ledger)
+
+
+def _show_agreement(desk: Desk, ledger: Ledger) -> None:
+    """How far two people who looked at the same answer said the same."""
+    titles = {attribute.name: attribute.title or attribute.name for attribute in desk.bundle.taxonomy.attributes}
+    measured = measure_agreement(ledger)
+    if not measured:
+        nothing_yet("Nobody has looked at the same answer as another yet; one photo in ten is shown to two reviewers.")
+        return
+    st.table(
+        {
+            "Attribute": [titles.get(own.attribute, own.attribute) for own in measured],
+            "Answers that two looked at": [f"{own.n:,}" for own in measured],
+            "They say the same": [f"{100 * own.share:.0f} %" for own in measured],
+            "Beyond chance (kappa)": ["–" if own.kappa is None else f"{own.kappa:.2f}" for own in measured],
+        },
+        hide_index=True,
+    )
+    st.caption("Kappa is 1 when they always agree, and 0 when they agree no more often than chance would have it.")
+
+
+def _show_export(desk: Desk, ledger: Ledger) -> None:
+    """What people have said, as a zip for whoever keeps the catalogue."""
+    st.markdown("A table and the photos, for `vestiary ingest … --corrections corrections.csv` to take in.")
+    if not st.button("Pack a zip", key="review_pack", icon=":material/folder_zip:"):
+        return
+    try:
+        with st.spinner("Packing the corrections."):
+            exported, data = pack_corrections(ledger, desk.album)
+    except (VestiaryError, OSError) as error:
+        refuse(str(error))
+        return
+    if not exported.labels:
+        nothing_yet("There is nothing to take away: nobody has said anything yet.")
+        return
+    st.caption(
+        f"{exported.labels:,} values on {exported.photos:,} photos, {exported.corrected:,} of them corrected; "
+        f"{exported.without_picture:,} photos are gone; {exported.disagreed:,} values are left out, "
+        "since reviewers say different things."
+    )
+    st.download_button(
+        "Download the corrections",
+        data,
+        "corrections.zip",
+        "application/zip",
+        key="review_export",
+        icon=":material/download:",
+        on_click="ignore",
+    )

@@ -55,6 +55,7 @@ class Predictor:
         """
         self.bundle = bundle if bundle is not None else open_bundle()
         self.limits = limits
+        self.precision = precision
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or os.cpu_count() or 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

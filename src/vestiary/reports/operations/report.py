@@ -204,17 +204,27 @@ _PLAIN = (
 
 
 def build_operations_report(
-    ledger: Ledger, kind: Kind, period: Period, *, bundle: Bundle, made_at: datetime | None = None
+    ledger: Ledger,
+    kind: Kind,
+    period: Period,
+    *,
+    bundle: Bundle,
+    made_at: datetime | None = None,
+    job: Job | None = None,
 ) -> OperationsReport:
-    """Read the ledger; ``bundle`` is the one whose drift is judged. Raises LedgerError when it cannot be read."""
+    """Read the ledger; ``bundle`` is the one whose drift is judged, ``job`` the one batch that it is to be about.
+
+    Raises LedgerError when the ledger cannot be read.
+    """
     made_at = made_at or datetime.now(UTC)
     source: Source | None = "batch" if kind is Kind.BATCH else None
     tally, failures = Tally(period), Failures(period)
-    tally.add(ledger.predictions(period.since, period.until, source))
-    failures.add(ledger.failures(period.since, period.until, source))
+    own = job.id if job is not None else None
+    tally.add(ledger.predictions(period.since, period.until, source, own))
+    failures.add(ledger.failures(period.since, period.until, source, own))
     days = tally.days(failures.by_day)
     known = {job_id for job_id, _ in (*tally.stretches, *failures.by_job)}
-    jobs = list_active_jobs(ledger, "batch", period.since, period.until, known=known)
+    jobs = [job] if job is not None else list_active_jobs(ledger, "batch", period.since, period.until, known=known)
     return OperationsReport(
         kind=kind,
         ledger=ledger.place,
@@ -234,21 +244,26 @@ def build_operations_report(
         failures=failures.groups({job.id: job for job in jobs}),
         batches=tuple(_describe_batch(job, made_at) for job in jobs),
         runs=_list_runs(tally, failures, jobs),
-        reviewed=count_verdicts(ledger, period.since, period.until, source),
-        drift=judge_drift(ledger, period.since, period.until, bundle, source),
+        reviewed=count_verdicts(ledger, period.since, max(period.until, made_at) if job else period.until, source, own),
+        drift=judge_drift(ledger, period.since, period.until, bundle, source, own),
     )
 
 
 def judge_drift(
-    ledger: Ledger, since: datetime, until: datetime, bundle: Bundle, source: Source | None = None
+    ledger: Ledger,
+    since: datetime,
+    until: datetime,
+    bundle: Bundle,
+    source: Source | None = None,
+    job: str | None = None,
 ) -> DriftSection:
-    """The answers that the bundle gave in that time against its reference."""
+    """The answers that the bundle gave in that time, or in that batch, against its reference."""
     if bundle.reference is None:
         return DriftSection(
             None,
             f"The bundle {bundle.name} has no reference to compare with; vestiary calibrate makes a bundle that has.",
         )
-    window = read_window(ledger, bundle.reference, bundle.fingerprint, since=since, until=until, source=source)
+    window = read_window(ledger, bundle.reference, bundle.fingerprint, since=since, until=until, source=source, job=job)
     report = compare_window(bundle.reference, window)
     return DriftSection(report, report.summary())
 

@@ -1,0 +1,60 @@
+"""Keys that a reviewer presses, in their order and none lost, however fast they come and however slow the page is.
+
+Streamlit's own shortcuts press a button, and two presses while a page is being made become one; which of two buttons
+was first is lost, too. Here the browser keeps a log of what was pressed, and before which photo, and hands all of it
+over each time; what has been seen before is left out by its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+import streamlit as st
+
+MOST: Final = 40
+"""Keys that the browser keeps in its log."""
+_SCRIPT: Final = """
+const FIELDS = "input, textarea, select, [contenteditable], [role=combobox], [role=listbox], [role=dialog]";
+export default function ({ data, setStateValue }) {
+  const own = (window.vestiaryKeys ??= { log: [], last: 0 });
+  own.photo = data.photo;
+  own.send = (log) => setStateValue("log", log);
+  if (own.listener) document.removeEventListener("keydown", own.listener);
+  own.listener = (event) => {
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || !data.keys.includes(key)) return;
+    if (event.target.closest?.(FIELDS)) return;
+    event.preventDefault();
+    own.last = Math.max(own.last + 1, Date.now());
+    own.log = [...own.log, [own.last, own.photo, key]].slice(-data.most);
+    own.send(own.log);
+  };
+  document.addEventListener("keydown", own.listener);
+  document.body.dataset.vestiaryKeys = data.photo;
+  return () => { document.removeEventListener("keydown", own.listener); own.listener = null; };
+}
+"""
+
+
+def listen(photo: str, keys: list[str], press: Callable[[str, str], None], *, key: str) -> None:
+    """Have ``press`` called with each of ``keys`` that is pressed, and the ``photo`` that was shown by then.
+
+    Names of keys are those of the browser (``ArrowDown``), letters small. In a field, keys are left to the field.
+    """
+
+    def take() -> None:
+        seen = st.session_state.get(f"{key}_seen", 0)
+        for number, shown, pressed in st.session_state[key].get("log") or []:
+            if number > seen:
+                st.session_state[f"{key}_seen"] = number
+                press(str(shown), str(pressed))
+
+    _register()(key=key, data={"photo": photo, "keys": keys, "most": MOST}, on_log_change=take, height=1)
+
+
+@cache
+def _register() -> Callable[..., Any]:
+    listener: Callable[..., Any] = st.components.v2.component("vestiary_keys", js=_SCRIPT)
+    return listener

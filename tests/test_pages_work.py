@@ -1,0 +1,142 @@
+"""The pages Batch and Review in their states, run as Streamlit runs them but without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from batches import paint_folder
+from conftest import paint_picture
+from vestiary.batch import run_batch
+from vestiary.bundle import open_bundle
+from vestiary.ledger import Job, open_ledger
+from vestiary.pages.batch import tell_progress
+from vestiary.pages.desk import Desk, set_desk
+from vestiary.pages.jobs import Standing
+from vestiary.predictor import Predictor
+
+testing = pytest.importorskip("streamlit.testing.v1", reason="the extra 'ui' is not installed")
+
+
+def no_answer(pictures: object) -> list[object]:
+    raise AssertionError("these pages ask the service nothing")
+
+
+@pytest.fixture
+def desk(make_bundle: Callable[..., Path], tmp_path: Path) -> Iterator[Desk]:
+    import streamlit
+
+    bundle = open_bundle(make_bundle())
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        made = Desk(
+            bundle=bundle,
+            predictor=Predictor(bundle),
+            answer=no_answer,  # type: ignore[arg-type]
+            ledger=ledger,
+            jobs=tmp_path / "jobs",
+        )
+        set_desk(made)
+        yield made
+    streamlit.cache_resource.clear()
+    streamlit.cache_data.clear()
+
+
+def run(page: str) -> testing.AppTest:
+    shown = testing.AppTest.from_string(f"from vestiary.pages.{page} import show\nshow()", default_timeout=30).run()
+    assert not shown.exception
+    return shown
+
+
+def text(shown: testing.AppTest) -> str:
+    """All that the page says."""
+    told = [*shown.markdown, *shown.caption, *shown.error, *shown.warning]
+    return "\n".join([own.value for own in told] + [own.proto.body for own in shown.get("html")])
+
+
+def answer(desk: Desk, tmp_path: Path, names: list[str]) -> None:
+    folder = paint_folder(tmp_path / "photos", names)
+    (folder / "unsure.png").write_bytes(paint_picture((62, 60, 122)))
+    (folder / "broken.png").write_bytes(b"no photo")
+    assert desk.ledger is not None
+    run_batch(str(folder), tmp_path / "out", bundle=desk.bundle, ledger=desk.ledger, sleep=lambda seconds: None)
+
+
+@pytest.mark.parametrize("page", ["batch", "review"])
+def test_without_a_ledger_a_page_says_what_is_missing(desk: Desk, page: str) -> None:
+    set_desk(replace(desk, ledger=None))
+    assert "VESTIARY_LEDGER_URL" in text(run(page))
+
+
+def test_an_empty_ledger_is_no_error(desk: Desk) -> None:
+    assert "No batch yet" in text(run("batch"))
+    review = run("review")
+    assert "Write your name first" in text(review)
+    review.text_input[0].input("Anna").run()
+    assert "Nothing waits for a look" in text(review)
+
+
+def test_nothing_can_be_begun_before_photos_are_there(desk: Desk) -> None:
+    paint_folder(desk.jobs / "inbox" / "march", ["a.png"])
+    shown = run("batch")
+    assert shown.button(key="batch_start").disabled
+    shown.selectbox(key="batch_inbox").select("march").run()
+    assert not shown.button(key="batch_start").disabled
+
+
+def test_a_batch_of_the_command_line_is_shown_counted_and_filtered(desk: Desk, tmp_path: Path) -> None:
+    answer(desk, tmp_path, ["a.png", "b.png", "c.png"])
+    shown = run("batch")
+    assert [own.value for own in shown.metric] == ["5", "3", "1", "1"]
+    assert shown.selectbox(key="batch_chosen").value is not None
+    shown.text_input(key="batch_words").input("unsure").run()
+    assert "1 of 5 photos." in text(shown)
+    shown.text_input(key="batch_words").input("nonsense").run()
+    assert "No photo is like that" in text(shown)
+
+
+def test_a_broken_off_batch_says_how_to_go_on(desk: Desk, tmp_path: Path) -> None:
+    answer(desk, tmp_path, ["a.png"])
+    assert desk.ledger is not None
+    (job,) = desk.ledger.jobs()
+    desk.ledger.change_job(job.id, state="stopped", n_total=9)
+    shown = run("batch")
+    assert "was stopped with 6 photos still to do" in text(shown)
+    assert "run the same command again" in text(shown)
+
+
+def test_a_ledger_that_went_away_is_told_and_nothing_else_breaks(desk: Desk) -> None:
+    assert desk.ledger is not None
+    file = Path(desk.ledger.place)
+    desk.ledger.close()
+    file.write_bytes(b"something else" * 100)
+    assert "ledger" in text(run("batch"))
+
+
+def test_review_shows_what_the_model_was_not_sure_of(desk: Desk, tmp_path: Path) -> None:
+    answer(desk, tmp_path, ["a.png", "b.png"])
+    shown = run("review")
+    shown.text_input[0].input("Anna").run()
+    assert "unsure.png" in text(shown)
+    assert "data:image/jpeg;base64," in text(shown), "the photo is there"
+    shown.button(key="review_next").click().run()
+    next(own for own in shown.button if own.label.startswith("Accept")).click().run()
+    assert "Nothing waits for a look" in text(shown)
+    assert desk.ledger is not None
+    assert {one.reviewer for one in desk.ledger.verdicts()} == {"Anna"}
+    shown.button(key="review_undo").click().run()
+    assert "unsure.png" in text(shown)
+    assert not list(desk.ledger.verdicts())
+
+
+def test_progress_is_told_in_words() -> None:
+    job = Job(kind="batch", source="s", out="o", bundle="b", n_total=400, n_done=110, n_failed=10)
+    standing = Standing(job.id, "t", "running", job.started_at, job)
+    assert tell_progress(standing, None) == (0.3, "120 of 400 photos")
+    assert tell_progress(standing, 35.0) == (0.3, "120 of 400 photos, 35.0 a second, 8 s left")
+    assert tell_progress(standing, 0.5)[1].endswith("0.5 a second, 9 min left")
+    begun = Standing(job.id, "t", "starting", job.started_at - timedelta(seconds=1))
+    assert tell_progress(begun, None)[0] == 0
