@@ -12,8 +12,8 @@ from vestiary.metrics import Confusion, Evaluation
 from vestiary.pages.desk import current_desk
 from vestiary.pages.evaluations import find_rows
 from vestiary.pages.gallery import name_cell, open_gallery
-from vestiary.pages.picking import Point, ask_for, ask_side, show_clickable, was_asked
 from vestiary.pages.outcomes import choose_attribute, list_rows, title_of
+from vestiary.pages.picking import Point, ask_for, ask_side, show_clickable, was_asked
 from vestiary.pages.shelf import Shelf, match_text
 from vestiary.reports.model.hierarchy import Matrix, build_matrix
 

@@ -10,8 +10,8 @@ from vestiary.charts import plot_risk_coverage
 from vestiary.metrics import Evaluation, Outcome, format_percent, trace_risk_coverage
 from vestiary.pages.desk import current_desk
 from vestiary.pages.evaluations import SPLIT, ease_at, share_untouched
-from vestiary.pages.picking import show_chart
 from vestiary.pages.outcomes import choose_attribute, title_of
+from vestiary.pages.picking import show_chart
 from vestiary.pages.shelf import Shelf
 
 _RISK: Final = "The share of wrong answers (up) when the surest so many are taken (across)."
