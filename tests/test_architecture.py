@@ -21,6 +21,7 @@ FLOORS = {
     "images": 1,
     "tags": 1,
     "interruption": 1,
+    "cluster": 1,
     "metrics": 2,
     "calibration": 2,
     "drift": 2,
@@ -52,6 +53,7 @@ WALLS = {
     "uvicorn": "web",
     "httpx": "client web",
     "alembic": "ledger",
+    "ray": "web",
 }
 HEAVY = (
     "torch",
