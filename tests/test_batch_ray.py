@@ -17,11 +17,17 @@ from batches import Batches, open_batches, paint_folder
 from conftest import Vestiary
 from vestiary.batch import on_ray
 from vestiary.bundle import Bundle, open_bundle
-from vestiary.cluster import QUIET, Cluster
+from vestiary.cluster import Cluster
 from vestiary.errors import BatchError, MissingExtraError, UsageError
 
+# Ray warns of its own settings, and leaves files and sockets to the end of the process.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 NAMES = ["bad.png", os.fsdecode(b"\xff.png"), *(f"{number // 20}/{number:03d}.png" for number in range(58))]
-STORE_BYTES = 100_000_000
 
 
 @pytest.fixture
@@ -48,50 +54,17 @@ def answers_of(batches: Batches) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != "at"} for row in batches.rows()]
 
 
-class Nodes:
-    """A cluster of several nodes on this machine, which this process belongs to."""
-
-    def __init__(self) -> None:
-        import ray
-        from ray.cluster_utils import Cluster as Simulated
-
-        self.ray = ray
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
-        head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-        self.simulated = Simulated(initialize_head=True, head_node_args=head)
-        self.workers: list[Any] = []
-        self.ray.init(address=self.simulated.address, log_to_driver=False, logging_level="ERROR")
-
-    def add(self) -> None:
-        self.workers.append(self.simulated.add_node(num_cpus=1, object_store_memory=STORE_BYTES))
-
-    def kill_one(self) -> None:
-        self.simulated.remove_node(self.workers.pop(), allow_graceful=False)
-
-    def close(self) -> None:
-        self.ray.shutdown()
-        self.simulated.shutdown()
-
-
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    """Two nodes with one core each beside the head, which has none."""
-    started = Nodes()
-    for _ in range(2):
-        started.add()
-    yield started
-    started.close()
-
-
-def find_actors() -> list[int]:
-    """The processes in which actors answer pictures."""
-    psutil = pytest.importorskip("psutil", reason="the extra 'train' is not installed")
-    return [each.pid for each in psutil.process_iter(["cmdline"]) if "Answerer" in " ".join(each.info["cmdline"] or [])]
+def ray_here() -> Iterator[None]:
+    """A Ray on this machine that the tests of this file share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vestiary.cluster.STORE_BYTES", 100_000_000)
+        with Cluster("local").join():
+            yield
 
 
 def test_a_cluster_gives_the_rows_of_one_machine_and_either_goes_on_with_the_other(
-    nodes: Nodes, batches: Batches, bundle: Bundle, tmp_path: Path
+    ray_here: None, batches: Batches, bundle: Bundle, tmp_path: Path
 ) -> None:
     photos = make_photos(tmp_path / "photos")
     here = open_batches(bundle, tmp_path / "here")
@@ -112,7 +85,7 @@ def test_a_cluster_gives_the_rows_of_one_machine_and_either_goes_on_with_the_oth
 
 
 def test_a_node_that_does_not_see_the_pictures_stops_the_batch_and_nobody_counts_as_failed(
-    nodes: Nodes, batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_here: None, batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos, empty = make_photos(tmp_path / "photos"), tmp_path / "empty"
     empty.mkdir()
@@ -135,58 +108,11 @@ def test_a_node_that_does_not_see_the_pictures_stops_the_batch_and_nobody_counts
     batches.check_exact(NAMES)
 
 
-def test_the_bundle_goes_to_the_nodes_by_itself(nodes: Nodes, batches: Batches, tmp_path: Path) -> None:
+def test_the_bundle_goes_to_the_nodes_by_itself(ray_here: None, batches: Batches, tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos", ["bad.png", "good.png"])
     shutil.rmtree(tmp_path / "bundle")
     batches.run(photos, cluster=Cluster())
     batches.check_exact(["bad.png", "good.png"])
-
-
-@pytest.mark.slow
-def test_an_actor_that_is_killed_in_the_middle_costs_no_picture_and_counts_none_twice(
-    nodes: Nodes, batches: Batches, tmp_path: Path
-) -> None:
-    names = [f"{number:04d}.png" for number in range(3000)]
-    photos, killed = paint_folder(tmp_path / "photos", names), []
-
-    def kill(done: int, total: int) -> None:
-        if not killed and done < total / 2:
-            killed.extend(find_actors()[:1])
-            os.kill(killed[0], 9)
-
-    batches.run(photos, cluster=Cluster(), show=kill)
-    assert killed
-    batches.check_exact(names)
-
-
-@pytest.mark.slow
-def test_a_node_that_is_lost_in_the_middle_costs_no_picture_and_counts_none_twice(
-    nodes: Nodes, batches: Batches, tmp_path: Path
-) -> None:
-    names = [f"{number:04d}.png" for number in range(3000)]
-    photos, lost = paint_folder(tmp_path / "photos", names), []
-
-    def lose(done: int, total: int) -> None:
-        if not lost and done < total / 2:
-            lost.append(len(find_actors()))
-            nodes.kill_one()
-            nodes.add()
-
-    batches.run(photos, cluster=Cluster(), show=lose)
-    assert lost == [2]
-    batches.check_exact(names)
-
-
-@pytest.mark.slow
-def test_a_cluster_without_any_room_is_given_up_and_the_batch_goes_on_elsewhere(
-    nodes: Nodes, batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(on_ray, "IDLE_S", 5)
-    photos = make_photos(tmp_path / "photos")
-    with pytest.raises(BatchError, match=r"gave no answer .*none came for 5 s: there may be no room"):
-        batches.run(photos, cluster=Cluster(), threads=64)
-    batches.run(photos)
-    batches.check_exact(NAMES)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{port}", "nobody.invalid:6379"])

@@ -23,9 +23,10 @@ QUIET: Final[Mapping[str, str]] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
-"""Nothing is reported to Ray's makers, and on stderr stands only what a person should do something about. Whoever sets
-one of these is obeyed."""
+"""Nothing is reported to Ray's makers, its advice for programmers is not printed, and processes stay in the folder that
+they were started in. Whoever sets one of these is obeyed."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class Cluster:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UsageError(
-                f"Ray cannot be used at {address} ({first_sentence(error)}); check that the cluster runs, and that it has "
-                f"the Ray {ray.__version__} and the Python that are here."
+                f"Ray cannot be used at {address} ({first_sentence(error)}); check that the cluster runs, and that it "
+                f"has the Ray {ray.__version__} and the Python that are here."
             ) from error
 
 

@@ -173,15 +173,15 @@ class RayPipeline:
         """The reply, where the node could see what this machine sees. Raises BatchError where it could not."""
         if reply.refusal is not None:
             raise BatchError(
-                f"Node {reply.node} of the Ray cluster answers no pictures: {reply.refusal}. Everything so far is kept: "
-                "mend that and run the same command again."
+                f"Node {reply.node} of the Ray cluster answers no pictures: {reply.refusal}. Everything so far is "
+                "kept: mend that and run the same command again."
             )
         for name in reply.missing:
             if self._pictures.source.exists(name):
                 raise BatchError(
-                    f"Node {reply.node} of the Ray cluster does not see {name} in {self._pictures.source.path}, which is "
-                    "there on this machine; put the pictures where all nodes reach them (a shared folder, or an address "
-                    "such as s3://…) and run the same command again."
+                    f"Node {reply.node} of the Ray cluster does not see {name} in {self._pictures.source.path}, which "
+                    "is there on this machine; put the pictures where all nodes reach them (a shared folder, or an "
+                    "address such as s3://…) and run the same command again."
                 )
         return reply
 
@@ -195,9 +195,7 @@ def _to_table(column: str, values: Sequence[object]) -> Any:
 def _find_reason(error: BaseException, ray: Any) -> str:
     """What went wrong on the cluster, in some words."""
     if isinstance(error, ray.data.exceptions.ExecutionTimeoutError):
-        return (
-            f"none came for {IDLE_S:g} s: there may be no room for an actor, or every one dies, mostly for lack of memory"
-        )
+        return f"none came for {IDLE_S:g} s: there is no room for an actor, or each one dies, mostly for lack of memory"
     chain = [error]
     while (inner := chain[-1].__cause__ or getattr(chain[-1], "cause", None)) is not None and inner not in chain:
         chain.append(inner)
