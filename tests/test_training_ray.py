@@ -12,15 +12,15 @@ pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 psutil = pytest.importorskip("psutil", reason="the extra 'train' is not installed")
 
-from conftest import Done, Vestiary
-from test_processes import RECIPE, read_log
-from vestiary.bundle import open_bundle
-from vestiary.catalogue import ingest
-from vestiary.cluster import Cluster
-from vestiary.errors import TrainingError
-from vestiary.training.on_ray import Listener, Task, train_on_cluster
-from vestiary.training.progress import FitProgress
-from vestiary.training.recipe import load_recipe
+from conftest import Done, Vestiary  # noqa: E402
+from test_processes import RECIPE, read_log  # noqa: E402
+from vestiary.bundle import open_bundle  # noqa: E402
+from vestiary.catalogue import ingest  # noqa: E402
+from vestiary.cluster import Cluster  # noqa: E402
+from vestiary.errors import TrainingError  # noqa: E402
+from vestiary.training.on_ray import Listener, Task, train_on_cluster  # noqa: E402
+from vestiary.training.progress import FitProgress  # noqa: E402
+from vestiary.training.recipe import load_recipe  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,

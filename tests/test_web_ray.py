@@ -85,7 +85,7 @@ def test_replicas_answer_as_the_ordinary_service_and_keep_it_in_the_ledger(
     plain = start_service(bundle=bundle, ledger_url="none")
     url = serve_app(bundle=str(bundle), replicas="2", ledger_url=str(tmp_path / "ray.db"), log_requests=False)
     on_ray, here = ask_all(url), ask_all(plain.url)
-    assert [status for status, _ in here] == [200, 200, 200, 422, 200, 404, 200]
+    assert [status for status, _ in here] == [200, 200, 200, 415, 200, 404, 200]
     assert on_ray == here
     with open_ledger(tmp_path / "ray.db") as ledger:
         wait_until(lambda: len(list(ledger.predictions())) == 3 and len(list(ledger.failures())) == 2)
