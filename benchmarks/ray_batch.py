@@ -114,8 +114,11 @@ def measure_intake(n: int, url: str | None) -> None:
             draw_pictures(Path(place) / "few", SIZES["60x80"], PARCEL)
             run(Path(place) / "few")
         with mock.patch.object(job, "_open_pipeline", lambda *given: Replay(parcels[0])):
+            began_s = time.process_time()
             seconds, answers = run(photos, url)
+            cpu_ms = 1000 * (time.process_time() - began_s) / len(answers)
     print(f"intake     {len(answers) / seconds:8.1f} answers/s written down by one process, listing included")
+    print(f"           {cpu_ms:8.2f} ms of CPU for each")
 
 
 def main() -> None:

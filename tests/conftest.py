@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import os
@@ -442,3 +443,22 @@ def service() -> Iterator[Running]:
 def photo() -> bytes:
     """A drawn product photo, as JPEG."""
     return (ROOT / "examples" / "photos" / "red-dress.jpg").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """A Ray on this machine that the tests of a file share, with little shared memory."""
+    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    from vestiary.cluster import Cluster
+    from vestiary.errors import UsageError
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setattr("vestiary.cluster.STORE_BYTES", 100_000_000)
+        for tries_left in reversed(range(4)):  # Ray gives its own processes half a minute, which a busy machine exceeds
+            try:
+                stack.enter_context(Cluster("local").join())
+                break
+            except UsageError as error:
+                if "timed out during startup" not in str(error) or not tries_left:
+                    raise
+        yield

@@ -54,15 +54,6 @@ def answers_of(batches: Batches) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != "at"} for row in batches.rows()]
 
 
-@pytest.fixture(scope="module")
-def ray_here() -> Iterator[None]:
-    """A Ray on this machine that the tests of this file share."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vestiary.cluster.STORE_BYTES", 100_000_000)
-        with Cluster("local").join():
-            yield
-
-
 def test_a_cluster_gives_the_rows_of_one_machine_and_either_goes_on_with_the_other(
     ray_here: None, batches: Batches, bundle: Bundle, tmp_path: Path
 ) -> None:

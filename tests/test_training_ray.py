@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,15 +28,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def ray_here() -> Iterator[None]:
-    """A Ray on this machine that the tests of this file share."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vestiary.cluster.STORE_BYTES", 100_000_000)
-        with Cluster("local").join():
-            yield
 
 
 @pytest.fixture

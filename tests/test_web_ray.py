@@ -15,7 +15,6 @@ pytest.importorskip("ray.serve", reason="the extra 'ray' is not installed")
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
 from conftest import Running, paint_picture, wait_until
-from vestiary.cluster import Cluster
 from vestiary.errors import UsageError
 from vestiary.ledger import open_ledger
 from vestiary.web.ray_app import build
@@ -28,22 +27,20 @@ pytestmark = [
 
 
 @pytest.fixture
-def serve_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+def serve_app(ray_here: None) -> Iterator[Callable[..., str]]:
     """``serve_app(**given)``: the address of a Ray Serve on this machine with such an application."""
     from ray import serve
 
-    monkeypatch.setattr("vestiary.cluster.STORE_BYTES", 100_000_000)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with Cluster("local").join():
-        serve.start(http_options={"host": "127.0.0.1", "port": port})
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
 
-        def run(**given: Any) -> str:
-            serve.run(build(given), name="vestiary")
-            return f"http://127.0.0.1:{port}"
+    def run(**given: Any) -> str:
+        serve.run(build(given), name="vestiary")
+        return f"http://127.0.0.1:{port}"
 
-        yield run
-        serve.shutdown()
+    yield run
+    serve.shutdown()
 
 
 def strip(body: Any) -> Any:

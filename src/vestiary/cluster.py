@@ -64,7 +64,8 @@ class Cluster:
         try:
             with _keep_sigterm():
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises almost any kind, and for a node that starts too slowly the plainest
+            ray.shutdown()
             raise UsageError(
                 f"Ray cannot be used at {address} ({first_sentence(error)}); check that the cluster runs, and that it "
                 f"has the Ray {ray.__version__} and the Python that are here."
