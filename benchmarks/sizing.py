@@ -23,10 +23,10 @@ class Assumptions:
     small_bytes: int = 1_430
     large_bytes: int = 153_000
     efficiency: float = 0.8
-    intake: float = 1_500.0
+    intake: float = 2_000.0
     cores: int = 16
     price: float = 0.05
-    ledger_bytes: int = 1_900
+    ledger_bytes: int = 2_600
     result_bytes: int = 2_450
 
 
