@@ -53,7 +53,7 @@ WALLS = {
     "uvicorn": "web",
     "httpx": "client web",
     "alembic": "ledger",
-    "ray": "web",
+    "ray": "cluster batch training web",
 }
 HEAVY = (
     "torch",

@@ -63,7 +63,7 @@ def ask_all(url: str) -> list[Any]:
     return [
         read(httpx.get(f"{url}/readyz", timeout=60)),
         read(httpx.post(f"{url}/predict", files={"file": ("red.png", red)}, timeout=60)),
-        read(httpx.post(f"{url}/predict", json={"image": base64.b64encode(red).decode()}, timeout=60)),
+        read(httpx.post(f"{url}/predict", json={"image": base64.b64encode(red).decode(), "id": "mine"}, timeout=60)),
         read(httpx.post(f"{url}/predict", files={"file": ("bad.png", bad)}, timeout=60)),
         read(httpx.post(f"{url}/predict_batch", files=pictures, timeout=60)),
         read(httpx.get(f"{url}/nowhere", timeout=60)),
