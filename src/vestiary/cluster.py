@@ -66,14 +66,14 @@ class Cluster:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
         except Exception as error:  # Ray raises almost any kind, and for a node that starts too slowly the plainest
             ray.shutdown()
-            what = (
-                f"Ray cannot be started on this machine ({first_sentence(error)}); try again when it has less to do, or "
-                "name a cluster with --ray-address."
+            reason = first_sentence(error)
+            raise UsageError(
+                f"Ray cannot be started on this machine ({reason}); try again when it has less to do, or name a cluster "
+                "with --ray-address."
                 if address == LOCAL
-                else f"Ray cannot be used at {address} ({first_sentence(error)}); check that the cluster runs, and that "
-                f"it has the Ray {ray.__version__} and the Python that are here."
-            )
-            raise UsageError(what) from error
+                else f"Ray cannot be used at {address} ({reason}); check that the cluster runs, and that it has the "
+                f"Ray {ray.__version__} and the Python that are here."
+            ) from error
 
 
 def choose_cluster(engine: str, address: str | None, **others: object) -> Cluster | None:
