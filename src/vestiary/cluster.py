@@ -68,8 +68,8 @@ class Cluster:
             ray.shutdown()
             reason = first_sentence(error)
             raise UsageError(
-                f"Ray cannot be started on this machine ({reason}); try again when it has less to do, or name a cluster "
-                "with --ray-address."
+                f"Ray cannot be started on this machine ({reason}); try again when it has less to do, or name "
+                "a cluster with --ray-address."
                 if address == LOCAL
                 else f"Ray cannot be used at {address} ({reason}); check that the cluster runs, and that it has the "
                 f"Ray {ray.__version__} and the Python that are here."
