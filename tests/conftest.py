@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import io
 import os
@@ -450,15 +449,8 @@ def ray_here() -> Iterator[None]:
     """A Ray on this machine that the tests of a file share, with little shared memory."""
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
     from vestiary.cluster import Cluster
-    from vestiary.errors import UsageError
 
-    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vestiary.cluster.STORE_BYTES", 100_000_000)
-        for tries_left in reversed(range(4)):  # Ray gives its own processes half a minute, which a busy machine exceeds
-            try:
-                stack.enter_context(Cluster("local").join())
-                break
-            except UsageError as error:
-                if "timed out during startup" not in str(error) or not tries_left:
-                    raise
-        yield
+        with Cluster("local").join():
+            yield

@@ -17,6 +17,8 @@ LOCAL: Final = "local"
 """The address that starts a Ray on this machine, for as long as it is needed."""
 ANSWER_S: Final = 5.0
 """Seconds in which a cluster must answer; Ray itself would ask for minutes."""
+TRIES: Final = 4
+"""How often a Ray is started here: it gives its own processes half a minute, which a busy machine exceeds."""
 STORE_BYTES: Final = 200_000_000
 """Shared memory of a Ray that is started here; what does not fit goes to the disk."""
 QUIET: Final[Mapping[str, str]] = {
@@ -61,19 +63,29 @@ class Cluster:
         own = {"include_dashboard": False, "object_store_memory": STORE_BYTES} if address == LOCAL else {}
         if address not in (LOCAL, "auto"):
             _check_address(address)
-        try:
-            with _keep_sigterm():
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-        except Exception as error:  # Ray raises almost any kind, and for a node that starts too slowly the plainest
-            ray.shutdown()
-            reason = first_sentence(error)
-            raise UsageError(
-                f"Ray cannot be started on this machine ({reason}); try again when it has less to do, or name "
-                "a cluster with --ray-address."
-                if address == LOCAL
-                else f"Ray cannot be used at {address} ({reason}); check that the cluster runs, and that it has the "
-                f"Ray {ray.__version__} and the Python that are here."
-            ) from error
+        for tries_left in reversed(range(TRIES if address == LOCAL else 1)):
+            try:
+                with _keep_sigterm():
+                    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+                return
+            except Exception as error:  # Ray raises almost any kind, the plainest for a node that starts too slowly
+                ray.shutdown()
+                if not tries_left:
+                    raise _describe(address, error, ray.__version__) from error
+
+
+def _describe(address: str, error: Exception, version: str) -> UsageError:
+    """Why there is no Ray, and what to do about it."""
+    reason = first_sentence(error)
+    if address == LOCAL:
+        return UsageError(
+            f"Ray cannot be started on this machine ({reason}); try again when it has less to do, or name a cluster "
+            "with --ray-address."
+        )
+    return UsageError(
+        f"Ray cannot be used at {address} ({reason}); check that the cluster runs, and that it has the Ray {version} "
+        "and the Python that are here."
+    )
 
 
 def choose_cluster(engine: str, address: str | None, **others: object) -> Cluster | None:

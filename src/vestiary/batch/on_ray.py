@@ -84,7 +84,9 @@ class Answerer:
     def __call__(self, batch: Any) -> Any:
         """A table with a pickled Reply for each pickled portion."""
         replies = [self._reply(pickle.loads(portion)) for portion in batch.column("portion").to_pylist()]
-        return _to_table("reply", replies)
+        pyarrow = require("pyarrow", extra="ray", feature="The engine ray")
+        column = pyarrow.array([pickle.dumps(reply) for reply in replies], pyarrow.large_binary())
+        return pyarrow.table({"reply": column})
 
     def _reply(self, portion: list[Item]) -> Reply:
         if self._refusal is not None:
@@ -145,7 +147,7 @@ class RayPipeline:
 
     def _plan(self, shard: Sequence[Item]) -> Any:
         """The dataset whose rows are the replies, in order."""
-        portions = [_to_table("portion", [portion]) for portion in cut(shard, PORTION)]
+        portions = [{"portion": pickle.dumps(portion)} for portion in cut(shard, PORTION)]
         room = int(self._ray.available_resources().get("CPU", 1) // self._cores)
         pool = (
             self._data.ActorPoolStrategy(size=min(self._actors, len(portions)))
@@ -154,7 +156,7 @@ class RayPipeline:
                 min_size=1, initial_size=max(1, min(room, len(portions))), max_size=len(portions)
             )
         )
-        dataset = self._data.from_arrow(portions).map_batches(
+        dataset = self._data.from_items(portions, override_num_blocks=len(portions)).map_batches(
             Answerer,
             fn_constructor_args=(self._order,),
             batch_size=None,
@@ -184,12 +186,6 @@ class RayPipeline:
                     "address such as s3://…) and run the same command again."
                 )
         return reply
-
-
-def _to_table(column: str, values: Sequence[object]) -> Any:
-    """An Arrow table of pickled values."""
-    pyarrow = require("pyarrow", extra="ray", feature="The engine ray")
-    return pyarrow.table({column: pyarrow.array([pickle.dumps(value) for value in values], pyarrow.large_binary())})
 
 
 def _find_reason(error: BaseException, ray: Any) -> str:
