@@ -460,6 +460,18 @@ def photo() -> bytes:
     return (ROOT / "examples" / "photos" / "red-dress.jpg").read_bytes()
 
 
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """A Ray on this machine that the tests of a file share, with little shared memory."""
+    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    from vestiary.cluster import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vestiary.cluster.STORE_BYTES", 100_000_000)
+        with Cluster("local").join():
+            yield
+
+
 from browsing import (  # noqa: E402, F401  (fixtures; they build on what stands above)
     browser,
     open_page,

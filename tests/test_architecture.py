@@ -21,6 +21,7 @@ FLOORS = {
     "images": 1,
     "tags": 1,
     "interruption": 1,
+    "cluster": 1,
     "metrics": 2,
     "calibration": 2,
     "drift": 2,
@@ -59,6 +60,7 @@ WALLS = {
     "httpx": "client web",
     "alembic": "ledger",
     "usearch": "similar",
+    "ray": "cluster batch training web",
 }
 HEAVY = (
     "torch",

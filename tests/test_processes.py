@@ -50,14 +50,20 @@ def read_log(out: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in line.items()} for line in csv.DictReader(table)]
 
 
-def test_two_processes_end_where_one_does_and_only_one_speaks(drawn_folder: Path, tmp_path: Path) -> None:
+ACCELERATE = "-m accelerate.commands.launch --num_processes 2 --num_machines 1 --multi_gpu --mixed_precision no"
+ACCELERATE += " --dynamo_backend no --num_cpu_threads_per_process 1"
+TORCHRUN = "-m torch.distributed.run --standalone --nproc-per-node 2"
+
+
+@pytest.mark.parametrize("launcher", [ACCELERATE, TORCHRUN], ids=["accelerate", "torchrun"])
+def test_two_processes_end_where_one_does_and_only_one_speaks(
+    drawn_folder: Path, tmp_path: Path, launcher: str
+) -> None:
     catalogue, recipe = tmp_path / "catalogue", tmp_path / "recipe.toml"
     ingest(drawn_folder).save(catalogue)
     recipe.write_text(RECIPE)
     run_training([sys.executable], catalogue, tmp_path / "one", recipe)
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
-    launch += ["--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
-    said = run_training(launch, catalogue, tmp_path / "two", recipe)
+    said = run_training([sys.executable, *launcher.split()], catalogue, tmp_path / "two", recipe)
     assert said.count("2 processes train together") == 1
     assert sum(line.startswith("epoch 3/3 ") for line in said.splitlines()) == 1
 

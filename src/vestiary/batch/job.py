@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,13 @@ from vestiary.batch.block import build_block
 from vestiary.batch.claim import claim_job, hold_folder, holds_job
 from vestiary.batch.filing import QUARANTINE, Filing, Order
 from vestiary.batch.formats import Row
+from vestiary.batch.on_ray import RayPipeline
 from vestiary.batch.pictures import Found, Pictures, Say, open_pictures
 from vestiary.batch.pipeline import Answered, Pipeline, cut
 from vestiary.batch.results import Results, Tally
 from vestiary.batch.settling import Settling
 from vestiary.bundle import Bundle
+from vestiary.cluster import Cluster
 from vestiary.errors import BatchError, LedgerError, LedgerUnavailableError, UsageError
 from vestiary.ledger import Ledger, now
 from vestiary.ledger.jobs import OPEN, Item, JobItems, identify
@@ -87,6 +89,8 @@ def run_batch(
     watch: bool = False,
     resume: bool = False,
     threads: int = 0,
+    cluster: Cluster | None = None,
+    actors: int = 0,
     is_stopped: Callable[[], bool] = lambda: False,
     show: Show = lambda done, total: None,
     say: Say = lambda sentence: None,
@@ -96,10 +100,12 @@ def run_batch(
 
     The same call goes on where an earlier one was cut off; with ``resume`` there must have been one. With ``watch`` it
     looks for new pictures until ``is_stopped``. ``show`` is told how many pictures of how many are done, ``say``
-    sentences for people.
+    sentences for people. ``threads`` read, decode and answer here, 0 for one a core; with ``cluster`` that is done
+    there, by so many ``actors`` (0: as Ray sees fit) of so many ``threads``, and the results are the same.
 
     Raises UsageError for a source, folder or option that cannot be used; BatchError when another run is at it, and
-    when the disk or the ledger takes no more: then everything so far is kept, and the same call goes on with it.
+    when the disk, the ledger or the cluster gives up: then everything so far is kept, and the same call goes on with
+    it.
     """
     options = options or BatchOptions()
     if options.file_by is not None and options.file_by not in bundle.taxonomy.names:
@@ -114,12 +120,26 @@ def run_batch(
         raise UsageError(f"{place} is both the source and --out; name another folder with --out.")
     if watch and pictures.folder is None:
         raise UsageError(f"{place} is no folder here, so it cannot be watched; leave --watch out.")
-    predictor = Predictor(bundle, precision=options.precision, threads=1)
-    pipeline = Pipeline(predictor, pictures, threads=threads or (count_cores() if pictures.is_here else REMOTE_THREADS))
+    if watch and cluster is not None:
+        raise UsageError("A folder is watched by one machine, not by a cluster; leave --watch or --engine ray out.")
     filing = Filing(pictures, out, options.file_mode, say=say) if options.file_by is not None else None
-    job = _Job(pictures, out, bundle, ledger, options, resume, pipeline, filing, is_stopped, show, sleep)
-    with hold_folder(out), job.running():
-        return job.watch() if watch else job.run()
+    with closing(_open_pipeline(bundle, pictures, options.precision, threads, cluster, actors)) as pipeline:
+        job = _Job(pictures, out, bundle, ledger, options, resume, pipeline, filing, is_stopped, show, sleep)
+        with hold_folder(out), job.running():
+            return job.watch() if watch else job.run()
+
+
+def _open_pipeline(
+    bundle: Bundle, pictures: Pictures, precision: str, threads: int, cluster: Cluster | None, actors: int
+) -> Pipeline | RayPipeline:
+    """What answers the pictures: the threads of this process, or a cluster."""
+    if cluster is None:
+        predictor = Predictor(bundle, precision=precision, threads=1)
+        n_threads = threads or (count_cores() if pictures.is_here else REMOTE_THREADS)
+        return Pipeline(predictor, pictures, threads=n_threads)
+    bundle.choose_model(precision)
+    n_threads = threads or (1 if pictures.is_here else REMOTE_THREADS)
+    return RayPipeline(cluster, bundle, pictures, precision=precision, threads=n_threads, actors=actors)
 
 
 def _say_once(say: Say) -> Say:
@@ -144,7 +164,7 @@ class _Job:
     ledger: Ledger
     options: BatchOptions
     resume: bool
-    pipeline: Pipeline
+    pipeline: Pipeline | RayPipeline
     filing: Filing | None
     is_stopped: Callable[[], bool]
     show: Show
@@ -190,7 +210,6 @@ class _Job:
             state = "stopped"
             raise
         finally:
-            self.pipeline.close()
             self._end(state)
 
     def _end(self, state: str) -> None:

@@ -39,7 +39,14 @@ def run(
         False, "--resume", help="Only go on with a batch that was begun in OUT; exit code 2 where there is none."
     ),
     watch: bool = typer.Option(False, "--watch", help="Go on with pictures as they arrive in SOURCE, until stopped."),
-    threads: int = typer.Option(0, min=0, help="Threads that read, decode and answer; 0 is one for each core."),
+    threads: int = typer.Option(
+        0, min=0, help="Threads that read, decode and answer; 0 is one for each core. With ray: those of each actor."
+    ),
+    engine: str = typer.Option("local", help="local, or ray: answer on a Ray cluster (extra 'ray')."),
+    ray_address: str | None = typer.Option(
+        None, metavar="HOST:PORT", help="The cluster's head, or auto; RAY_ADDRESS or a Ray on this machine alone else."
+    ),
+    actors: int = typer.Option(0, min=0, help="Sessions on the cluster; 0 is as many as Ray finds room for."),
     ledger: str | None = typer.Option(None, help="Ledger file or URL; VESTIARY_LEDGER_URL or the user's own else."),
     as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
 ) -> None:
@@ -50,11 +57,13 @@ def run(
     """
     from vestiary.batch import BatchOptions, run_batch
     from vestiary.bundle import open_bundle
+    from vestiary.cluster import choose_cluster
     from vestiary.interruption import catch_interrupt
     from vestiary.ledger import open_ledger
 
     if ledger == "none":
         raise UsageError("A batch keeps its state in the ledger, so --ledger none cannot be; name a file or a URL.")
+    cluster = choose_cluster(engine, ray_address, **{"--actors": actors})
     options = BatchOptions(
         format=out_format,
         layout=layout,
@@ -79,6 +88,8 @@ def run(
             watch=watch,
             resume=resume,
             threads=threads,
+            cluster=cluster,
+            actors=actors,
             is_stopped=is_stopped,
             show=show,
             say=lambda sentence: say(f"vestiary: {' '.join(sentence.splitlines())}"),

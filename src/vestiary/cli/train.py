@@ -30,6 +30,11 @@ def run(
     threads: int = typer.Option(0, min=0, help="Cores to use; 0 for all. Results repeat for the same number."),
     int8: bool = typer.Option(False, "--int8", help="Add an int8 model, unless it loses more than half a point."),
     log: str = typer.Option("", metavar="NAMES", help="Further logs: tensorboard, mlflow, or both with a comma."),
+    engine: str = typer.Option("local", help="local, or ray: train on a Ray cluster (extra 'ray')."),
+    ray_address: str | None = typer.Option(
+        None, metavar="HOST:PORT", help="The cluster's head, or auto; RAY_ADDRESS or a Ray on this machine alone else."
+    ),
+    workers: int = typer.Option(0, min=0, help="Processes that train together on the cluster, one for each GPU."),
     as_json: bool = typer.Option(False, "--json", help="Print the validation figures as JSON."),
 ) -> None:
     """Train a network on a catalogue, calibrate it and write a bundle."""
@@ -37,11 +42,13 @@ def run(
     from vestiary.cli.evaluate import print_scores
     from vestiary.cli.output import print_json, progress_bar, say
     from vestiary.cli.quantise import print_int8
+    from vestiary.cluster import choose_cluster
     from vestiary.errors import PrecisionError, UsageError, require
     from vestiary.training.recipe import load_recipe
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other; give one of them.")
+    cluster = choose_cluster(engine, ray_address, **{"--workers": workers})
     chosen = load_recipe(recipe, settings, backbone=backbone)
     loaded = load_catalogue(catalogue)
     for module in ("torch", "onnx", "onnxscript", "filelock", "psutil", "safetensors"):
@@ -55,22 +62,30 @@ def run(
             if progress.finished_epoch:
                 say(_epoch_line(progress))
 
-        bundle, scores = train(
-            loaded,
-            chosen,
-            out,
-            cache=catalogue / "cache",
-            resume=resume,
-            overwrite=overwrite,
-            licence=licence,
-            threads=threads,
-            teachers=teachers,
-            logs=[name.strip() for name in log.split(",") if name.strip()],
-            on_decode=show,
-            on_progress=on_progress,
-            on_calibrate=show,
-            on_stage=say,
-        )
+        names = [name.strip() for name in log.split(",") if name.strip()]
+        if cluster is None:
+            bundle, scores = train(
+                loaded,
+                chosen,
+                out,
+                cache=catalogue / "cache",
+                resume=resume,
+                overwrite=overwrite,
+                licence=licence,
+                threads=threads,
+                teachers=teachers,
+                logs=names,
+                on_decode=show,
+                on_progress=on_progress,
+                on_calibrate=show,
+                on_stage=say,
+            )
+        else:
+            from vestiary.training.on_ray import Listener, Task, train_on_cluster
+
+            task = Task(catalogue, chosen, out, resume, overwrite, licence, max(1, threads), names, teachers)
+            listener = Listener(show, on_progress, show, say)
+            bundle, scores = train_on_cluster(cluster, task, workers=workers, listener=listener)
         refused = None
         if int8:
             from vestiary.training.quantise import quantise

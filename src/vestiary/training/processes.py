@@ -1,4 +1,4 @@
-"""Training shared out among processes that ``accelerate launch`` started, or by one that knows of no others."""
+"""Training shared out among processes that a launcher or Ray started, or by one that knows of no others."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ WORLD_SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD
 """Where launchers say how many processes there are."""
 
 
+class HasLeftError(Exception):
+    """The training is over for this process, which belongs to whoever started it."""
+
+
 @dataclass(frozen=True)
 class Processes:
     """How many processes train together, which of them this is, and its device.
 
     All begin with the same weights and take the same steps: each sees a part of a step's pictures, and gradients are
-    summed over all of them before the optimiser uses them.
+    summed over all of them before the optimiser uses them. ``hosted`` ones outlive the training.
     """
 
     device: torch.device
     rank: int = 0
     count: int = 1
     accelerator: Any = None
+    hosted: bool = False
 
     @property
     def is_main(self) -> bool:
@@ -69,10 +74,13 @@ class Processes:
     def leave(self) -> None:
         """End training together; only the main process goes on after this.
 
-        The others end at once, without Python's shutdown, in which gloo's threads now and then abort the process.
+        The others end at once, without Python's shutdown, in which gloo's threads now and then abort the process;
+        hosted ones raise HasLeftError.
         """
         if self.count > 1:
             self.accelerator.end_training()
+            if not self.is_main and self.hosted:
+                raise HasLeftError
             if not self.is_main:
                 sys.stdout.flush()
                 sys.stderr.flush()
@@ -87,8 +95,8 @@ class Processes:
                         setattr(module, name, _SharedBatchNorm.of(child))
 
 
-def join_processes() -> Processes:
-    """The processes that ``accelerate launch``, torchrun or mpirun started; this one alone where none of them did.
+def join_processes(*, hosted: bool = False) -> Processes:
+    """The processes that ``accelerate launch``, torchrun, mpirun or Ray started; this one alone where none of them did.
 
     Raises MissingExtraError when accelerate is needed and not installed.
     """
@@ -100,7 +108,7 @@ def join_processes() -> Processes:
     accelerator = accelerate.Accelerator(cpu=not has_gpu)
     if accelerator.device.type == "cuda":
         device = accelerator.device
-    return Processes(device, accelerator.process_index, accelerator.num_processes, accelerator)
+    return Processes(device, accelerator.process_index, accelerator.num_processes, accelerator, hosted)
 
 
 class _SharedBatchNorm(nn.BatchNorm2d):

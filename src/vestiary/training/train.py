@@ -52,6 +52,7 @@ def train(
     threads: int = 0,
     teachers: Sequence[str | Path] = (),
     logs: Sequence[str] = (),
+    hosted: bool = False,
     on_decode: Progress | None = None,
     on_progress: OnProgress | None = None,
     on_calibrate: Progress | None = None,
@@ -63,9 +64,10 @@ def train(
     stay. ``threads`` is the number of cores to use, 0 for all; ``teachers`` are bundles whose answers are learnt beside
     the labels; ``logs`` names further logs, as ``fit`` takes them. The
     test split is not touched. Where ``accelerate launch`` started several processes they train together; the first one
-    writes, the others end when training does. Raises UsageError when ``out`` may not be written, RecipeError when the
-    recipe does not fit the catalogue, TrainingError as ``rehearse`` and ``fit`` do, when an attribute cannot be learnt,
-    when another run is writing to ``out``, and when the export does not say what the network says.
+    writes, the others end when training does, or raise HasLeftError where they are ``hosted``. Raises UsageError when
+    ``out`` may not be written, RecipeError when the recipe does not fit the catalogue, TrainingError as ``rehearse``
+    and ``fit`` do, when an attribute cannot be learnt, when another run is writing to ``out``, and when the export does
+    not say what the network says.
     """
     out = out.resolve()
     work = out.with_name(f"{out.name}.training")
@@ -76,7 +78,7 @@ def train(
     Hierarchy.of(catalogue.taxonomy)  # refuses rules that cannot be answered by, before the hours of training
     if threads:
         torch.set_num_threads(threads)
-    processes = join_processes()
+    processes = join_processes(hosted=hosted)
     if not processes.is_main:
         on_decode = on_progress = None
         on_stage = _say_nothing
