@@ -75,6 +75,7 @@ def test_a_correction_is_a_verdict_and_survives_a_restart(
     wait_until_idle(page)
     take_screenshot(page, "tag-corrected")
     page.get_by_text("Other values, or correct it").first.click()
+    page.get_by_role("combobox", name="Base colour: the right value").wait_for()
     page.get_by_role("button", name="Save").first.click()  # the name is known by now
     page.get_by_text("confirmed by Ada").wait_for()
     assert server.stop() == 0
