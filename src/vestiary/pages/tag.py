@@ -151,6 +151,7 @@ def _show_closely(desk: Desk, visit: Visit, result: Result) -> None:
         left, right = st.columns([2, 3], gap="large")
         with left:
             _show_photo(desk, result)
+            look.ask_reviewer(label="Your name, for what you correct")
         with right:
             st.header(result.name, anchor=False)
             _show_decision(desk, result)
@@ -232,9 +233,9 @@ def _show_tag(desk: Desk, visit: Visit, result: Result, tag: Tag) -> None:
     corrected = result.corrections.get(tag.attribute)
     value = html.escape(result.value_of(tag.attribute))
     if corrected is not None:
-        by = html.escape(corrected.reviewer or "somebody")
-        below = f'<div class="v-quiet">corrected by {by}; answered: {html.escape(tag.value)}</div>'
-        decision = "corrected"
+        decision = "confirmed" if corrected.value == tag.value else "corrected"
+        before = "" if decision == "confirmed" else f"; answered: {html.escape(tag.value)}"
+        below = f'<div class="v-quiet">{decision} by {html.escape(corrected.reviewer or "somebody")}{before}</div>'
     else:
         below, decision = look.draw_bar(tag.confidence), look.DECISIONS[tag.accepted]
     st.html(
@@ -252,7 +253,6 @@ def _ask_better(desk: Desk, visit: Visit, result: Result, tag: Tag, title: str) 
     values = sorted(desk.bundle.taxonomy[tag.attribute].values, key=str.casefold)
     now = result.value_of(tag.attribute)
     st.selectbox(f"{title}: the right value", values, index=values.index(now), key=f"better-{key}")
-    look.ask_reviewer(key=f"reviewer-{key}")
     st.button("Save", key=f"save-{key}", on_click=_save, args=(desk, visit, result, tag.attribute, title))
     if said := st.session_state.pop(f"refused-{key}", None):
         look.refuse(said)
@@ -260,7 +260,7 @@ def _ask_better(desk: Desk, visit: Visit, result: Result, tag: Tag, title: str) 
 
 def _save(desk: Desk, visit: Visit, result: Result, attribute: str, title: str) -> None:
     key = f"{result.number}-{attribute}"
-    reviewer = str(st.session_state.get(f"reviewer-{key}_field", "")).strip()
+    reviewer = str(st.session_state.get("reviewer_field", "")).strip()
     value = st.session_state[f"better-{key}"]
     visit.said = None
     try:
