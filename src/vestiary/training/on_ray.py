@@ -1,7 +1,7 @@
 """Training on a Ray cluster: Ray Train starts the processes, and each does what ``accelerate launch`` would have it do.
 
-The catalogue, the pictures it names, the folder of the bundle and its teachers must be where every node reaches them under the same
-path. The process that was started only listens; what it hears is what ``train`` tells its first process.
+The catalogue, the pictures it names, the folder of the bundle and its teachers must be where every node reaches them
+under the same path. The process that was started only listens; what it hears is what ``train`` tells its first process.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def train_on_cluster(
     """
     if workers < 1:
         raise UsageError("A cluster trains with as many processes as you say; add --workers with a number from 1.")
-    task = replace(task, folder=task.folder.resolve(), out=task.out.resolve())
+    teachers = [str(Path(name).resolve()) if Path(name).exists() else name for name in task.teachers]
+    task = replace(task, folder=task.folder.resolve(), out=task.out.resolve(), teachers=teachers)
     check_writable(task.out, overwrite=task.overwrite or task.resume)
     with cluster.join() as ray:
         heard = _keep_trying(ray, task, workers, listener or Listener())
