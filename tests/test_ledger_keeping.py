@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from vestiary.album import Album
 from vestiary.cli.main import app
 from vestiary.errors import LedgerError, LedgerUnavailableError, UsageError
 from vestiary.ledger import (
@@ -105,6 +107,23 @@ def test_pruning_removes_what_is_old_but_not_what_a_person_has_reviewed(
         assert not list(ledger.verdicts())
 
 
+def test_photos_go_with_the_last_of_their_predictions(ledger_url: str, tmp_path: Path) -> None:
+    album, hashes = Album(tmp_path / "album"), {}
+    for name in ("reviewed", "old", "both"):
+        hashes[name] = hashlib.sha256(name.encode()).hexdigest()
+        path = album.keep(hashes[name], name.encode())
+        os.utime(path, (START.timestamp(), START.timestamp()))
+    with open_ledger(ledger_url) as ledger:
+        days = {1: "reviewed", 2: "old", 3: "both", 9: "both"}
+        ledger.add([make_prediction(day, image_sha256=hashes[name]) for day, name in days.items()])
+        asked = {"prediction_id": "p1", "attribute": "season", "previous_value": "Summer", "reviewer": "ada"}
+        ledger.add_verdict(Verdict(value="Winter", **asked))
+        assert prune(ledger, START + timedelta(days=4), album=album).photos == 1
+        assert {name for name, sha256 in hashes.items() if album.find(sha256)} == {"reviewed", "both"}
+        assert prune(ledger, START + timedelta(days=12), album=album).photos == 1
+        assert prune(ledger, START + timedelta(days=12), reviewed=True, album=album).photos == 1
+
+
 def test_a_backup_is_a_ledger_and_fills_an_empty_one_of_any_kind(ledger_url: str, tmp_path: Path) -> None:
     file = tmp_path / "backup.db"
     with open_ledger(ledger_url) as ledger:
@@ -165,7 +184,7 @@ def test_the_export_holds_every_row_of_one_moment(ledger_url: str, tmp_path: Pat
         rows = export(ledger, folder)
         with pytest.raises(UsageError, match=r"holds \w+\.parquet already"):
             export(ledger, folder)
-    assert rows == {"jobs": 2, "job_items": 0, "predictions": 6, "failures": 6, "verdicts": 1}
+    assert rows == {"jobs": 2, "job_items": 0, "predictions": 6, "failures": 6, "verdicts": 1, "claims": 0}
     table = parquet.read_table(folder / "predictions.parquet").to_pylist()
     assert sorted(row["id"] for row in table) == [f"p{day}" for day in range(6)]
     first = next(row for row in table if row["id"] == "p0")

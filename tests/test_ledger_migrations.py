@@ -109,7 +109,7 @@ def test_a_ledger_of_the_first_version_is_brought_to_this_one_and_can_be_used(en
     with open_ledger(ledger_url) as ledger:
         [prediction] = ledger.predictions()
         assert (prediction.name, prediction.at.isoformat()) == ("a.jpg", "2026-01-01T00:00:00+00:00")
-        assert ledger.describe()["rows"] == dict.fromkeys(ROWS, 1)
+        assert ledger.describe()["rows"] == dict.fromkeys(ROWS, 1) | {"claims": 0}
         assert ledger.describe()["schema"] == SCHEMA_VERSION
 
 
@@ -189,4 +189,20 @@ def test_a_database_of_something_else_is_left_alone(engine: Engine, ledger_url: 
 
 
 def test_every_table_has_a_row_in_these_tests() -> None:
-    assert set(ROWS) == set(metadata.tables)
+    assert {*ROWS, "claims"} == set(metadata.tables)
+
+
+def test_claims_go_with_the_step_back_and_with_their_prediction(engine: Engine, ledger_url: str) -> None:
+    with open_ledger(ledger_url) as ledger, ledger.writing() as connection:
+        write_rows(connection)
+        for reviewer in ("ada", "bob"):
+            claim = {"id": "p1", "reviewer": reviewer, "at": "2026-01-01 00:00:00+00"}
+            columns = "prediction_id, reviewer, state, at, until"
+            connection.execute(text(f"INSERT INTO claims ({columns}) VALUES (:id, :reviewer, 'held', :at, :at)"), claim)
+    before = read_rows(engine)
+    move(engine, 3)
+    assert read_rows(engine) == before
+    with engine.connect() as connection:
+        assert "claims" not in inspect(connection).get_table_names()
+    with open_ledger(ledger_url) as ledger, ledger.writing() as connection:
+        assert connection.execute(text("SELECT count(*) FROM claims")).scalar() == 0

@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from conftest import Running, paint_picture, wait_until
+from vestiary.album import Album
 from vestiary.client import AsyncClient, Client
-from vestiary.errors import LedgerError, ServiceError
+from vestiary.errors import LedgerError, ServiceError, UsageError
 from vestiary.ledger import open_ledger
 from vestiary.tags import Failure, Prediction
 
@@ -211,7 +212,7 @@ def test_who_asks_while_the_writing_ends_waits_for_the_next(place: Path) -> None
     def write_while_somebody_asks() -> bool:
         is_written = write()
         if not found and not asker.is_alive():
-            recorder.record("r1", [late])
+            recorder.record("r1", [("late", b"")], [late])
             asker.start()
             wait_until(lambda: bool(recorder._asking))
         return is_written
@@ -267,3 +268,53 @@ def test_a_server_that_is_away_at_the_start_gets_everything_when_it_is_back(
     running.stop()
     with open_ledger(url) as ledger:
         assert [record.request_id for record in ledger.predictions()] == ["r1"]
+
+
+def count_photos(running: Running, outcome: str) -> float:
+    text = httpx.get(f"{running.url}/metrics").text
+    found = re.search(rf'vestiary_album_photos_total\{{outcome="{outcome}"\}} ([\d.]+)', text)
+    assert found is not None
+    return float(found[1])
+
+
+def test_photos_for_review_are_kept_where_that_is_wanted_and_no_others(
+    start_service: Callable[..., Running], make_bundle: Callable[..., Path], place: Path, tmp_path: Path
+) -> None:
+    album = Album(tmp_path / "album")
+    running = start_service(bundle=make_bundle(), ledger_url=str(place), keep_pictures=album.folder)
+    grey = paint_picture((90, 90, 90))
+    for picture in (RED, grey, b"no picture"):
+        httpx.post(f"{running.url}/predict", files={"file": ("a.png", picture)})
+    running.stop()
+    kept = [path for path in album.folder.rglob("*") if path.is_file()]
+    assert kept == [album.find(hashlib.sha256(grey).hexdigest())]
+    assert kept[0].read_bytes() == grey
+
+
+def test_a_photo_that_cannot_be_kept_costs_no_record(
+    start_service: Callable[..., Running],
+    make_bundle: Callable[..., Path],
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fill_disk(self: Album, sha256: str, data: bytes) -> Path:
+        raise OSError(28, "No space left on device")
+
+    running = start_service(bundle=make_bundle(), ledger_url=str(place), keep_pictures=tmp_path / "album")
+    monkeypatch.setattr(Album, "keep", fill_disk)
+    httpx.post(f"{running.url}/predict", files={"file": ("a.png", paint_picture((90, 90, 90)))})
+    wait_until(lambda: count_records(running, "written") == 1)
+    assert (count_photos(running, "lost"), count_photos(running, "kept")) == (1, 0)
+    monkeypatch.setattr("vestiary.web.recorder.PHOTO_ROOM", 10)
+    httpx.post(f"{running.url}/predict", files={"file": ("a.png", paint_picture((91, 91, 91)))})
+    wait_until(lambda: count_records(running, "written") == 2)
+    assert count_photos(running, "lost") == 2
+
+
+def test_an_album_that_cannot_be_is_refused_at_the_start(
+    start_service: Callable[..., Running], make_bundle: Callable[..., Path], place: Path
+) -> None:
+    place.write_text("a file")
+    with pytest.raises(UsageError, match="is a file, but photos are kept in a folder"):
+        start_service(bundle=make_bundle(), ledger_url=str(place.with_name("l.db")), keep_pictures=place)

@@ -2,6 +2,7 @@
 
 from vestiary.catalogue.catalogue import Catalogue, load_catalogue
 from vestiary.catalogue.columns import Columns
+from vestiary.catalogue.corrections import Correction, Effect, correct
 from vestiary.catalogue.ingest import Progress, ingest
 from vestiary.catalogue.preparation import (
     Preparation,
@@ -19,6 +20,8 @@ from vestiary.catalogue.sources import Source, open_source
 __all__ = [
     "Catalogue",
     "Columns",
+    "Correction",
+    "Effect",
     "Preparation",
     "Progress",
     "Reading",
@@ -26,6 +29,7 @@ __all__ = [
     "RejectReason",
     "Source",
     "build_preparation",
+    "correct",
     "freeze",
     "ingest",
     "load_catalogue",

@@ -1,7 +1,11 @@
 """A catalogue in memory and on disk.
 
 On disk it is a folder: ``catalogue.json`` (format, source, taxonomy, counts, how it was split), ``products.jsonl`` (one
-product a line) and ``rejects.csv``. The pictures stay where they are and are read from there.
+product a line) and ``rejects.csv``; with corrections ``corrections.csv``, which tells what became of each. The pictures
+stay where they are and are read from there.
+
+    format 1   all pictures lie in the source
+    format 2   some lie beside the corrections that they came with; written only where that is so
 """
 
 from __future__ import annotations
@@ -14,20 +18,21 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from vestiary.catalogue.corrections import Correction, Effect, count_effects
 from vestiary.catalogue.preparation import Applied
 from vestiary.catalogue.rows import Reject, RejectReason
-from vestiary.catalogue.sources import HUB, Source, is_address, open_source
+from vestiary.catalogue.sources import HUB, FolderSource, JoinedSource, Source, is_address, open_source
 from vestiary.errors import CatalogueError, TaxonomyError, UsageError
 from vestiary.product import Product, Split
 from vestiary.taxonomy import Taxonomy
 
-FORMAT = 1
+FORMATS = (1, 2)
 BY_GROUP = "product name and identical pictures"
 """How products are split unless the source or a preparation says otherwise."""
 BY_SOURCE = "what the source says"
@@ -37,6 +42,7 @@ DAMAGED = "holds a damaged catalogue; move it away and ingest the source again."
 """What is said of a folder whose catalogue cannot be read."""
 
 _FILES = ("catalogue.json", "products.jsonl", "rejects.csv")
+_CORRECTIONS = "corrections.csv"
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,8 @@ class Catalogue:
 
     ``source`` is the folder or zip with the pictures, or the address of one; ``n_rows`` the number of table rows read:
     ``len(products)``, the rejects that name a row, and the rows that only added a view to a product. ``split_by`` tells
-    what the split goes by, ``reading`` how the source was read, ``applied`` what was done to the catalogue since.
+    what the split goes by, ``reading`` how the source was read, ``applied`` what was done to the catalogue since,
+    ``corrections`` what people said of its products, and ``additions`` the folder with the pictures they came with.
     """
 
     taxonomy: Taxonomy
@@ -57,6 +64,8 @@ class Catalogue:
     split_by: str = BY_GROUP
     reading: Mapping[str, Any] = field(default_factory=dict)
     applied: tuple[Applied, ...] = ()
+    corrections: tuple[Correction, ...] = ()
+    additions: Path | None = None
 
     def select(self, split: Split | None) -> tuple[Product, ...]:
         """The products of one split, or all of them for None, in catalogue order."""
@@ -69,7 +78,15 @@ class Catalogue:
                 f"The pictures of this catalogue were in {self.source}, which is not there; "
                 "put it back or ingest again."
             )
-        return open_source(self.source)
+        main = open_source(self.source)
+        if self.additions is None:
+            return main
+        if not self.additions.is_dir():
+            raise CatalogueError(
+                f"Pictures of this catalogue came with corrections in {self.additions}, which is not there; "
+                "put it back or ingest again."
+            )
+        return JoinedSource(main, FolderSource(self.additions))
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -84,7 +101,7 @@ class Catalogue:
             "pictures_without_a_row": sum(reject.line is None for reject in self.rejects),
             "groups": len({product.group for product in self.products}),
             "splits": {str(split): len(self.select(split)) for split in Split},
-        }
+        } | ({"corrections": count_effects(self.corrections)} if self.corrections else {})
 
     @cached_property
     def fingerprint(self) -> str:
@@ -100,13 +117,6 @@ class Catalogue:
             plain = {name: getattr(product, name) for name in Product.__slots__}
             yield json.dumps(plain, ensure_ascii=False, sort_keys=True) + "\n"
 
-    def _rejects_text(self) -> str:
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # else a lone \r is not quoted
-        writer.writerow(["line", "id", "reason", "detail"])
-        writer.writerows([reject.line, reject.id, reject.reason, reject.detail] for reject in self.rejects)
-        return table.getvalue()
-
     def save(self, folder: Path, *, overwrite: bool = False) -> None:
         """Write the catalogue. UsageError when ``folder`` holds something and may not be replaced.
 
@@ -120,19 +130,23 @@ class Catalogue:
             raise UsageError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error
         with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as staging:
             digest = _write_lines(Path(staging) / "products.jsonl", self._product_lines())
-            _write_lines(Path(staging) / "rejects.csv", [self._rejects_text()])
+            _write_lines(Path(staging) / "rejects.csv", [_to_csv(_list_names(Reject), self.rejects)])
             head = json.dumps(self._head(digest, folder), ensure_ascii=False, indent=1) + "\n"
             _write_lines(Path(staging) / "catalogue.json", [head])
-            for name in reversed(_FILES):  # catalogue.json last: without it there is no catalogue
+            _write_lines(Path(staging) / _CORRECTIONS, [_to_csv(_list_names(Correction), self.corrections)])
+            for name in (_CORRECTIONS, *reversed(_FILES)):  # catalogue.json last: without it there is no catalogue
                 shutil.move(Path(staging) / name, folder / name)
+            if not self.corrections:
+                (folder / _CORRECTIONS).unlink()
 
     def _head(self, products_sha256: str, folder: Path) -> dict[str, Any]:
         """What stands in ``catalogue.json``."""
         here = isinstance(self.source, Path)
         return {
-            "format": FORMAT,
+            "format": 1 if self.additions is None else 2,
             "source": str(Path(self.source).resolve() if here else self.source),
             "source_from_here": os.path.relpath(self.source, folder) if here else None,
+            **({} if self.additions is None else _tell_additions(self.additions, folder)),
             "reading": dict(self.reading),
             "fingerprint": self.fingerprint,
             "products_sha256": products_sha256,
@@ -163,6 +177,18 @@ def _is_catalogue(folder: Path) -> bool:
     return isinstance(head, dict) and "products_sha256" in head
 
 
+def _list_names(kind: type[Reject] | type[Correction]) -> list[str]:
+    return [column.name for column in fields(kind)]
+
+
+def _to_csv(names: Sequence[str], rows: Iterable[object]) -> str:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # else a lone \r is not quoted
+    writer.writerow(names)
+    writer.writerows([getattr(row, name) for name in names] for row in rows)
+    return table.getvalue()
+
+
 def _write_lines(path: Path, lines: Iterable[str]) -> str:
     """Write a text file line by line; returns the SHA-256 (hex) of its bytes."""
     digest = hashlib.sha256()
@@ -187,9 +213,9 @@ def load_catalogue(folder: Path | str) -> Catalogue:
         )
     try:
         head = json.loads(path.read_text(encoding="utf-8"))
-        if head["format"] != FORMAT:
+        if head["format"] not in FORMATS:
             raise CatalogueError(
-                f"{path} has format {head['format']}, but this version reads format {FORMAT}; "
+                f"{path} has format {head['format']}, but this version reads formats 1 and 2; "
                 f"move {folder} away and ingest the source again."
             )
         with (folder / "products.jsonl").open("rb") as file:
@@ -209,6 +235,10 @@ def load_catalogue(folder: Path | str) -> Catalogue:
             split_by=str(head["split"]["by"]),
             reading=dict(head.get("reading", {})),
             applied=tuple(Applied.from_dict(step) for step in head.get("preparation", [])),
+            corrections=_read_corrections(folder / _CORRECTIONS),
+            additions=_find_beside(str(head["additions"]), folder / head["additions_from_here"])
+            if "additions" in head
+            else None,
         )
     except (OSError, ValueError, KeyError, TypeError, csv.Error, TaxonomyError) as error:
         raise CatalogueError(f"{folder} {DAMAGED}") from error
@@ -219,8 +249,15 @@ def _read_source(head: Mapping[str, Any], folder: Path) -> Path | str:
     text = str(head["source"])
     if is_address(text) or text.startswith(HUB):
         return text
-    beside = folder / str(head.get("source_from_here"))
+    return _find_beside(text, folder / str(head.get("source_from_here")))
+
+
+def _find_beside(text: str, beside: Path) -> Path:
     return beside.resolve() if not Path(text).exists() and beside.exists() else Path(text)
+
+
+def _tell_additions(additions: Path, folder: Path) -> dict[str, str]:
+    return {"additions": str(additions.resolve()), "additions_from_here": os.path.relpath(additions, folder)}
 
 
 def _read_products(path: Path) -> tuple[Product, ...]:
@@ -249,3 +286,11 @@ def _read_rejects(path: Path) -> tuple[Reject, ...]:
             Reject(int(row["line"]) if row["line"] else None, row["id"], RejectReason(row["reason"]), row["detail"])
             for row in csv.DictReader(table)
         )
+
+
+def _read_corrections(path: Path) -> tuple[Correction, ...]:
+    if not path.is_file():
+        return ()
+    with path.open(encoding="utf-8", newline="") as table:
+        rows = [dict(row) for row in csv.DictReader(table)]
+    return tuple(Correction(int(row.pop("line")), Effect(row.pop("effect")), **row) for row in rows)

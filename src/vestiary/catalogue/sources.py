@@ -17,6 +17,10 @@ HUB = "hf:"
 """What the name of a data set on the Hugging Face hub begins with."""
 
 
+ADDED = "corrections:"
+"""What the name of a picture begins with that came with corrections, rather than from the source."""
+
+
 class Source(Protocol):
     """A read-only tree of files. Names use ``/`` and never leave the tree.
 
@@ -159,6 +163,45 @@ class ZipSource:
     def _unreadable(self, name: str, error: Exception) -> UsageError:
         archive = str(self.path).replace("\\", "/").rpartition("/")[2]
         return UsageError(f"{name} cannot be read from {archive}: {_reason(error)}; pack it again.")
+
+
+class JoinedSource:
+    """A source, and a folder beside it whose pictures are named with ADDED in front."""
+
+    def __init__(self, main: Source, added: FolderSource) -> None:
+        self._main, self._added = main, added
+
+    @property
+    def path(self) -> Path | str:
+        """Where the first one lies."""
+        return self._main.path
+
+    def names(self) -> list[str]:
+        """The names in the first one alone: the folder may hold much else."""
+        return self._main.names()
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        source, own = self._choose(name)
+        return source.exists(own)
+
+    def open(self, name: str) -> BinaryIO:
+        """A stream of one file."""
+        source, own = self._choose(name)
+        return source.open(own)
+
+    def read(self, name: str, *, max_bytes: int = DEFAULT_LIMITS.max_bytes) -> bytes:
+        """The bytes of one file."""
+        source, own = self._choose(name)
+        return source.read(own, max_bytes=max_bytes)
+
+    def stamp(self, name: str) -> str | None:
+        """What changes when the file does."""
+        source, own = self._choose(name)
+        return source.stamp(own)
+
+    def _choose(self, name: str) -> tuple[Source, str]:
+        return (self._added, name.removeprefix(ADDED)) if name.startswith(ADDED) else (self._main, name)
 
 
 def open_source(path: Path | str) -> Source:

@@ -48,6 +48,11 @@ def run(
         [], metavar="[ATTRIBUTE=]N", help="Leave out products of values that fewer than N have."
     ),
     only_attributes: list[str] = typer.Option([], metavar="A,B,…", help="Ask about these attributes alone."),
+    corrections: Path | None = typer.Option(
+        None,
+        metavar="FILE",
+        help="What people said of photos, as review export writes it: labels of products, and new products to learn.",
+    ),
     seed: int | None = typer.Option(None, help="Seed of the split into train, validation and test; 42 when left out."),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace the catalogue in OUT; products it knows keep their split."
@@ -55,14 +60,25 @@ def run(
     as_json: bool = typer.Option(False, "--json", help="Print the counts as JSON."),
 ) -> None:
     """Read a catalogue: every row becomes a product, a view of one, or a reject with its reason."""
-    from vestiary.catalogue import Columns, Reading, build_preparation, ingest, load_catalogue, load_preparation
+    from vestiary.catalogue import (
+        Columns,
+        Reading,
+        build_preparation,
+        correct,
+        ingest,
+        load_catalogue,
+        load_preparation,
+    )
     from vestiary.catalogue.catalogue import BY_SOURCE, check_place
+    from vestiary.catalogue.corrections import check_corrections
     from vestiary.catalogue.splits import SEED
     from vestiary.cli.inspect import print_catalogue
     from vestiary.cli.output import print_json, progress_bar
     from vestiary.errors import UsageError
 
     check_place(out, overwrite=overwrite)
+    if corrections is not None:
+        check_corrections(corrections)
     columns = Columns.from_options(attribute, image=image_column, id=id_column, name=name_column, split=split_column)
     named = load_preparation(preparation) if preparation else None
     own = build_preparation(
@@ -103,6 +119,9 @@ def run(
             f"{out} was split by {earlier.split_by}, not by {catalogue.split_by}, and its products keep their split; "
             "name the --preparation it was made with, or choose another place."
         )
+    if corrections is not None:
+        with progress_bar("Finding the corrected products") as progress:
+            catalogue = correct(catalogue, corrections, progress=progress)
     catalogue.save(out, overwrite=overwrite)
     if as_json:
         print_json(catalogue.counts)

@@ -68,6 +68,14 @@ def print_catalogue(catalogue: Catalogue) -> None:
         typer.echo("Prepared in this order:")
     for applied in catalogue.applied:
         typer.echo(f"  {applied.preparation:>7}  {applied.describe()}")
+    if catalogue.corrections:
+        told = counts["corrections"]
+        typer.echo(
+            f"Corrections: {told['rows']:,} rows, {told['matched']:,} matched and {told['unmatched']:,} not; "
+            f"products changed: {told['changed_products']:,}, new ones for training: {told['new_products']:,}."
+        )
+    for effect, n in counts.get("corrections", {}).get("by_effect", {}).items():
+        typer.echo(f"  {n:>7,}  {effect}")
     splits = ", ".join(f"{n:,} {split}" for split, n in counts["splits"].items())
     by = "name and identical picture" if catalogue.split_by == BY_GROUP else catalogue.split_by
     typer.echo(f"Split by {by} into {counts['groups']:,} groups: {splits}.")

@@ -44,25 +44,29 @@ def show_info(ledger: str | None = _LEDGER, as_json: bool = _JSON) -> None:
 def prune_old(
     keep: str = typer.Option(help="How far back to keep, such as 90d."),
     reviewed: bool = typer.Option(False, "--reviewed", help="Remove also what a person has given a verdict on."),
+    album: Path | None = typer.Option(
+        None, metavar="DIR", help="Photos kept for review, which go with their predictions [VESTIARY_KEEP_PICTURES]."
+    ),
     ledger: str | None = _LEDGER,
     as_json: bool = _JSON,
 ) -> None:
     """Remove predictions, failures and ended jobs that are older; what people have reviewed stays."""
     from dataclasses import asdict
 
+    from vestiary.album import open_album
     from vestiary.cli.durations import parse_duration
     from vestiary.cli.output import print_json
     from vestiary.ledger import now, open_ledger, prune
 
     before = now() - parse_duration(keep, "--keep")
     with open_ledger(ledger) as opened:
-        pruned = prune(opened, before, reviewed=reviewed)
+        pruned = prune(opened, before, reviewed=reviewed, album=open_album(album))
     if as_json:
         print_json({"before": before.isoformat(), "removed": asdict(pruned)})
         return
     typer.echo(
-        f"Removed {pruned.predictions:,} predictions, {pruned.failures:,} failures and {pruned.jobs:,} jobs "
-        f"from before {before:%Y-%m-%d %H:%M} UTC."
+        f"Removed {pruned.predictions:,} predictions, {pruned.failures:,} failures, {pruned.jobs:,} jobs and "
+        f"{pruned.photos:,} photos from before {before:%Y-%m-%d %H:%M} UTC."
     )
 
 

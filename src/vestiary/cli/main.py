@@ -18,8 +18,10 @@ from vestiary.cli import (
     ingest,
     inspect,
     ledger,
+    promote,
     quantise,
     report,
+    review,
     schedule,
     serve,
     tag,
@@ -45,6 +47,7 @@ for verb in (
     calibrate,
     quantise,
     evaluate,
+    promote,
     inspect,
     tag,
     batch,
@@ -56,6 +59,7 @@ for verb in (
 ):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(report.app, name="report")
+app.add_typer(review.app, name="review")
 app.add_typer(ledger.app, name="ledger")
 
 

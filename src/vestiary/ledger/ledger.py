@@ -117,7 +117,7 @@ class Ledger:
         job: str | None = None,
     ) -> Iterator[PredictionRecord]:
         """Predictions from ``since`` on and before ``until``, the oldest first, read in blocks as they are taken."""
-        return self._walk(schema.predictions, _read_prediction, since, until, source=source, job_id=job)
+        return self._walk(schema.predictions, read_prediction, since, until, source=source, job_id=job)
 
     def failures(
         self,
@@ -148,7 +148,7 @@ class Ledger:
         with self.reading() as connection:
             query = select(schema.predictions).where(schema.predictions.c.id == _given(prediction_id))
             row = connection.execute(query).one_or_none()
-        return None if row is None else _read_prediction(row)
+        return None if row is None else read_prediction(row)
 
     def find_request(self, request_id: str, name: str | None = None) -> list[PredictionRecord]:
         """The predictions that a request of the service asked for, the newest first; with ``name`` those called so.
@@ -161,7 +161,7 @@ class Ledger:
         )
         query = query if name is None else query.where(table.c.name == name)
         with self.reading() as connection:
-            return [_read_prediction(row) for row in connection.execute(query.limit(BLOCK))]
+            return [read_prediction(row) for row in connection.execute(query.limit(BLOCK))]
 
     def describe(self) -> dict[str, Any]:
         """What there is, JSON-ready: rows of each table, the times of the first and last prediction, the schema."""
@@ -188,22 +188,18 @@ class Ledger:
 
         Raises UsageError when the ledger holds no such prediction.
         """
-        table = schema.verdicts
         with self.writing() as connection:
-            known = select(schema.predictions.c.id).where(schema.predictions.c.id == verdict.prediction_id)
-            if connection.execute(known.with_for_update()).one_or_none() is None:
-                raise UsageError(
-                    f"The ledger {self.place} holds no prediction {verdict.prediction_id}; check the id, "
-                    "which may have been pruned."
-                )
-            connection.execute(
-                table.delete().where(
-                    table.c.prediction_id == verdict.prediction_id,
-                    table.c.attribute == verdict.attribute,
-                    table.c.reviewer == verdict.reviewer,
-                )
+            self.hold_prediction(connection, verdict.prediction_id)
+            write_verdict(connection, verdict)
+
+    def hold_prediction(self, connection: Connection, prediction_id: str) -> None:
+        """Keep all others from this prediction until the transaction ends. UsageError when there is none."""
+        known = select(schema.predictions.c.id).where(schema.predictions.c.id == prediction_id)
+        if connection.execute(known.with_for_update()).one_or_none() is None:
+            raise UsageError(
+                f"The ledger {self.place} holds no prediction {prediction_id}; check the id, "
+                "which may have been pruned."
             )
-            connection.execute(insert(table), [_columns(verdict)])
 
     def start_job(self, job: Job) -> None:
         """Write a new job."""
@@ -254,6 +250,19 @@ def write_records(
         connection.execute(insert(schema.failures), rows)
 
 
+def write_verdict(connection: Connection, verdict: Verdict) -> None:
+    """Write a verdict within a transaction; it takes the place of the one its reviewer gave before, if any."""
+    table = schema.verdicts
+    connection.execute(
+        table.delete().where(
+            table.c.prediction_id == verdict.prediction_id,
+            table.c.attribute == verdict.attribute,
+            table.c.reviewer == verdict.reviewer,
+        )
+    )
+    connection.execute(insert(table), [_columns(verdict)])
+
+
 def _columns(record: PredictionRecord | FailureRecord | Job | Verdict) -> dict[str, Any]:
     return {column.name: getattr(record, column.name) for column in fields(record)}
 
@@ -263,5 +272,6 @@ def _given(text: str) -> ColumnElement[str]:
     return literal(text, schema.AnyText)
 
 
-def _read_prediction(row: Row[Any]) -> PredictionRecord:
+def read_prediction(row: Row[Any]) -> PredictionRecord:
+    """The record that a row of the table is."""
     return PredictionRecord(**{name: value for name, value in row._mapping.items() if name != "confidence"})

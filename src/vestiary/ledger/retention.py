@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Table, delete, exists, func, select
 
+from vestiary.album import Album
 from vestiary.ledger.ledger import Ledger
 from vestiary.ledger.schema import failures, jobs, predictions, verdicts
 
@@ -22,13 +23,15 @@ class Pruned:
     predictions: int
     failures: int
     jobs: int
+    photos: int = 0
 
 
-def prune(ledger: Ledger, before: datetime, *, reviewed: bool = False) -> Pruned:
+def prune(ledger: Ledger, before: datetime, *, reviewed: bool = False, album: Album | None = None) -> Pruned:
     """Remove predictions and failures from before ``before``, and jobs that gave their last sign of life before it.
 
     What a person has given a verdict on stays, unless ``reviewed``: then it goes too, with its verdicts. A job goes
-    with the list of its pictures, so that it cannot be resumed any more.
+    with the list of its pictures, so that it cannot be resumed any more. Of the ``album`` go the photos from before
+    ``before`` that no prediction is left of.
     """
     old = predictions.c.at < before
     if not reviewed:
@@ -38,7 +41,14 @@ def prune(ledger: Ledger, before: datetime, *, reviewed: bool = False) -> Pruned
         _remove(ledger, predictions, old),
         _remove(ledger, failures, failures.c.at < before),
         _remove(ledger, jobs, last_sign < before),
+        0 if album is None else album.prune(before, is_wanted=lambda sha256: _is_known(ledger, sha256)),
     )
+
+
+def _is_known(ledger: Ledger, sha256: str) -> bool:
+    with ledger.reading() as connection:
+        query = select(predictions.c.id).where(predictions.c.image_sha256 == sha256).limit(1)
+        return connection.execute(query).one_or_none() is not None
 
 
 def _remove(ledger: Ledger, table: Table, condition: ColumnElement[bool]) -> int:

@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """The number of the newest migration; a ledger with a higher one was written by a newer Vestiary."""
 
 _UNSTORABLE: Final = re.compile(r"[\\\x00\ud800-\udfff]")
@@ -162,6 +162,8 @@ predictions = Table(
     Column("request_id", Text),
     Index("predictions_by_time", "at", "id"),
     Index("predictions_by_job", "job_id", "at", "id"),
+    Index("predictions_by_confidence", "confidence", "id"),
+    Index("predictions_by_picture", "image_sha256"),
 )
 Index(
     "predictions_by_request",
@@ -199,4 +201,16 @@ verdicts = Table(
     Column("note", AnyText),
     Index("verdicts_by_time", "at", "id"),
     Index("verdicts_by_prediction", "prediction_id", "attribute", "reviewer", unique=True),
+)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("prediction_id", Text, ForeignKey("predictions.id", ondelete="CASCADE"), primary_key=True),
+    Column("reviewer", AnyText, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("until", UtcTime, nullable=False),
+    Column("acted_at", UtcTime),
+    Index("claims_by_reviewer", "reviewer", "acted_at"),
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from vestiary.album import Album
 from vestiary.bundle import Bundle
 from vestiary.errors import UsageError
 from vestiary.images import Limits
@@ -42,7 +42,7 @@ class Desk:
     predictor: Predictor
     answer: Callable[[Sequence[tuple[str, bytes]]], list[Answered]]
     ledger: Ledger | None = None
-    album: Any = None
+    album: Album | None = None
     """Where photos that go to review are kept; None where they are not."""
     catalogue: Path | None = None
     """An ingested catalogue."""

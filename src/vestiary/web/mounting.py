@@ -116,6 +116,7 @@ def make_desk(service: Service, loop: asyncio.AbstractEventLoop) -> Desk:
         predictor=service.predictor,
         answer=answer,
         ledger=recorder.ledger if recorder is not None else None,
+        album=recorder.album if recorder is not None else None,
         catalogue=settings.catalogue,
         index=settings.index,
         jobs=settings.jobs or default_jobs(),
@@ -145,7 +146,7 @@ async def _answer(service: Service, pictures: Sequence[tuple[str, bytes]]) -> li
     finally:
         service.leave()
     recorder = service.recorder
-    ids = recorder.record(make_request_id(), outcomes) if recorder is not None else [None] * len(outcomes)
+    ids = recorder.record(make_request_id(), pictures, outcomes) if recorder is not None else [None] * len(outcomes)
     return [
         Answered(outcome.prediction, None if outcome.prediction.failure else prediction_id, outcome.size)
         for outcome, prediction_id in zip(outcomes, ids, strict=True)

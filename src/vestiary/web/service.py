@@ -72,7 +72,12 @@ class Service:
             path=shared.rates if shared else None,
             salt=shared.salt if shared else b"",
         )
-        self.recorder = make_recorder(settings.ledger_url, bundle_name=self.bundle.name, tally=self.tally)
+        self.recorder = make_recorder(
+            settings.ledger_url,
+            bundle_name=self.bundle.name,
+            tally=self.tally,
+            keep_pictures=settings.keep_pictures,
+        )
         self.watch = DriftWatch(self.bundle, settings.ledger_url or None)
         self.held = Held()
         self.visitors: Visitors | None = None
@@ -215,7 +220,7 @@ class Service:
         """Outcomes of (id, encoded bytes) pairs, in order, on their way to the ledger; raises what ``in_time`` does."""
         outcomes = await self.in_time(request, self.scheduler.answer(pictures, top_k=top_k))
         if self.recorder is not None:
-            self.recorder.record(request.state.request_id, outcomes)
+            self.recorder.record(request.state.request_id, pictures, outcomes)
         return outcomes
 
     async def in_time(self, request: Request, work: Awaitable[Result]) -> Result:

@@ -26,7 +26,10 @@ SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 """Upper bounds of the histogram of pictures in a batch."""
 HISTOGRAMS: Final = {"total": SECONDS, "queue": SECONDS, "decode": SECONDS, "infer": SECONDS, "batch": SIZES}
 GAUGES: Final = ("ready", "in_flight", "waiting")
-COUNTERS: Final = ("successes", "failures", "bytes_in", "records_written", "records_dropped", "records_lost")
+COUNTERS: Final = (
+    *("successes", "failures", "bytes_in", "records_written", "records_dropped", "records_lost"),
+    *("photos_kept", "photos_lost"),
+)
 
 _OTHER: Final = "other"
 _REFUSED: Final = "no request"

@@ -44,6 +44,10 @@ class _Counts(Collector):
         for outcome in ("written", "dropped", "lost"):
             records.add_metric([outcome], tally.counter(f"records_{outcome}"))
         yield records
+        photos = CounterMetricFamily("vestiary_album_photos", "Photos for review.", labels=["outcome"])
+        for outcome in ("kept", "lost"):
+            photos.add_metric([outcome], tally.counter(f"photos_{outcome}"))
+        yield photos
         total = HistogramMetricFamily("vestiary_request_seconds", "From the head of a request to its answer.")
         total.add_metric([], *tally.histogram("total"))
         yield total

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from vestiary.catalogue import Source, open_source
-from vestiary.catalogue.sources import is_address
-from vestiary.errors import VestiaryError
+from vestiary.catalogue import Source
 from vestiary.ledger import FailureRecord, Job
+from vestiary.ledger.places import find_source
 from vestiary.reports.gallery import Photo
 from vestiary.reports.operations.period import Period
 from vestiary.reports.photos import load_broken, to_data_url
@@ -84,29 +82,9 @@ def _show(record: FailureRecord, jobs: Mapping[str, Job], sources: dict[str, Sou
     image = None
     if job is not None:
         if job.id not in sources:
-            sources[job.id] = _find_source(job)
+            sources[job.id] = find_source(job)
         source = sources[job.id]
         image = load_broken(source, record.name) if source is not None else None
     if image is None:
         return Photo(None, 0, 0, record.name, record.name, record.message)
     return Photo(to_data_url(image), image.width, image.height, record.name, record.name, record.message)
-
-
-def _find_source(job: Job) -> Source | None:
-    """Where the names of a job start from, on this machine: its folder or archive, or that of its table or pattern.
-
-    A relative ``--images`` started from a folder that is not known here.
-    """
-    place = str(job.options.get("images") or job.source)
-    if is_address(place) or not Path(place).is_absolute():
-        return None
-    try:
-        return open_source(_nearest(Path(place)))
-    except VestiaryError:
-        return None
-
-
-def _nearest(path: Path) -> Path:
-    if path.is_dir() or path.suffix.lower() == ".zip":
-        return path
-    return next((folder for folder in path.parents if folder.is_dir()), path)

@@ -1,0 +1,49 @@
+"""``vestiary promote``: a new bundle in the place of an old one, when it is better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def run(
+    new: Path = typer.Argument(help="Bundle folder or zip that may take the place."),
+    over: Path = typer.Option(metavar="OLD", help="Folder of the bundle in use, which is kept beside it."),
+    catalogue: Path = typer.Option(help="Catalogue folder that both are compared on."),
+    split: str = typer.Option("test", help="Which products: test or validation."),
+    as_json: bool = typer.Option(False, "--json", help="Print the comparison and the answer as JSON."),
+) -> None:
+    """Compare NEW with OLD on products that neither has learnt from, and put it in its place if it is better."""
+    from vestiary.bundle import open_bundle
+    from vestiary.catalogue import load_catalogue
+    from vestiary.cli.evaluate import answer_split, print_comparison
+    from vestiary.cli.output import print_json, say
+    from vestiary.errors import UsageError
+    from vestiary.metrics import compare
+    from vestiary.promotion import find_objections, replace_bundle
+
+    if split not in ("test", "validation"):
+        raise UsageError(f"--split {split} holds products to learn from; choose test or validation.")
+    if not over.is_dir():
+        raise UsageError(f"--over {over} is no folder of a bundle; name the folder that the service opens.")
+    mine, theirs, loaded = open_bundle(new), open_bundle(over), load_catalogue(catalogue)
+    if mine.fingerprint == theirs.fingerprint:
+        raise UsageError(f"{new} and {over} hold the same bundle ({mine.fingerprint[:12]}); there is nothing to do.")
+    if mine.training.get("catalogue", {}).get("fingerprint") != loaded.fingerprint:
+        say(f"{new} was not trained on this very catalogue; make sure that it has not learnt from its {split} split.")
+    comparison = compare(answer_split(loaded, new, split), answer_split(loaded, over, split))
+    objections = find_objections(comparison, mine, theirs)
+    kept = None if objections else replace_bundle(over, mine)
+    if as_json:
+        answer = {"promoted": kept is not None, "objections": objections, "kept": None if kept is None else str(kept)}
+        print_json({**answer, "comparison": comparison.to_dict()})
+    else:
+        print_comparison(comparison)
+        if kept is not None:
+            typer.echo(f"\n{over} holds {mine.fingerprint[:12]} now; {theirs.fingerprint[:12]} is kept in {kept}.")
+            typer.echo("A service that runs goes on with the old one until it is started anew.")
+        else:
+            typer.echo(f"\n{over} stays as it is: {'; '.join(objections)}.")
+    if objections:
+        raise typer.Exit(1)
