@@ -171,3 +171,15 @@ def assert_no_axe_findings(page: Page) -> None:
         if entry["impact"] in ("serious", "critical")
     ]
     assert not serious, "\n".join(serious)
+
+
+def wait_until_idle(page: Page) -> None:
+    """Until the page's script has run to its end and nothing more is on its way."""
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+
+
+def hand_over(page: Page, *files: tuple[str, bytes]) -> None:
+    """Give (name, bytes) files to the field that takes photos, as if they had been chosen."""
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
+        [{"name": name, "mimeType": "application/octet-stream", "buffer": data} for name, data in files]
+    )

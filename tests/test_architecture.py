@@ -39,6 +39,7 @@ FLOORS = {
     "promotion": 4,
     "training": 5,
     "batch": 5,
+    "similar": 5,
     "review": 5,
     "pages": 6,
     "web": 7,
@@ -57,6 +58,7 @@ WALLS = {
     "uvicorn": "web",
     "httpx": "client web",
     "alembic": "ledger",
+    "usearch": "similar",
 }
 HEAVY = (
     "torch",
@@ -84,6 +86,7 @@ HEAVY = (
     "openpyxl",
     "sqlalchemy",
     "alembic",
+    "usearch",
 )
 WORDS_NOT_USED = {"utils", "common", "helpers", "manager", "core", "base", "engine"}
 

@@ -334,6 +334,7 @@ def test_a_form_promises_only_fields_that_change_the_answer(api: httpx.Client) -
         "/predict": {"file", "id", "top_k", "min_confidence"},
         "/predict_batch": {"files", "top_k", "min_confidence"},
         "/explain": {"file", "attribute", "value"},
+        "/similar": {"file", "id", "top_k", "exclude_same", "exclude"},
         "/uploader": {"file", "id"},
     }
 

@@ -69,6 +69,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class SimilarProduct:
+    """A product that is like a picture: ``distance`` is 0 for the same picture, ``labels`` those of its catalogue."""
+
+    product_id: str
+    distance: float
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """A request, and how its answer is read."""
 
@@ -213,6 +222,19 @@ class _Questions:
         asked = _send_one("/explain", picture, told, Accept="image/png")
         return _ask(asked, lambda response: response.content, self._retries)
 
+    def _similar(
+        self, picture: Picture, top_k: int, exclude_same: bool, exclude: str | None
+    ) -> Flow[list[SimilarProduct]]:
+        told = {"top_k": top_k, "exclude_same": exclude_same} | ({} if exclude is None else {"exclude": exclude})
+
+        def read(response: httpx.Response) -> list[SimilarProduct]:
+            return [
+                SimilarProduct(entry["product_id"], entry["distance"], entry["labels"])
+                for entry in response.json()["neighbours"]
+            ]
+
+        return _ask(_send_one("/similar", picture, told), read, self._retries)
+
     def _feedback(
         self, answer: Answer | str, attribute: str, value: str, reviewer: str, note: str | None
     ) -> Flow[dict[str, Any]]:
@@ -248,6 +270,16 @@ class Client(_Questions):
     def explain(self, picture: Picture, attribute: str, value: str | None = None) -> bytes:
         """A PNG of the photo with a heat map of where the value (None: the predicted one) was seen."""
         return self._run(self._explain(picture, attribute, value))
+
+    def similar(
+        self, picture: Picture, *, top_k: int = 10, exclude_same: bool = False, exclude: str | None = None
+    ) -> list[SimilarProduct]:
+        """The products of the service's index most like one picture, nearest first.
+
+        ``exclude_same`` leaves out those that have this very picture, ``exclude`` the product of that id. Raises
+        ServiceError when the service has no index.
+        """
+        return self._run(self._similar(picture, top_k, exclude_same, exclude))
 
     def feedback(
         self, answer: Answer | str, attribute: str, value: str, *, reviewer: str = "", note: str | None = None
@@ -312,6 +344,12 @@ class AsyncClient(_Questions):
     async def explain(self, picture: Picture, attribute: str, value: str | None = None) -> bytes:
         """As ``Client.explain``."""
         return await self._run(self._explain(picture, attribute, value))
+
+    async def similar(
+        self, picture: Picture, *, top_k: int = 10, exclude_same: bool = False, exclude: str | None = None
+    ) -> list[SimilarProduct]:
+        """As ``Client.similar``."""
+        return await self._run(self._similar(picture, top_k, exclude_same, exclude))
 
     async def feedback(
         self, answer: Answer | str, attribute: str, value: str, *, reviewer: str = "", note: str | None = None

@@ -14,6 +14,7 @@
     ├── BundleError             a bundle that cannot be opened
     │   ├── BundleDamagedError      a file missing or changed since the bundle was written
     │   └── BundleFormatError       a format number this version does not read
+    ├── SimilarError            an index of similar products that cannot be opened, or belongs to another bundle
     ├── RecipeError             a training recipe with wrong keys or values, all named at once
     ├── TrainingError           a training run that cannot start, go on or be shipped
     ├── PrecisionError          an int8 model that answers worse than is let through: the answer is no
@@ -99,6 +100,10 @@ class BundleDamagedError(BundleError):
 
 class BundleFormatError(BundleError):
     """A format number that this version of Vestiary does not read."""
+
+
+class SimilarError(VestiaryError):
+    """An index of similar products that cannot be opened, or belongs to another bundle."""
 
 
 class RecipeError(VestiaryError):

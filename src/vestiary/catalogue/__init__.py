@@ -1,6 +1,6 @@
 """A catalogue: products with their true answers, the questions, and every row that did not make it, with its reason."""
 
-from vestiary.catalogue.catalogue import Catalogue, load_catalogue
+from vestiary.catalogue.catalogue import Catalogue, describe_source, find_source, load_catalogue
 from vestiary.catalogue.columns import Columns
 from vestiary.catalogue.corrections import Correction, Effect, correct
 from vestiary.catalogue.ingest import Progress, ingest
@@ -30,6 +30,8 @@ __all__ = [
     "Source",
     "build_preparation",
     "correct",
+    "describe_source",
+    "find_source",
     "freeze",
     "ingest",
     "load_catalogue",

@@ -141,11 +141,9 @@ class Catalogue:
 
     def _head(self, products_sha256: str, folder: Path) -> dict[str, Any]:
         """What stands in ``catalogue.json``."""
-        here = isinstance(self.source, Path)
         return {
             "format": 1 if self.additions is None else 2,
-            "source": str(Path(self.source).resolve() if here else self.source),
-            "source_from_here": os.path.relpath(self.source, folder) if here else None,
+            **describe_source(self.source, folder),
             **({} if self.additions is None else _tell_additions(self.additions, folder)),
             "reading": dict(self.reading),
             "fingerprint": self.fingerprint,
@@ -229,7 +227,7 @@ def load_catalogue(folder: Path | str) -> Catalogue:
             taxonomy=Taxonomy.from_dict(head["taxonomy"]),
             products=_read_products(folder / "products.jsonl"),
             rejects=_read_rejects(folder / "rejects.csv"),
-            source=_read_source(head, folder),
+            source=find_source(head, folder),
             n_rows=int(head["counts"]["rows"]),
             split_seed=int(head["split"]["seed"]),
             split_by=str(head["split"]["by"]),
@@ -244,8 +242,17 @@ def load_catalogue(folder: Path | str) -> Catalogue:
         raise CatalogueError(f"{folder} {DAMAGED}") from error
 
 
-def _read_source(head: Mapping[str, Any], folder: Path) -> Path | str:
-    """Where the pictures lie; a source that was moved together with its catalogue is found beside it."""
+def describe_source(source: Path | str, folder: Path) -> dict[str, Any]:
+    """Where the pictures lie, as it is written down in ``folder``; ``find_source`` reads it back."""
+    here = isinstance(source, Path)
+    return {
+        "source": str(Path(source).resolve() if here else source),
+        "source_from_here": os.path.relpath(source, folder) if here else None,
+    }
+
+
+def find_source(head: Mapping[str, Any], folder: Path) -> Path | str:
+    """Where the pictures lie; a source that was moved together with the ``folder`` that tells of it is found too."""
     text = str(head["source"])
     if is_address(text) or text.startswith(HUB):
         return text

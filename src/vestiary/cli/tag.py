@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from vestiary.predictor import ImageInput, Predictor
+    from vestiary.predictor import Predictor
     from vestiary.tags import Prediction, Tag
     from vestiary.taxonomy import Taxonomy
 
-Found = tuple[str, "ImageInput"]
+Found = tuple[str, Path | Callable[[], bytes]]
 """What a picture is called, and where its bytes are to be had."""
 
 

@@ -16,9 +16,9 @@ def run(
     settings: Path | None = typer.Option(None, help="TOML file with any of the settings of docs/settings.md."),
 ) -> None:
     """Open the pages in the browser: tag, batch, review, catalogue, model, monitor."""
-    require("streamlit", extra="ui,serve", feature="The pages")
+    require("streamlit", extra="serve,ui", feature="The pages")
     for module in ("fastapi", "prometheus_client", "pydantic_settings", "python_multipart", "uvicorn"):
-        require(module, extra="ui,serve", feature="The pages")
+        require(module, extra="serve,ui", feature="The pages")
     import socket
     import threading
     import webbrowser

@@ -22,6 +22,7 @@ _OPTIONS: Final[Mapping[str, Any]] = {
     "client.showErrorLinks": False,
     "global.developmentMode": False,
     "global.suppressDeprecationWarnings": True,
+    "logger.enableRich": False,
     "runner.magicEnabled": False,
     "server.allowRunOnSave": False,
     "server.disconnectedSessionTTL": 120,

@@ -12,6 +12,7 @@ from vestiary.errors import UsageError
 from vestiary.images import Limits
 from vestiary.ledger import Ledger
 from vestiary.predictor import Predictor
+from vestiary.similar import Index
 from vestiary.tags import Prediction
 
 
@@ -46,8 +47,8 @@ class Desk:
     """Where photos that go to review are kept; None where they are not."""
     catalogue: Path | None = None
     """An ingested catalogue."""
-    index: Path | None = None
-    """A search index of similar products."""
+    index: Index | None = None
+    """An opened search index of similar products."""
     jobs: Path
     """The folder in which batches that are started from the page live."""
     limits: Limits = Limits()  # noqa: RUF009

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 from pathlib import Path
@@ -43,16 +44,22 @@ _STYLE: Final = """
 .v-low { color: light-dark(#a3140e, #ff9a92); }
 .v-fill { background: currentColor; }
 .v-word { white-space: nowrap; font-weight: 600; }
-.v-tag { padding-top: .35rem; }
+.v-tag { display: flex; flex-wrap: wrap; column-gap: 1rem; align-items: end; padding-top: .5rem; }
+.v-tag > div { flex: 1 1 13rem; }
+.st-key-photos [data-testid="stFileUploaderDropzone"] { min-height: 9rem; align-items: center; justify-content: center;
+  border: 2px dashed light-dark(#9aa1a8, #6b7178); }
 .v-value { font-size: 1.2rem; font-weight: 650; line-height: 1.3; overflow-wrap: anywhere; }
 .v-small { font-size: .95rem; line-height: 1.35; }
+.v-thumb { display: block; width: 100%; aspect-ratio: 3 / 4; object-fit: contain; background: #fff;
+  border-radius: 6px; }
 .v-name { font-size: .85rem; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .v-decision { font-size: .8rem; font-weight: 600; padding: .1rem .5rem; border-radius: 1rem; white-space: nowrap;
   vertical-align: .12rem; border: 1px solid currentColor; }
 .v-accepted, .v-corrected { color: light-dark(#1f6b2c, #7fd08d); }
 .v-for-review { color: light-dark(#8a4300, #f0b060); }
-.v-other { display: flex; gap: .8rem; align-items: baseline; }
-.v-other > span { flex: 0 0 9rem; overflow-wrap: anywhere; } .v-other > .v-bar { flex: 1 1 auto; margin: 0; }
+.v-other { display: flex; gap: .6rem; align-items: center; color: light-dark(#555b61, #b3b8be); padding: .1rem 0;
+  font-size: .95rem; font-variant-numeric: tabular-nums; }
+.v-other > span:first-child { flex: 0 0 9rem; overflow-wrap: anywhere; }
 .v-quiet { color: light-dark(#555b61, #b3b8be); }
 .v-nothing { border: 1px dashed light-dark(#b9bfc5, #565b61); border-radius: 10px; padding: 1.6rem 1.4rem; }
 </style>
@@ -69,24 +76,38 @@ def find_band(confidence: float) -> Band:
     return next(band for band in BANDS if confidence >= band.least)
 
 
-def draw_bar(confidence: float, *, word: str | None = None) -> str:
-    """HTML of a confidence (0..1) as a bar in its band's colour, with the share and a word beside it.
+def _count_percent(share: float) -> int:
+    """Whole percents, rounded down, so that no figure says more than the word beside it."""
+    return int(100 * share + 1e-9)
 
-    ``word`` is the band's when it is None.
-    """
+
+def tell_confidence(confidence: float) -> str:
+    """A confidence (0..1) in words: "87 % · sure"."""
+    return f"{_count_percent(confidence)} % · {find_band(confidence).word}"
+
+
+def draw_bar(confidence: float) -> str:
+    """HTML of a confidence (0..1) as a bar in its band's colour, with the share and the band's word beside it."""
     band = find_band(confidence)
-    percent = f"{100 * confidence:.0f} %"
-    said = html.escape(band.word if word is None else word)
     return (
         f'<div class="v-bar v-{band.colour}"><span class="v-track" aria-hidden="true">'
         f'<span class="v-fill" style="width:{100 * confidence:.1f}%"></span></span>'
-        f'<span class="v-word">{percent}{" · " if said else ""}{said}</span></div>'
+        f'<span class="v-word">{tell_confidence(confidence)}</span></div>'
     )
 
 
-def show_bar(confidence: float, *, word: str | None = None) -> None:
+def draw_share(name: str, share: float) -> str:
+    """HTML of a name with its share (0..1) as a bar, without any judgement."""
+    return (
+        f'<div class="v-other"><span>{html.escape(name)}</span><span class="v-track" aria-hidden="true">'
+        f'<span class="v-fill" style="width:{100 * share:.1f}%"></span></span>'
+        f"<span>{_count_percent(share)} %</span></div>"
+    )
+
+
+def show_bar(confidence: float) -> None:
     """A confidence (0..1) as a bar, in words too."""
-    st.html(draw_bar(confidence, word=word))
+    st.html(draw_bar(confidence))
 
 
 def make_thumbnail(data: bytes, limits: Limits, *, longest: int = THUMBNAIL) -> bytes:
@@ -96,6 +117,12 @@ def make_thumbnail(data: bytes, limits: Limits, *, longest: int = THUMBNAIL) -> 
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
+
+
+def draw_thumbnail(jpeg: bytes, said: str) -> str:
+    """HTML of a thumbnail with what a screen reader says of it; the picture is part of it, so that it never blinks."""
+    encoded = base64.b64encode(jpeg).decode()
+    return f'<img class="v-thumb" src="data:image/jpeg;base64,{encoded}" alt="{html.escape(said)}">'
 
 
 def refuse(message: str) -> None:

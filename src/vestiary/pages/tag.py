@@ -44,7 +44,9 @@ class Visit:
 def show() -> None:
     """The page."""
     desk, visit = current_desk(), _find_visit()
-    st.title("Tag product photos")
+    st.title("Tag product photos", anchor=False)
+    titles = [title.lower() for title in _list_titles(desk).values()]
+    st.caption(f"Each photo of one product gets its {', '.join(titles[:-1])} and {titles[-1]}, and how sure each is.")
     _ask_photos(desk, visit)
     if visit.refusal:
         look.refuse(visit.refusal)
@@ -72,20 +74,26 @@ def _find_visit() -> Visit:
 def _ask_photos(desk: Desk, visit: Visit) -> None:
     listen_for_paste()
     key = f"photos-{visit.round}"
-    st.file_uploader(
-        "Photos: drop them here, choose them, or paste one",
-        accept_multiple_files=True,
-        key=key,
-        on_change=_take,
-        args=(desk, visit, key),
-    )
+    with st.container(key="more-photos" if visit.results else "photos"):
+        st.file_uploader(
+            "Drop photos here, choose them, or paste one",
+            accept_multiple_files=True,
+            key=key,
+            on_change=_take,
+            args=(desk, visit, key),
+        )
     if st.toggle("Use the camera", key="camera_on"):
         camera = f"camera-{visit.round}"
         st.camera_input("Camera", key=camera, on_change=_take, args=(desk, visit, camera), label_visibility="collapsed")
 
 
 def _take(desk: Desk, visit: Visit, key: str) -> None:
-    """What was handed over waits for its answers, and the field is empty again."""
+    """What was handed over waits for its answers, and the field is empty again.
+
+    A browser may send what it had in a field that is gone already, which has been taken.
+    """
+    if key.rpartition("-")[2] != str(visit.round):
+        return
     given = st.session_state.get(key) or []
     files = given if isinstance(given, list) else [given]
     uploads = [Upload(file.name, file) for file in files]
@@ -136,30 +144,47 @@ def _show_closely(desk: Desk, visit: Visit, result: Result) -> None:
     """One photo with everything that is known of it."""
     with st.container(border=True, key="closely"):
         if result.refusal is not None:
-            st.subheader(result.name)
+            st.header(result.name, anchor=False)
             look.refuse(result.refusal)
             return
         left, right = st.columns([2, 3], gap="large")
         with left:
             _show_photo(desk, result)
         with right:
-            st.subheader(result.name)
+            st.header(result.name, anchor=False)
             _show_decision(desk, result)
             if visit.said:
                 st.success(visit.said, icon=":material/check:")
-            for tag in result.tags:
-                _show_tag(desk, visit, result, tag)
+            with st.container(gap=None):
+                for tag in result.tags:
+                    _show_tag(desk, visit, result, tag)
         _show_copies(desk, [result])
+        _show_alike(desk, result)
+
+
+def _show_alike(desk: Desk, result: Result) -> None:
+    """The most similar products of the reference, where there is an index of one."""
+    if desk.index is None:
+        return
+    st.subheader("Similar products", anchor=False)
+    category = desk.bundle.taxonomy.category
+    with st.container(horizontal=True, gap="small", key="alike"):
+        for alike in tagging.find_alike(desk, result):
+            drawn = look.draw_thumbnail(alike.thumbnail, f"Product {alike.product_id}") if alike.thumbnail else ""
+            label = html.escape(alike.labels.get(category, ""))
+            name = f'<div class="v-quiet v-small">{html.escape(alike.product_id)}</div>'
+            st.html(f'{drawn}<div class="v-small"><strong>{label}</strong></div>{name}', width=140)
 
 
 def _show_photo(desk: Desk, result: Result) -> None:
     titles = _list_titles(desk)
     photo = st.empty()
-    chosen = st.selectbox(
-        "Show on the photo where it was seen",
-        [None, *titles],
-        format_func=lambda name: "nothing" if name is None else titles[name],
+    chosen = st.pills(
+        "Why? Show on the photo where it was seen",
+        [*titles],
+        format_func=titles.__getitem__,
         key=f"why-{result.number}",
+        wrap=True,
     )
     if result.photo is None:
         return
@@ -212,13 +237,12 @@ def _show_tag(desk: Desk, visit: Visit, result: Result, tag: Tag) -> None:
     else:
         below, decision = look.draw_bar(tag.confidence), look.DECISIONS[tag.accepted]
     st.html(
-        f'<div class="v-tag"><div class="v-quiet">{html.escape(title)}</div>'
+        f'<div class="v-tag"><div><div class="v-quiet">{html.escape(title)}</div>'
         f'<div class="v-value">{value} <span class="v-decision v-{decision.replace(" ", "-")}">{decision}</span></div>'
-        f"{below}</div>"
+        f"</div><div>{below}</div></div>"
     )
-    with st.expander("Other values, or a better one", key=f"more-{result.number}-{tag.attribute}"):
-        for other, confidence in tag.runners_up:
-            st.html(f'<div class="v-other"><span>{html.escape(other)}</span>{look.draw_bar(confidence, word="")}</div>')
+    with st.expander("Other values, or correct it", key=f"more-{result.number}-{tag.attribute}", type="compact"):
+        st.html("".join(look.draw_share(other, confidence) for other, confidence in tag.runners_up))
         _ask_better(desk, visit, result, tag, title)
 
 
@@ -265,7 +289,7 @@ def _show_all(desk: Desk, visit: Visit) -> None:
     visit.page = min(visit.page, n_pages - 1)
     n_open = sum(1 for result in visit.results if result.open_attributes)
     n_refused = sum(1 for result in visit.results if result.refusal)
-    st.subheader(f"{len(visit.results)} photos")
+    st.header(f"{len(visit.results)} photos", anchor=False)
     said = [f"{len(visit.results) - n_open - n_refused} ready", f"{n_open} for review"]
     if n_refused:
         said.append(f"{n_refused} could not be read")
@@ -287,24 +311,23 @@ def _show_all(desk: Desk, visit: Visit) -> None:
 
 
 def _show_card(desk: Desk, visit: Visit, result: Result) -> None:
-    with st.container(border=True, width=172, key=f"card-{result.number}"):
-        if result.thumbnail is not None:
-            st.image(result.thumbnail, width="stretch", alt=f"The photo {result.name}")
+    with st.container(border=True, width=152, key=f"card-{result.number}"):
+        drawn = look.draw_thumbnail(result.thumbnail, f"The photo {result.name}") if result.thumbnail else ""
         name = html.escape(result.name)
         if result.refusal is not None:
             st.html(f'<div class="v-name">{name}</div><p class="v-low">{html.escape(result.refusal)}</p>')
             return
         category = desk.bundle.taxonomy.category
         tag = next(tag for tag in result.tags if tag.attribute == category)
-        n_open = len(result.open_attributes)
+        n_open, colour = len(result.open_attributes), look.find_band(tag.confidence).colour
         decision = f"{n_open} for review" if n_open else "ready"
         st.html(
-            f'<div class="v-name" title="{name}">{name}</div>'
+            f'{drawn}<div class="v-name" title="{name}">{name}</div>'
             f'<div class="v-value v-small">{html.escape(result.value_of(category))}</div>'
-            f'<div class="v-small v-{look.find_band(tag.confidence).colour}">{100 * tag.confidence:.0f} % · '
-            f'{look.find_band(tag.confidence).word}</div><div class="v-quiet v-small">{decision}</div>'
+            f'<div class="v-small v-{colour}">{look.tell_confidence(tag.confidence)}</div>'
+            f'<div class="v-quiet v-small">{decision}</div>'
         )
-        st.button("Look closely", key=f"open-{result.number}", on_click=_open, args=(visit, result.number))
+        st.button("Open", key=f"open-{result.number}", on_click=_open, args=(visit, result.number))
 
 
 def _open(visit: Visit, number: int) -> None:

@@ -5,22 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlalchemy import select
 
 from vestiary.bundle import Bundle
-from vestiary.errors import PictureError, UsageError
+from vestiary.errors import PictureError, UsageError, VestiaryError
 from vestiary.images import Limits
 from vestiary.ledger import Ledger, Verdict, schema
 from vestiary.pages.desk import Answered, Desk
 from vestiary.pages.look import make_thumbnail
+from vestiary.similar import Neighbour, find_similar
 from vestiary.tags import Tag, flatten, list_columns, to_cell
 
 SHOWN: Final = 900
 """Pixels of the longer side of a photo as it is shown and explained; the original is not kept."""
+
+ALIKE: Final = 6
+"""Similar products that are shown."""
+RUNNERS_UP: Final = 5
+"""Values of each attribute that are kept beside the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,15 @@ class Correction:
 
     value: str
     reviewer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """A product that looks like a photo: what the catalogue says of it, and its picture where it can still be read."""
+
+    product_id: str
+    labels: Mapping[str, str]
+    thumbnail: bytes | None
 
 
 @dataclass(slots=True)
@@ -44,6 +59,8 @@ class Result:
     photo: bytes | None = None
     thumbnail: bytes | None = None
     corrections: dict[str, Correction] = field(default_factory=dict)
+    alike: list[Alike] | None = None
+    """The most similar products; None until somebody looked."""
 
     @property
     def tags(self) -> tuple[Tag, ...]:
@@ -72,7 +89,7 @@ def answer_photos(desk: Desk, photos: Sequence[tuple[str, bytes]], *, first_numb
 
     Raises ServiceError when the service cannot answer now.
     """
-    answers = desk.answer(photos)
+    answers = [_shorten(answered) for answered in desk.answer(photos)]
     results = []
     for place, ((name, data), answered) in enumerate(zip(photos, answers, strict=True)):
         photo = _reduce(data, desk.limits, SHOWN) if answered.prediction.failure is None else None
@@ -81,6 +98,12 @@ def answer_photos(desk: Desk, photos: Sequence[tuple[str, bytes]], *, first_numb
     if desk.ledger is not None:
         _recall(desk.ledger, results)
     return results
+
+
+def _shorten(answered: Answered) -> Answered:
+    """The answer with the best few values of each attribute."""
+    tags = tuple(replace(tag, runners_up=tag.runners_up[:RUNNERS_UP]) for tag in answered.prediction.tags)
+    return replace(answered, prediction=replace(answered.prediction, tags=tags))
 
 
 def _reduce(data: bytes, limits: Limits, longest: int) -> bytes | None:
@@ -116,6 +139,24 @@ def find_corrections(ledger: Ledger, hashes: Collection[str]) -> dict[str, dict[
         for attribute, value, reviewer, sha256 in connection.execute(query):
             found.setdefault(sha256, {})[attribute] = Correction(value, reviewer)
     return found
+
+
+def find_alike(desk: Desk, result: Result) -> list[Alike]:
+    """The products of the index that look most like a photo, nearest first; looked for once. [] without an index."""
+    if result.alike is None:
+        result.alike = []
+        if desk.index is not None and result.photo is not None:
+            [found] = find_similar(desk.index, desk.predictor, [(result.name, result.photo)], top_k=ALIKE)
+            result.alike = [_picture(neighbour, desk.limits) for neighbour in found.neighbours]
+    return result.alike
+
+
+def _picture(neighbour: Neighbour, limits: Limits) -> Alike:
+    try:
+        thumbnail = _reduce(neighbour.picture(), limits, 320)
+    except VestiaryError:
+        thumbnail = None
+    return Alike(neighbour.product_id, neighbour.labels, thumbnail)
 
 
 def correct(desk: Desk, result: Result, attribute: str, value: str, reviewer: str) -> None:

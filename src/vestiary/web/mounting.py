@@ -118,7 +118,7 @@ def make_desk(service: Service, loop: asyncio.AbstractEventLoop) -> Desk:
         ledger=recorder.ledger if recorder is not None else None,
         album=recorder.album if recorder is not None else None,
         catalogue=settings.catalogue,
-        index=settings.index,
+        index=service.index,
         jobs=settings.jobs or default_jobs(),
         limits=service.predictor.limits,
         max_upload_files=settings.max_upload_files,

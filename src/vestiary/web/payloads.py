@@ -14,10 +14,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from vestiary.web import errors
-from vestiary.web.schemas import MAX_ID, BatchRequest, ExplainRequest, Options, Pictured, PictureRequest
+from vestiary.web.schemas import MAX_ID, BatchRequest, ExplainRequest, Options, Pictured, PictureRequest, SimilarRequest
 
 Form = TypeVar("Form", bound=BaseModel)
-Json = TypeVar("Json", PictureRequest, ExplainRequest)
+Json = TypeVar("Json", PictureRequest, ExplainRequest, SimilarRequest)
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_TEXT: Final = 10_000

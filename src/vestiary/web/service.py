@@ -18,6 +18,7 @@ from vestiary.bundle import open_bundle
 from vestiary.errors import BundleError, require
 from vestiary.images import Limits
 from vestiary.predictor import Predictor, count_cores
+from vestiary.similar import open_index
 from vestiary.web import errors
 from vestiary.web.batching import Outcome, Scheduler
 from vestiary.web.limits import Held, Rates, read_body
@@ -57,11 +58,15 @@ class Service:
     """Model, queue, counts and limits of one app; started and stopped by the app's lifespan."""
 
     def __init__(self, settings: Settings, routes: Sequence[str], shared: Shared | None = None) -> None:
-        """Open the bundle, load its model and let it answer once. Raises BundleError, LedgerError or UsageError."""
+        """Open the bundle, load its model and let it answer once.
+
+        Raises BundleError, LedgerError, SimilarError (an index that cannot be used) or UsageError.
+        """
         self.settings = settings
         limits = Limits(max_bytes=settings.max_body_bytes, max_pixels=settings.max_pixels)
         self.predictor = Predictor(open_bundle(settings.bundle), precision=settings.precision, threads=1, limits=limits)
         self.bundle = self.predictor.bundle
+        self.index = open_index(settings.index, self.bundle) if settings.index else None
         self._warm_up()
         rows, path, started_at = (settings.workers, shared.tally, shared.started_at) if shared else (1, None, None)
         self.tally = Tally(routes, rows=rows, path=path, started_at=started_at)

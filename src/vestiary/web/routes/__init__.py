@@ -1,10 +1,11 @@
 """The addresses of the service, one file for each family of them."""
 
-from vestiary.web.routes import about, explanation, feedback, health, inference, pages, prediction
+from vestiary.web.routes import about, explanation, feedback, health, inference, pages, prediction, similarity
 
 ROUTERS = (
     prediction.router,
     explanation.router,
+    similarity.router,
     feedback.router,
     pages.router,
     about.router,

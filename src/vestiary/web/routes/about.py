@@ -22,6 +22,7 @@ ASKING: Final = (
     "/predict_batch",
     "/uploader",
     "/explain",
+    "/similar",
     "/v2/models/{name}/infer",
     "/v2/models/{name}/versions/{version}/infer",
 )

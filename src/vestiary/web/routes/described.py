@@ -17,6 +17,7 @@ from vestiary.web.schemas import (
     InferRequest,
     PictureRequest,
     ProblemAnswer,
+    SimilarRequest,
 )
 
 REQUEST_ID: Final = "6f1c0f4e8a7b4d0c9e55a1b2c3d4e5f6"
@@ -113,7 +114,15 @@ def request_body(*contents: dict[str, Any]) -> dict[str, Any]:
 
 def list_schemas() -> dict[str, Any]:
     """The schemas that are referred to here and that FastAPI does not see in the signatures of the routes."""
-    models = (BatchRequest, ExplainRequest, FeedbackRequest, InferRequest, PictureRequest, ProblemAnswer)
+    models = (
+        BatchRequest,
+        ExplainRequest,
+        FeedbackRequest,
+        InferRequest,
+        PictureRequest,
+        ProblemAnswer,
+        SimilarRequest,
+    )
     _, described = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     return dict(described["$defs"])
 

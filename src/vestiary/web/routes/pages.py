@@ -53,6 +53,7 @@ _ENDPOINTS: Final = {
     "POST /predict_base64": "the same for a picture sent as JSON",
     "POST /predict_batch": "tags of several pictures",
     "POST /explain": "where in the picture a value was seen",
+    "POST /similar": "the products of a catalogue most like one picture",
     "POST /uploader": "tags of one picture as a page",
     "POST /feedback": "a verdict on an earlier answer",
     "GET /classes": "values of every attribute",

@@ -1,7 +1,7 @@
 """What goes over the wire, as it is checked (requests) and as it is told in ``/openapi.json`` (both)."""
 
 from vestiary.web.schemas.about import Alive, Classes, Health, Info, Readiness, Stats, Summary
-from vestiary.web.schemas.answers import Answer, BatchAnswer, Explanation, FeedbackAnswer, ProblemAnswer
+from vestiary.web.schemas.answers import Answer, BatchAnswer, Explanation, FeedbackAnswer, ProblemAnswer, SimilarAnswer
 from vestiary.web.schemas.protocol import (
     InferAnswer,
     InferInput,
@@ -24,6 +24,8 @@ from vestiary.web.schemas.requests import (
     Pictured,
     PictureOptions,
     PictureRequest,
+    SimilarOptions,
+    SimilarRequest,
 )
 
 __all__ = [
@@ -56,6 +58,9 @@ __all__ = [
     "ServerLive",
     "ServerMetadata",
     "ServerReady",
+    "SimilarAnswer",
+    "SimilarOptions",
+    "SimilarRequest",
     "Stats",
     "Summary",
 ]

@@ -137,6 +137,33 @@ class Explanation(BaseModel):
     model: ModelFacts
 
 
+class NeighbourFacts(BaseModel):
+    """A product like the picture; ``distance`` is the cosine distance, 0 for the same picture; labels as catalogued."""
+
+    product_id: str
+    distance: float = Field(ge=0, le=2)
+    labels: dict[str, str]
+
+
+class IndexFacts(BaseModel):
+    """The index that was searched: how many products it has, and the fingerprint of their catalogue."""
+
+    products: int
+    catalogue: str
+
+
+class SimilarAnswer(BaseModel):
+    """The products most like a picture, nearest first."""
+
+    status: Literal["success"]
+    request_id: str
+    id: str
+    neighbours: list[NeighbourFacts]
+    index: IndexFacts
+    model: ModelFacts
+    timestamp: str
+
+
 class ProblemAnswer(BaseModel):
     """Any answer that is no success (RFC 9457); ``error`` repeats ``detail`` for older clients."""
 

@@ -81,6 +81,18 @@ class ExplainRequest(ExplainOptions, Pictured):
     """One picture, and what is to be explained about it."""
 
 
+class SimilarOptions(Named):
+    """What may be asked beside one picture when similar products are looked for."""
+
+    top_k: int = Field(10, ge=1, le=1000, description="How many products are told.")
+    exclude_same: bool = Field(False, description="Leave out products that have this very picture, to the last pixel.")
+    exclude: str | None = Field(None, max_length=MAX_ID, description="The id of a product to leave out.")
+
+
+class SimilarRequest(SimilarOptions, Pictured):
+    """One picture, and how many similar products are wanted."""
+
+
 class FeedbackRequest(BaseModel):
     """What a person says of an earlier answer. Needs ``request_id``, ``id``, or both."""
 
