@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import json
 import os
 import re
@@ -13,11 +14,12 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
 
-from conftest import Running
+from conftest import Running, Vestiary
 
 ROOT = Path(__file__).parents[1]
 GUIDES = ROOT / "docs" / "guides"
@@ -36,7 +38,9 @@ def read_blocks(name: str) -> list[Block]:
     """Every block of a guide, in order."""
     blocks, heading = [], ""
     text = (GUIDES / f"{name}.md").read_text(encoding="utf-8")
-    for title, language, code in re.findall(r"^## (.*)$|^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL):
+    for title, language, code in re.findall(
+        r"^## ([^\n]*)$|^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL
+    ):
         heading = title or heading
         if not title:
             blocks.append(Block(heading, language, code))
@@ -95,6 +99,31 @@ def with_photos(typed: Typed) -> Typed:
     return typed
 
 
+TypeIn = Callable[[Block], str]
+
+
+@pytest.fixture
+def type_in(vestiary: Vestiary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TypeIn:
+    """Runs the commands of a block one by one in this process and in the test's own folder; returns what they print."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VESTIARY_LEDGER_URL", str(tmp_path / "ledger.db"))
+
+    def run(block: Block) -> str:
+        said = ""
+        for line in block.code.replace("\\\n", " ").splitlines():
+            program, *words = shlex.split(line, comments=True)
+            assert program == "vestiary"
+            *words, to = words if ">" in words else [*words, ""]
+            done = vestiary(*(word for word in words if word != ">"))
+            assert done.code == 0, f"{line}\n{done.err}"
+            if to:
+                Path(to).write_text(done.out, encoding="utf-8")
+            said += done.out
+        return said
+
+    return run
+
+
 def pick(heading: str) -> list[Block]:
     """Blocks of the guide to the API under one heading."""
     found = [block for block in read_blocks("api") if block.heading == heading]
@@ -147,67 +176,102 @@ def test_keys_of_the_guide_to_the_api(start_service: Callable[..., Running], wit
             assert "known API key" in with_photos.run(block, address=running.url, VESTIARY_KEY="wrong")
 
 
-def test_the_quick_start(service: Running, typed: Typed) -> None:
-    shutil.copytree(ROOT / "examples" / "photos", typed.folder / "examples" / "photos")
+def test_the_quick_start(service: Running, type_in: TypeIn, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples" / "photos", tmp_path / "examples" / "photos")
     blocks = {block.heading: block for block in read_blocks("quick-start")}
-    said = typed.run(blocks["2. Tag photos"])
-    assert "12 pictures, 84 tags" in said
-    assert (typed.folder / "tags.csv").read_text().count("\n") == 13
-    asked = [block for block in read_blocks("quick-start") if "curl" in block.code]
-    assert json.loads(typed.run(asked[0], address=service.url))["status"] == "success"
-    typed.run(blocks["5. Answer a whole folder"])
-    assert json.loads((typed.folder / "results" / "summary.json").read_text())["answered"] == 12
+    assert "12 pictures, 84 tags" in type_in(blocks["2. Tag photos"])
+    assert (tmp_path / "tags.csv").read_text(encoding="utf-8").count("\n") == 13
+    type_in(blocks["5. Answer a whole folder"])
+    assert json.loads((tmp_path / "results" / "summary.json").read_text(encoding="utf-8"))["answered"] == 12
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    said = Typed(tmp_path).run(blocks["4. Ask over HTTP"], address=service.url)
+    assert json.loads(said)["status"] == "success"
 
 
-def test_a_day_of_returned_goods(typed: Typed) -> None:
+def write_shop(folder: Path, draw: ModuleType) -> None:
+    """A table as shops have them: columns with names of their own, and one product without its picture."""
+    draw.draw_catalogue(folder / "drawn", products=60, seed=3, size=(30, 40), quirks=False)
+    shutil.move(folder / "drawn" / "images", folder / "pictures")
+    with (folder / "drawn" / "styles.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (folder / "products.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, delimiter=";")
+        table.writerow(["sku", "title", "photo", "gender", "base_colour", "articleType", "usage"])
+        for row in (*rows, rows[0] | {"id": "gone"}):
+            name, colour, kind = row["productDisplayName"], row["baseColour"], row["articleType"]
+            table.writerow([row["id"], name, f"pictures/{row['id']}.jpg", row["gender"], colour, kind, row["usage"]])
+
+
+def test_your_own_catalogue(type_in: TypeIn, vestiary: Vestiary, draw: ModuleType, tmp_path: Path) -> None:
+    write_shop(tmp_path, draw)
+    blocks = [block for block in read_blocks("own-catalogue") if block.language]
+    ingest, taxonomy, steps, python = blocks
+    assert [block.language for block in blocks] == ["sh", "toml", "toml", "python"]
+    assert "61 rows: 60 products, 1 rejected." in type_in(ingest)
+    assert "gone" in (tmp_path / "catalogue" / "rejects.csv").read_text(encoding="utf-8")
+    assert vestiary("check", "catalogue").code == 0
+    assert vestiary("inspect", "catalogue").code == 0
+
+    columns = ("--image-column", "photo", "--id-column", "sku", "--name-column", "title")
+    for name, block in {"shop.toml": taxonomy, "steps.toml": steps}.items():
+        (tmp_path / name).write_text(block.code, encoding="utf-8")
+    asked = ("--attribute", "colour=base_colour", "--attribute", "articleType")
+    done = vestiary("ingest", "products.csv", "--out", "closed", "--taxonomy", "shop.toml", *columns, *asked)
+    assert (done.code, "2  values of articleType" in done.out) == (0, True), done.err
+    asked = ("--attribute", "baseColour=base_colour", "--attribute", "articleType", "--attribute", "usage")
+    done = vestiary("ingest", "products.csv", "--out", "prepared", "--preparation", "steps.toml", *columns, *asked)
+    assert (done.code, "values of baseColour" in done.out) == (0, True), done.err
+    exec(compile(python.code, "own-catalogue.md", "exec"), {})
+
+
+def test_a_day_of_returned_goods(type_in: TypeIn, tmp_path: Path) -> None:
     from vestiary.bundle import open_bundle
     from vestiary.ledger import open_ledger
     from vestiary.review import Queue
 
-    incoming = typed.folder / "data" / "incoming"
+    incoming, processed, told = (tmp_path / place for place in ("data/incoming", "data/processed", "told"))
     shutil.copytree(ROOT / "examples" / "photos", incoming)
     (incoming / "noon").mkdir()
     shutil.copy(incoming / "red-dress.jpg", incoming / "noon" / "red-dress.jpg")
     (incoming / "broken.jpg").write_bytes(b"cut off")
-    (typed.folder / "returns.env").write_text(f"VESTIARY_LEDGER_URL={typed.folder / 'ledger.db'}\n")
+    (tmp_path / "returns.env").write_text(f"VESTIARY_LEDGER_URL={tmp_path / 'ledger.db'}\n")
     night, schedule, report, look, export = (block for block in read_blocks("returns") if block.language == "sh")
 
-    typed.run(night)
-    processed = typed.folder / "data" / "processed"
+    type_in(night)
     assert not [path for path in incoming.rglob("*") if path.is_file()]
     assert {"red-dress.jpg", "red-dress_1.jpg"} == {path.name for path in (processed / "Dresses").iterdir()}
     assert [path.name for path in (processed / "quarantine").iterdir()] == ["broken.jpg"]
-    typed.run(schedule)
-    unit = (typed.folder / "schedule" / "vestiary-batch.service").read_text()
-    words = shlex.split(night.code)
-    assert all(word in unit for word in words[1:])
-    said = typed.run(report)
-    assert "13 answered, 1 failed" in said
-    assert (typed.folder / "report.html").is_file()
-    assert "13 wait" in typed.run(look)
+    type_in(schedule)
+    unit = (tmp_path / "schedule" / "vestiary-batch.service").read_text(encoding="utf-8")
+    assert all(word in unit for word in shlex.split(night.code)[1:])
+    assert "13 answered, 1 failed" in type_in(report)
+    assert (tmp_path / "report.html").is_file()
+    assert "13 wait" in type_in(look)
 
-    with open_ledger(str(typed.folder / "ledger.db")) as ledger:
+    with open_ledger() as ledger:
         queue = Queue(ledger, open_bundle(), reviewer="ada", agreement_share=0)
         for item in queue.next_items(20, attribute="articleType"):
             if item.record.name.endswith("blue-jeans.jpg"):
-                assert queue.find_photo(item) is not None
+                assert item.photo() is not None
                 queue.correct(item, "articleType", "Jeans")
-    typed.run(export)
-    told = (typed.folder / "told" / "corrections.csv").read_text()
-    assert "articleType,Jeans,Track Pants,ada" in told
-    assert len(list((typed.folder / "told" / "pictures").iterdir())) == 1
+    type_in(export)
+    assert "articleType,Jeans,Track Pants,ada" in (told / "corrections.csv").read_text(encoding="utf-8")
+    assert len(list((told / "pictures").iterdir())) == 1
 
 
 def test_the_commands_of_the_guide_to_watching(service: Running, typed: Typed) -> None:
     [block] = (block for block in read_blocks("monitor") if block.language == "sh")
     said = typed.run(block, address=service.url)
-    assert 'vestiary_pictures_total{' in said
+    assert "vestiary_pictures_total{" in said
     assert re.search(r"^ok +service", said, flags=re.MULTILINE)
 
 
 def test_every_alert_has_its_advice() -> None:
     rules = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8")
-    advice = re.findall(r"^\| `(Vestiary\w+)` \|", (GUIDES / "monitor.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    advice = re.findall(
+        r"^\| `(Vestiary\w+)` \|", (GUIDES / "monitor.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     assert advice == re.findall(r"alert: (\w+)", rules)
 
 
