@@ -267,6 +267,15 @@ def test_the_commands_of_the_guide_to_watching(service: Running, typed: Typed) -
     assert re.search(r"^ok +service", said, flags=re.MULTILINE)
 
 
+def test_both_tables_of_guides_name_every_guide_alike() -> None:
+    tables = []
+    for page in ("README.md", "docs/index.md"):
+        text = (ROOT / page).read_text(encoding="utf-8").split("## Guides\n")[1].strip()
+        tables.append(text.partition("\n\n")[0].replace("](docs/", "]("))
+    assert tables[0] == tables[1]
+    assert {f"guides/{guide.name}" for guide in GUIDES.glob("*.md")} <= set(re.findall(r"\]\(([^)#]+)", tables[0]))
+
+
 def test_every_alert_has_its_advice() -> None:
     rules = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8")
     advice = re.findall(
