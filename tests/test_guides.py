@@ -111,6 +111,8 @@ def type_in(vestiary: Vestiary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     def run(block: Block) -> str:
         said = ""
         for line in block.code.replace("\\\n", " ").splitlines():
+            if line.startswith("#"):
+                continue
             program, *words = shlex.split(line, comments=True)
             assert program == "vestiary"
             *words, to = words if ">" in words else [*words, ""]
