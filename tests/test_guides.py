@@ -224,8 +224,8 @@ def test_your_own_catalogue(type_in: TypeIn, vestiary: Vestiary, draw: ModuleTyp
     asked = ("--attribute", "colour=base_colour", "--attribute", "articleType")
     done = vestiary("ingest", "products.csv", "--out", "closed", "--taxonomy", "shop.toml", *columns, *asked)
     assert (done.code, "2  values of articleType" in done.out) == (0, True), done.err
-    asked = ("--attribute", "baseColour=base_colour", "--attribute", "articleType", "--attribute", "usage")
-    done = vestiary("ingest", "products.csv", "--out", "prepared", "--preparation", "steps.toml", *columns, *asked)
+    wanted = ("--attribute", "baseColour=base_colour", "--attribute", "articleType", "--attribute", "usage")
+    done = vestiary("ingest", "products.csv", "--out", "prepared", "--preparation", "steps.toml", *columns, *wanted)
     assert (done.code, "values of baseColour" in done.out) == (0, True), done.err
     exec(compile(python.code, "own-catalogue.md", "exec"), {})
 
