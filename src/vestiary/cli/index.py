@@ -10,7 +10,7 @@ import typer
 def run(
     catalogue: Path = typer.Argument(help="Catalogue folder that ingest wrote."),
     out: Path = typer.Option(help="Folder for the index."),
-    bundle: Path | None = typer.Option(None, help="Bundle folder or zip; the default one when left out."),
+    bundle: str | None = typer.Option(None, help="Bundle folder, zip or address; the default one when left out."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace the index in OUT."),
     as_json: bool = typer.Option(False, "--json", help="Print what was built as JSON."),
 ) -> None:

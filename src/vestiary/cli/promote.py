@@ -8,7 +8,7 @@ import typer
 
 
 def run(
-    new: Path = typer.Argument(help="Bundle folder or zip that may take the place."),
+    new: str = typer.Argument(help="Bundle folder, zip or address that may take the place."),
     over: Path = typer.Option(metavar="OLD", help="Folder of the bundle in use, which is kept beside it."),
     catalogue: Path = typer.Option(help="Catalogue folder that both are compared on."),
     split: str = typer.Option("test", help="Which products: test or validation."),
@@ -32,7 +32,7 @@ def run(
         raise UsageError(f"{new} and {over} hold the same bundle ({mine.fingerprint[:12]}); there is nothing to do.")
     if mine.training.get("catalogue", {}).get("fingerprint") != loaded.fingerprint:
         say(f"{new} was not trained on this very catalogue; make sure that it has not learnt from its {split} split.")
-    comparison = compare(answer_split(loaded, new, split), answer_split(loaded, over, split))
+    comparison = compare(answer_split(loaded, new, split), answer_split(loaded, str(over), split))
     objections = find_objections(comparison, mine, theirs)
     kept = None if objections else replace_bundle(over, mine)
     if as_json:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run(
     photos: list[str] = typer.Argument(help="Photos, folders, zips or globs; - reads one photo from stdin."),
     index: Path = typer.Option(help="Index folder that vestiary index wrote."),
-    bundle: Path | None = typer.Option(
+    bundle: str | None = typer.Option(
         None, help="Bundle that the index was built with; the default one when left out."
     ),
     top_k: int = typer.Option(10, min=1, help="How many products for each photo."),
