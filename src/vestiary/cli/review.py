@@ -13,7 +13,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_BUNDLE = typer.Option(None, help="Bundle folder or zip; the default one when left out.")
+_BUNDLE = typer.Option(None, help="Bundle folder, zip or address; the default one when left out.")
 _LEDGER = typer.Option(
     None,
     "--ledger",
@@ -37,7 +37,7 @@ def list_waiting(
     attribute: str | None = _ATTRIBUTE,
     band: list[str] = _BAND,
     target_precision: float | None = _TARGET,
-    bundle: Path | None = _BUNDLE,
+    bundle: str | None = _BUNDLE,
     ledger: str | None = _LEDGER,
     as_json: bool = _JSON,
 ) -> None:
@@ -144,7 +144,7 @@ def export(
     target_precision: float | None = _TARGET,
     since: str | None = _SINCE,
     album: Path | None = _ALBUM,
-    bundle: Path | None = _BUNDLE,
+    bundle: str | None = _BUNDLE,
     ledger: str | None = _LEDGER,
     overwrite: bool = typer.Option(False, "--overwrite", help="Write the corrections in DIR anew; photos are added."),
     as_json: bool = _JSON,
@@ -209,7 +209,7 @@ def export(
 @app.command("import")
 def take_annotations(
     file: Path = typer.Argument(help="What Label Studio exported as JSON."),
-    bundle: Path | None = _BUNDLE,
+    bundle: str | None = _BUNDLE,
     ledger: str | None = _LEDGER,
     as_json: bool = _JSON,
 ) -> None:
