@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vestiary.errors import TrainingError
 from vestiary.interruption import catch_interrupt
 from vestiary.product import Split
-from vestiary.taxonomy import MISSING, Taxonomy
+from vestiary.taxonomy import Taxonomy
 from vestiary.training.batches import Batches, seed_everything
 from vestiary.training.checkpoint import describe_damage, identify, read_state, write_log, write_state
 from vestiary.training.dataset import Pictures, Samples, fits_on
@@ -31,6 +31,7 @@ from vestiary.training.schedule import learning_rate, make_average, make_optimis
 from vestiary.training.teaching import Teacher, check_pupil, teach
 from vestiary.training.tracking import Tracker, check_logs, figures_of, open_trackers
 from vestiary.training.trials import find_batch_size, find_learning_rate, fits_into_memory
+from vestiary.training.validation import validate
 
 CHECKPOINT_EVERY_S = 120.0
 CHECKPOINT_EVERY_GPU_S = 15.0
@@ -342,7 +343,7 @@ class _Run:
             "seconds": round(self.watch.seconds, 1),
             "learning_rate": learning_rate(self.step - 1, self.batches.steps, self.recipe),
             "train_loss": round(sum(self.losses) / len(self.losses), 5),
-        } | self._validate()
+        } | validate(self.shipped, self.taxonomy, self.batches, self.step - 1, self.loss)
         if not math.isfinite(line["validation_loss"]):
             raise self._describe_divergence(self.step, "The validation loss")
         self.log.append(line)
@@ -357,26 +358,6 @@ class _Run:
         for tracker in self.trackers:
             tracker.add(self.step, figures_of(line))
         return line
-
-    @torch.inference_mode()
-    def _validate(self) -> dict[str, float]:
-        """Loss and accuracy on the validation split at the phase's resolution, to watch a run by.
-
-        The figures that count come from the bundle.
-        """
-        model = self.shipped.eval()
-        loss, right, known = torch.zeros(3, len(model.sizes), device=self.device)
-        for pixels, labels in self.batches.validation(self.step - 1):
-            logits = model(pixels)
-            loss += self.loss.sum_plain(logits, labels)
-            answers = torch.stack([scores.argmax(1) for scores in logits], 1)
-            right += (answers == labels).sum(0)
-            known += (labels != MISSING).sum(0)
-        loss, right, known = self.processes.sum(torch.stack([loss, right, known])).cpu().double()
-        means = loss / known.clamp(min=1)
-        shares = (right / known.clamp(min=1)).tolist()
-        accuracies = {f"accuracy.{name}": round(own, 5) for name, own in zip(self.taxonomy.names, shares, strict=True)}
-        return {"validation_loss": round(float(means.sum()), 5)} | accuracies
 
     def finish(self) -> Classifier:
         """The network to ship: of the last epoch or of the best one, as the recipe says."""
