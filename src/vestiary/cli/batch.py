@@ -121,7 +121,7 @@ def _describe(report: BatchReport, out: Path) -> str:
 def _leave(report: BatchReport, out: Path, *, watch: bool, max_failure_rate: float) -> None:
     """Exit codes other than 0, each with a sentence."""
     if report.is_stopped and not watch:
-        say(f"vestiary: Stopped with {report.left:,} pictures still to do; run the same command again to go on.")
+        say(f"{report.left:,} pictures are still to do; run the same command again to go on.")
         raise typer.Exit(130)
     n_failed = report.tally.pictures - report.tally.answered
     if n_failed > max_failure_rate * report.tally.pictures:
