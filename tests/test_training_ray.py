@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +20,10 @@ from test_processes import RECIPE, read_log  # noqa: E402
 from vestiary.bundle import open_bundle  # noqa: E402
 from vestiary.catalogue import ingest  # noqa: E402
 from vestiary.cluster import Cluster  # noqa: E402
-from vestiary.errors import TrainingError  # noqa: E402
+from vestiary.errors import TrainingError, UsageError  # noqa: E402
 from vestiary.training.on_ray import Listener, Task, train_on_cluster  # noqa: E402
 from vestiary.training.progress import FitProgress  # noqa: E402
-from vestiary.training.recipe import load_recipe  # noqa: E402
+from vestiary.training.recipe import Phase, load_recipe  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
@@ -79,9 +82,52 @@ def test_a_process_that_is_killed_costs_what_came_after_the_last_checkpoint(
     task = Task(catalogue, recipe, tmp_path / "two")
     train_on_cluster(Cluster(), task, workers=2, listener=Listener(on_progress=kill, on_stage=listen))
     assert killed
-    assert any("starting again from the last checkpoint" in line for line in said)
+    lost = "the cluster lost the run (The actor died unexpectedly before finishing this task); starting again from"
+    assert any(line.startswith(lost) for line in said)
     train_on_cluster(Cluster(), Task(catalogue, recipe, tmp_path / "one"), workers=1)
     check_same(tmp_path)
+
+
+def test_a_machine_that_will_never_have_the_cores_is_told_at_once_and_a_cluster_is_waited_for(
+    ray_here: None, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = Task(catalogue, load_recipe(str(tmp_path / "recipe.toml"), []), tmp_path / "out", threads=200)
+    with pytest.raises(UsageError, match=r"2 processes of 200 cores need 400, and this machine has \d+; give fewer"):
+        train_on_cluster(Cluster("local"), task, workers=2)
+    said: list[str] = []
+
+    class Waits(Exception):
+        pass
+
+    def give_up(line: str) -> None:
+        said.append(line)
+        raise Waits
+
+    with pytest.raises(Waits):
+        train_on_cluster(Cluster("auto"), task, workers=2, listener=Listener(on_stage=give_up))
+    assert re.fullmatch(r"waiting: 2 processes of 200 cores need 400, and the cluster has \d+ now", said[0])
+
+
+def test_ctrl_c_ends_all_processes_and_leaves_a_checkpoint_to_go_on_from(
+    ray_here: None, catalogue: Path, tmp_path: Path
+) -> None:
+    recipe, said = load_recipe(str(tmp_path / "recipe.toml"), []), []
+    recipe = replace(recipe, phases=(Phase(500, 40, 30),))
+    pressed: list[int] = []
+
+    def press(progress: FitProgress) -> None:
+        if progress.finished_epoch and not pressed:
+            pressed.append(progress.step)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    listen: Callable[[str], None] = said.append
+    task = Task(catalogue, recipe, tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        train_on_cluster(Cluster(), task, workers=2, listener=Listener(on_progress=press, on_stage=listen))
+    assert said[-1] == "stopped; go on from the last checkpoint with --resume"
+    assert signal.getsignal(signal.SIGINT) is before
+    assert sorted(each.name for each in task.work.iterdir()) == ["best.pt", "checkpoint.pt", "lock", "log.csv"]
 
 
 def is_trainer(command: list[str] | None) -> bool:

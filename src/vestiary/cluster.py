@@ -40,6 +40,11 @@ class Cluster:
 
     address: str | None = None
 
+    @property
+    def place(self) -> str:
+        """The address in the end."""
+        return self.address or os.environ.get("RAY_ADDRESS") or LOCAL
+
     @contextmanager
     def join(self) -> Iterator[Any]:
         """The package ``ray``, connected; left again at the end, unless this process was connected before.
@@ -59,13 +64,13 @@ class Cluster:
             ray.shutdown()
 
     def _connect(self, ray: Any) -> None:
-        address = self.address or os.environ.get("RAY_ADDRESS") or LOCAL
+        address = self.place
         own = {"include_dashboard": False, "object_store_memory": STORE_BYTES} if address == LOCAL else {}
         if address not in (LOCAL, "auto"):
             _check_address(address)
         for tries_left in reversed(range(TRIES if address == LOCAL else 1)):
             try:
-                with _keep_sigterm():
+                with keep_handler(signal.SIGTERM):
                     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
                 return
             except Exception as error:  # Ray raises almost any kind, the plainest for a node that starts too slowly
@@ -128,13 +133,13 @@ def _check_address(address: str) -> None:
 
 
 @contextmanager
-def _keep_sigterm() -> Iterator[None]:
-    """Ray answers SIGTERM by leaving at once; whoever starts it may have something to finish first."""
+def keep_handler(number: signal.Signals) -> Iterator[None]:
+    """Put back what answers a signal: Ray sets answers of its own, and whoever uses it may have something to finish."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)

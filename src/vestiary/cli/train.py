@@ -27,7 +27,11 @@ def run(
     resume: bool = typer.Option(False, "--resume", help="Go on with the run that was stopped."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Discard an earlier run and bundle in OUT."),
     licence: str = typer.Option("unspecified", help="Licence of the pictures and labels, for the model card."),
-    threads: int = typer.Option(0, min=0, help="Cores to use; 0 for all. Results repeat for the same number."),
+    threads: int = typer.Option(
+        0,
+        min=0,
+        help="Cores to use; 0 for all. Results repeat for the same number. With ray: those of each process, 1 for 0.",
+    ),
     int8: bool = typer.Option(False, "--int8", help="Add an int8 model, unless it loses more than half a point."),
     log: str = typer.Option("", metavar="NAMES", help="Further logs: tensorboard, mlflow, or both with a comma."),
     engine: str = typer.Option("local", help="local, or ray: train on a Ray cluster (extra 'ray')."),

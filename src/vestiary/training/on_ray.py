@@ -7,6 +7,7 @@ under the same path. The process that was started only listens; what it hears is
 from __future__ import annotations
 
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from vestiary.bundle import Bundle, check_writable, open_bundle
 from vestiary.catalogue import Progress, load_catalogue
-from vestiary.cluster import Cluster
+from vestiary.cluster import LOCAL, Cluster, keep_handler
 from vestiary.errors import TrainingError, UsageError, VestiaryError, first_sentence, require
 from vestiary.metrics import Scores
 from vestiary.training.processes import HasLeftError
@@ -76,16 +77,20 @@ def train_on_cluster(
 
     A process or node that is lost costs what was learnt since the last checkpoint. Raises what ``train`` raises,
     UsageError for a number of workers or an address that cannot be, and TrainingError when the cluster loses the run
-    ATTEMPTS times.
+    ATTEMPTS times. Ctrl-C ends the processes, leaves the last checkpoint and raises KeyboardInterrupt.
     """
     if workers < 1:
         raise UsageError("A cluster trains with as many processes as you say; add --workers with a number from 1.")
     teachers = [str(Path(name).resolve()) if Path(name).exists() else name for name in task.teachers]
     task = replace(task, folder=task.folder.resolve(), out=task.out.resolve(), teachers=teachers)
     check_writable(task.out, overwrite=task.overwrite or task.resume)
+    listener = listener or Listener()
     with cluster.join() as ray:
-        heard = _keep_trying(ray, task, workers, listener or Listener())
-    shutil.rmtree(task.work / "ray", ignore_errors=True)
+        _check_room(ray, cluster, workers, task.threads, listener)
+        try:
+            heard = _keep_trying(ray, task, workers, listener)
+        finally:
+            shutil.rmtree(task.work / "ray", ignore_errors=True)
     try:
         return open_bundle(task.out), heard.scores or {}
     except UsageError as error:
@@ -93,6 +98,19 @@ def train_on_cluster(
             f"The run is over, but its bundle is not at {task.out} on this machine; name a folder with --out that all "
             "nodes reach under the same path."
         ) from error
+
+
+def _check_room(ray: Any, cluster: Cluster, workers: int, threads: int, listener: Listener) -> None:
+    """Ray waits in silence until there are cores enough: say so, or raise UsageError where there never will be."""
+    wanted, there = workers * threads, int(ray.cluster_resources().get("CPU", 0))
+    if wanted <= there:
+        return
+    if cluster.place == LOCAL:
+        raise UsageError(
+            f"{workers} processes of {threads} cores need {wanted}, and this machine has {there}; give fewer --workers "
+            "or --threads, or name a cluster with --ray-address."
+        )
+    listener.on_stage(f"waiting: {workers} processes of {threads} cores need {wanted}, and the cluster has {there} now")
 
 
 def _keep_trying(ray: Any, task: Task, workers: int, listener: Listener) -> _Heard:
@@ -119,14 +137,16 @@ def _run(ray: Any, task: Task, workers: int, listener: Listener, heard: _Heard) 
     train_package = require("ray.train", extra="ray", feature="Training on Ray")
     torch_package = require("ray.train.torch", extra="ray", feature="Training on Ray")
     queues = require("ray.util.queue", extra="ray", feature="Training on Ray")
-    told = queues.Queue(actor_options={"num_cpus": 0})
+    strategies = require("ray.util.scheduling_strategies", extra="ray", feature="Training on Ray")
+    here = strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    told = queues.Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})  # no other node is needed for it
     trainer = torch_package.TorchTrainer(
         _work,
         train_loop_config={"task": task, "told": told},
         scaling_config=train_package.ScalingConfig(
             num_workers=workers,
             use_gpu=ray.cluster_resources().get("GPU", 0) >= workers,
-            resources_per_worker={"CPU": max(1, task.threads)},
+            resources_per_worker={"CPU": task.threads},
         ),
         run_config=train_package.RunConfig(
             name="run",
@@ -134,13 +154,18 @@ def _run(ray: Any, task: Task, workers: int, listener: Listener, heard: _Heard) 
             logging_config=train_package.LoggingConfig(log_level="ERROR"),
         ),
     )
-    ears = threading.Thread(target=_listen, args=(told, queues.Empty, listener, heard))
+    ears = threading.Thread(target=_listen, args=(told, listener, heard))
     ears.start()
     reason = ""
     try:
-        trainer.fit()
+        with keep_handler(signal.SIGINT):
+            trainer.fit()
     except train_package.TrainingFailedError as error:
-        reason = first_sentence(error)
+        reason = _find_reason(error)
+    except SystemExit as error:  # how Ray leaves after Ctrl-C, when the processes have ended
+        if (task.work / "checkpoint.pt").exists():
+            listener.on_stage("stopped; go on from the last checkpoint with --resume")
+        raise KeyboardInterrupt from error
     finally:
         told.put(("end", None))
         ears.join()
@@ -148,7 +173,16 @@ def _run(ray: Any, task: Task, workers: int, listener: Listener, heard: _Heard) 
     return reason
 
 
-def _listen(told: Any, empty: type[Exception], listener: Listener, heard: _Heard) -> None:
+def _find_reason(error: BaseException) -> str:
+    """What one of the processes died of; where none did, what the first of them raised."""
+    failures = list(getattr(error, "worker_failures", {}).values())
+    deaths = [own for failure in failures if (own := getattr(failure, "health_check_failure", None)) is not None]
+    if deaths or not failures:
+        return first_sentence(deaths[0] if deaths else error)
+    return str(failures[0]).strip().rpartition("\n")[2].rstrip(".")  # the last line of a traceback
+
+
+def _listen(told: Any, listener: Listener, heard: _Heard) -> None:
     """Pass on what is told, until the end."""
     pass_on: dict[str, Callable[..., None]] = {
         "decode": lambda counts: listener.on_decode(*counts),
