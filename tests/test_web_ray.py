@@ -95,6 +95,7 @@ def test_replicas_answer_as_the_ordinary_service_and_keep_it_in_the_ledger(
         ({"replicas": "none"}, "replicas=none cannot be; give a number from 1, or auto."),
         ({"cores": 0}, "cores=0 cannot be; give a number from 1."),
         ({"port": "80"}, "port is up to Ray's proxies"),
+        ({"pages": "true"}, "There are no pages on Ray, where each request may meet another replica; leave pages out"),
         ({"colour": "red"}, "colour .* is no setting"),
     ],
 )

@@ -4,8 +4,9 @@
 
 ``build`` takes ``replicas`` (a number, or "auto": Ray adds and removes them with the load), ``cores`` of each replica,
 and every setting of docs/settings.md by its name. What a proxy does instead of us is not asked: host, port, workers,
-and the limits on connections and heads. Counts, rates and readiness are those of one replica; what is kept is in the
-ledger, which must be a PostgreSQL server as soon as there are replicas on two machines.
+and the limits on connections and heads. There are no pages: a visitor would meet one replica now and another then.
+Counts, rates and readiness are those of one replica; what is kept is in the ledger, which must be a PostgreSQL server
+as soon as there are replicas on two machines.
 """
 
 from __future__ import annotations
@@ -34,7 +35,12 @@ def build(given: Mapping[str, Any]) -> Any:
     replicas, cores = _read_replicas(chosen.pop("replicas", 1)), _read_number("cores", chosen.pop("cores", 1))
     if wrong := sorted(chosen.keys() & set(NOT_OURS)):
         raise UsageError(f"{', '.join(wrong)} is up to Ray's proxies; set it there (serve.start, http_options).")
-    settings = load_settings(**({"threads": cores} | chosen), workers=1)
+    if "pages" in chosen:
+        raise UsageError(
+            "There are no pages on Ray, where each request may meet another replica; leave pages out, and start "
+            "vestiary ui beside it for them."
+        )
+    settings = load_settings(**({"threads": cores} | chosen), workers=1, pages=False)
     plain = settings.model_dump()
 
     def make_app() -> FastAPI:
