@@ -26,7 +26,7 @@ class Assumptions:
     intake: float = 2_000.0
     cores: int = 16
     price: float = 0.05
-    ledger_bytes: int = 2_600
+    ledger_bytes: int = 2_800
     result_bytes: int = 2_450
 
 
