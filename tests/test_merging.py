@@ -59,9 +59,11 @@ def test_what_does_not_fit_is_refused_in_a_sentence(make_bundle: Callable[..., P
     turned = Taxonomy((TINY_TAXONOMY.attributes[0], Attribute("season", ("Winter", "Summer"))))
     other = open_bundle(make_bundle(tmp_path / "turned", taxonomy=turned))
     large = open_bundle(make_bundle(tmp_path / "large", preprocess=Preprocess(width=24, height=32)))
+    grey = open_bundle(make_bundle(tmp_path / "grey", preprocess=replace(first.preprocess, background=(9, 9, 9))))
     for bundles, sentence in (
         ([first], "One bundle alone cannot be merged"),
         ([first, other], "answers other attributes or values, or in another order, than tiny"),
+        ([first, grey], r"sees pictures on the background \(9, 9, 9\) and tiny \(.{12}\) on \(255, 255, 255\)"),
         ([first, large], r"sees pictures of 24×32 px and tiny \(.{12}\) of 12×16 px"),
     ):
         with pytest.raises(UsageError, match=sentence):

@@ -8,7 +8,7 @@ import typer
 
 
 def run(
-    bundles: list[str] = typer.Argument(help="Two or more bundles (folders or zips), or the word default."),
+    bundles: list[str] = typer.Argument(help="Two or more bundles: folders, zips or addresses, or the word default."),
     catalogue: Path = typer.Option(help="Catalogue folder that ingest wrote; confidences are fitted on it."),
     out: Path = typer.Option(help="Folder to write the merged bundle to."),
     target_precision: float = typer.Option(0.95, help="How many of the accepted tags shall be right, 0..1."),

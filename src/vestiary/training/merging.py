@@ -77,6 +77,12 @@ def _check_fit(bundles: Sequence[Bundle]) -> None:
                 f"Bundle {other.name} ({other.fingerprint[:12]}) answers other attributes or values, or in another "
                 f"order, than {first.name} ({first.fingerprint[:12]}); only bundles of one taxonomy can be merged."
             )
+        if other.preprocess.background != first.preprocess.background:
+            raise UsageError(
+                f"Bundle {other.name} ({other.fingerprint[:12]}) sees pictures on the background "
+                f"{other.preprocess.background} and {first.name} ({first.fingerprint[:12]}) on "
+                f"{first.preprocess.background}; only bundles of one background can be merged."
+            )
         if other.preprocess != first.preprocess:
             raise UsageError(
                 f"Bundle {other.name} ({other.fingerprint[:12]}) sees pictures of "
