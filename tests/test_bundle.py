@@ -11,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vestiary.bundle import CARD, FORMATS, MANIFEST, MODEL, Bundle, open_bundle
-from vestiary.calibration import Calibration
+from vestiary.calibration import Calibration, Curve
 from vestiary.errors import BundleDamagedError, BundleError, BundleFormatError, UsageError, VestiaryError
 from vestiary.images import Preprocess
+from vestiary.predictor import Predictor
 from vestiary.taxonomy import Attribute, Taxonomy
 
 FILES = (MANIFEST, MODEL, CARD)
@@ -432,3 +434,23 @@ def test_the_word_default_is_the_bundle_that_ships_unless_something_is_called_so
     assert open_bundle("default").fingerprint == open_bundle().fingerprint
     shutil.copytree(bundle, tmp_path / "default")
     assert open_bundle(Path("default")).fingerprint == open_bundle(bundle).fingerprint
+
+
+def test_a_bundle_with_a_curve_has_format_3_and_is_opened_and_answers_along_it(
+    make_bundle: Callable[..., Path],
+) -> None:
+    red = np.zeros((16, 12, 3), dtype=np.uint8)
+    red[..., 0] = 128
+
+    def ask(**curves: Curve) -> tuple[int, str, float]:
+        calibration = Calibration({"cut": 1.0}, {"cut": 0.5}, curves=curves)
+        taxonomy = Taxonomy((Attribute("cut", ("slim", "wide")),))
+        rule = {"cut": ((2.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0))}
+        bundle = open_bundle(make_bundle(taxonomy=taxonomy, rule=rule, calibration=calibration, overwrite=True))
+        (prediction,) = Predictor(bundle, threads=1).predict([red])
+        (tag,) = prediction.tags
+        return bundle.manifest()["format"], tag.value, tag.confidence
+
+    number, value, confidence = ask()
+    assert (number, value) == (1, "slim") and confidence > 0.7
+    assert ask(cut=Curve((confidence,), (0.6,))) == (3, "slim", pytest.approx(0.6))

@@ -183,6 +183,8 @@ def _describe_calibration(bundle: Bundle, evaluation: Evaluation) -> str:
             f"{format_percent(own.ece)} | {'none' if threshold is None else format_percent(threshold)} | "
             f"{_with_interval(own, 'coverage')} | {_with_interval(own, 'accepted_accuracy')} |"
         )
+    if calibration.curves:
+        lines += ["", f"The confidences of {', '.join(calibration.curves)} follow a curve besides the temperature."]
     if calibration.limits is not None:
         lines += [
             "",
