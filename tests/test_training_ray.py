@@ -20,7 +20,7 @@ from test_processes import RECIPE, read_log  # noqa: E402
 from vestiary.bundle import open_bundle  # noqa: E402
 from vestiary.catalogue import ingest  # noqa: E402
 from vestiary.cluster import Cluster  # noqa: E402
-from vestiary.errors import TrainingError, UsageError  # noqa: E402
+from vestiary.errors import RecipeError, TrainingError, UsageError  # noqa: E402
 from vestiary.training.on_ray import Listener, Task, train_on_cluster  # noqa: E402
 from vestiary.training.progress import FitProgress  # noqa: E402
 from vestiary.training.recipe import Phase, load_recipe  # noqa: E402
@@ -134,9 +134,34 @@ def is_trainer(command: list[str] | None) -> bool:
     return "RayTrainWorker" in " ".join(command or [])
 
 
-def test_what_the_first_process_refuses_is_the_sentence_that_is_told(
-    ray_here: None, catalogue: Path, tmp_path: Path
+def test_what_a_process_refuses_is_the_sentence_that_is_told(ray_here: None, catalogue: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(str(tmp_path / "recipe.toml"), [])
+    task = Task(catalogue, recipe, tmp_path / "out")
+    unfit = replace(recipe, attribute_weights={"colour": 2.0})
+    for wrong, kind, sentence in (
+        (replace(task, resume=True), TrainingError, r"out\.training holds no checkpoint to go on from"),
+        (replace(task, recipe=unfit), RecipeError, r"^Recipe .*: unknown attribute 'attribute_weights.colour', .*\.$"),
+        (replace(task, teachers=["nobody"]), UsageError, r"^There is no bundle at nobody; check the path"),
+    ):
+        with pytest.raises(kind, match=sentence):
+            train_on_cluster(Cluster(), wrong, workers=2)
+
+
+def test_teachers_are_found_from_the_folder_where_the_command_was_given(
+    ray_here: None,
+    vestiary: Vestiary,
+    catalogue: Path,
+    trained_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    task = Task(catalogue, load_recipe(str(tmp_path / "recipe.toml"), []), tmp_path / "out", resume=True)
-    with pytest.raises(TrainingError, match=r"out\.training holds no checkpoint to go on from"):
-        train_on_cluster(Cluster(), task, workers=2)
+    monkeypatch.chdir(trained_bundle.parent)  # after Ray was started: its processes are elsewhere
+    words = ("train", catalogue, "--recipe", tmp_path / "recipe.toml", "--out", tmp_path / "pupil")
+    phases = "phases=[{ epochs = 1, height = 40, width = 30 }]"
+    done = vestiary(*words, "--set", phases, "--engine", "ray", "--workers", 2, "--teacher", trained_bundle.name)
+    assert done.code == 0, done.err
+    assert done.err.count("taught by tiny (") == 1 and "through its checkpoint" in done.err
+    teacher = open_bundle(trained_bundle)
+    assert open_bundle(tmp_path / "pupil").training["teachers"] == [
+        {"name": "tiny", "fingerprint": teacher.fingerprint}
+    ]

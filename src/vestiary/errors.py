@@ -110,8 +110,12 @@ class RecipeError(VestiaryError):
     """A training recipe with wrong keys or values; ``problems`` lists them all."""
 
     def __init__(self, where: str, problems: list[str]) -> None:
-        self.problems = problems
+        self.where, self.problems = where, problems
         super().__init__(f"{where}: " + "; ".join(problems) + ".")
+
+    def __reduce__(self) -> tuple[type[RecipeError], tuple[str, list[str]]]:
+        """As it was made, so that it can be sent from one process to another."""
+        return type(self), (self.where, self.problems)
 
 
 class TrainingError(VestiaryError):

@@ -226,7 +226,7 @@ def _work(given: dict[str, Any]) -> None:
     except HasLeftError:
         return
     except VestiaryError as error:
-        mouth.tell("error", type(error)(str(error)))
+        mouth.tell("error", error)
         raise
     mouth.tell("scores", scores)
 
