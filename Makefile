@@ -32,10 +32,10 @@ docs: .venv/dev
 dist: .venv/dev
 	rm -rf dist build/clean
 	$(BIN)/python -m build
-	$(BIN)/python -m venv build/clean
-	build/clean/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$$(ls dist/*.whl)[serve,postgres,cloud]"
-	$(BIN)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --mc-type application \
-		--output-file dist/vestiary.cdx.json build/clean/bin/python
+	$(BIN)/python -m venv --without-pip build/clean
+	$(BIN)/python -m pip --python build/clean/bin/python install --quiet --disable-pip-version-check -c constraints.txt \
+		"$$(ls dist/*.whl)[cloud,postgres,serve]"
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-file dist/vestiary.cdx.json build/clean/bin/python
 
 # SMALL, MEDIUM: the zips of the Fashion Product Images sets, small and larger pictures; WILD: that of the small clothing
 # data set (examples/default_catalogue.py tells what becomes of them). About three hours on two cores.

@@ -195,6 +195,24 @@ def test_kustomize_puts_them_together() -> None:
     assert vestiary["envFrom"][0]["configMapRef"]["name"] == made["ConfigMap"]["metadata"]["name"]
 
 
+def test_the_overlay_in_the_guide_changes_image_and_settings(tmp_path: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed, so nobody put the manifests together")
+    guide = (ROOT / "docs" / "guides" / "deploy.md").read_text(encoding="utf-8")
+    block = re.search(r"```yaml\n(# kustomization.yaml\n.*?)```", guide, re.S)
+    assert block is not None
+    shutil.copytree(DEPLOY / "kubernetes", tmp_path / "vestiary" / "deploy" / "kubernetes")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "kustomization.yaml").write_text(block[1], encoding="utf-8")
+    done = subprocess.run(["kubectl", "kustomize", str(tmp_path / "own")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made = {each["kind"]: each for each in yaml.safe_load_all(done.stdout)}
+    (vestiary,) = made["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert vestiary["image"] == f"registry.shop.example/vestiary:{__version__}"
+    assert made["ConfigMap"]["data"]["VESTIARY_BUNDLE"].startswith("s3://")
+    assert made["ConfigMap"]["data"]["VESTIARY_MAX_HELD_BYTES"] == "200000000"
+
+
 def test_the_manifests_speak_of_the_same_pods() -> None:
     kind = {each["kind"]: each["spec"] for each in map(load, MANIFESTS) if "spec" in each}
     labels = kind["Deployment"]["template"]["metadata"]["labels"]

@@ -138,9 +138,8 @@ def _copy(words: list[str], done: Mapping[str, Path], overlay: Overlay, cwd: str
     for source in sources:
         found = below / source.lstrip("/")
         if found.is_dir():
-            shutil.copytree(
-                found, into, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
-            )
+            left_out = shutil.ignore_patterns(*([] if "from" in options else ["__pycache__"]))  # as .dockerignore says
+            shutil.copytree(found, into, symlinks=True, dirs_exist_ok=True, ignore=left_out)
         else:
             into.mkdir(parents=True, exist_ok=True)
             shutil.copy2(found, into)

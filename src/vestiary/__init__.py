@@ -12,7 +12,19 @@ Importing this package loads nothing heavy: each name below is imported when it 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
+
+# What is run is told to nobody. These packages tell their makers unless they hear so before they are imported; ONNX
+# Runtime does, from 1.29 on, as soon as it is loaded.
+_QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+for _variable, _word in _QUIET.items():
+    os.environ.setdefault(_variable, _word)
 
 if TYPE_CHECKING:
     from vestiary.bundle import Bundle, open_bundle
