@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -109,3 +110,20 @@ def test_without_job_hash_or_source_there_is_no_photo(tmp_path: Path, make_bundl
         make_record(1, job_id=record.job_id, image_sha256=None),
     ):
         assert find_photo(batches.ledger, other, Album(tmp_path / "album")) is None
+
+
+def test_the_photo_of_a_zip_is_found_and_not_one_of_another_zip_of_that_name(
+    tmp_path: Path, make_bundle: Callable[..., Path]
+) -> None:
+    first, second = (paint_folder(tmp_path / name, ["a.png"]) for name in ("in", "other"))
+    (second / "a.png").write_bytes((second / "a.png").read_bytes() + b"more")
+    data = (first / "a.png").read_bytes()
+    archive = shutil.make_archive(str(tmp_path / "day"), "zip", first)
+    batches = open_batches(open_bundle(make_bundle()), tmp_path / "job")
+    batches.run(archive)
+    record = one_record(batches.ledger)
+    assert find_photo(batches.ledger, record, None) == data
+    shutil.make_archive(str(tmp_path / "day"), "zip", second)
+    assert find_photo(batches.ledger, record, None) is None
+    Path(archive).unlink()
+    assert find_photo(batches.ledger, record, None) is None

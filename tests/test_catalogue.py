@@ -608,7 +608,7 @@ def test_a_newer_format_is_refused_with_both_numbers(catalogue: Catalogue, tmp_p
     catalogue.save(tmp_path / "out")
     head = tmp_path / "out" / "catalogue.json"
     head.write_text(json.dumps(json.loads(head.read_text(encoding="utf-8")) | {"format": 17}), encoding="utf-8")
-    with pytest.raises(CatalogueError, match=r"format 17.*format 1\b") as refusal:
+    with pytest.raises(CatalogueError, match=r"format 17.*formats 1 and 2\b") as refusal:
         load_catalogue(tmp_path / "out")
     plain(refusal.value)
 

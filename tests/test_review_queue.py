@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -176,9 +178,18 @@ def test_what_somebody_has_answered_elsewhere_needs_no_look(ledger: Ledger, bund
     ledger.add_verdict(
         Verdict(prediction_id=record.id, attribute="baseColour", value="Red", previous_value="Red", reviewer="desk")
     )
+    partly = make_record(3, {"baseColour": make_tag("Red", 0.5), "season": make_tag("Summer", 0.6)})
+    ledger.add([partly])
+    ledger.add_verdict(
+        Verdict(prediction_id=partly.id, attribute="baseColour", value="Blue", previous_value="Red", reviewer="desk")
+    )
     queue = open_queue(ledger, bundle)
-    assert names(queue.next_items(5)) == ["2.png"]
-    assert queue.progress().waiting == 1
+    assert queue.progress().waiting == 2
+    items = queue.next_items(5)
+    assert {item.record.name: item.open for item in items} == {"2.png": ("baseColour",), "3.png": ("season",)}
+    for item in items:
+        queue.accept(item)
+    assert (queue.progress().waiting, queue.progress().reviewed) == (0, 3)
 
 
 def test_bands_and_attributes_choose_what_is_asked(ledger: Ledger, bundle: Bundle) -> None:
@@ -286,6 +297,40 @@ def test_nobody_is_given_what_another_has(ledger: Ledger, bundle: Bundle, ledger
     together = [one for mine in given for one in mine]
     assert len(together) == len(set(together)) == 45, "photos, of which some were answered twice"
     assert len(list(ledger.verdicts())) == 90
+
+
+REVIEW = """
+import sys
+from vestiary.bundle import open_bundle
+from vestiary.ledger import open_ledger
+from vestiary.review import Queue
+
+place, bundle, reviewer = sys.argv[1:]
+with open_ledger(place) as ledger:
+    queue = Queue(ledger, open_bundle(bundle), reviewer=reviewer, agreement_share=0)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    while items := queue.next_items(3, "uncertain"):
+        for item in items:
+            print(item.record.id)
+            queue.accept(item)
+"""
+"""A reviewer in a process of their own, who begins when told."""
+
+
+def test_two_processes_share_the_work(ledger: Ledger, ledger_url: str, make_bundle: Callable[..., Path]) -> None:
+    ledger.add([unsure(number, 0.5) for number in range(40)])
+    words = [sys.executable, "-c", REVIEW, ledger_url, str(make_bundle())]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    people = [subprocess.Popen([*words, name], **pipes) for name in ("ada", "bob")]  # type: ignore[call-overload]
+    for one in people:
+        assert one.stdout.readline() == "ready\n"
+    for one in people:
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    given = [one.communicate(timeout=120)[0].split() for one in people]
+    assert [one.returncode for one in people] == [0, 0]
+    assert sorted([*given[0], *given[1]]) == sorted(record.id for record in ledger.predictions())
 
 
 def test_a_reviewer_has_a_name(ledger: Ledger, bundle: Bundle) -> None:

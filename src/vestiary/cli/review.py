@@ -51,7 +51,7 @@ def list_waiting(
     from vestiary.review import Queue
 
     with open_ledger(ledger) as opened:
-        queue = Queue(opened, open_bundle(bundle), reviewer="list")
+        queue = Queue(opened, open_bundle(bundle), reviewer="list", agreement_share=0)
         items = queue.peek(
             n,
             order,  # type: ignore[arg-type]  # checked there
@@ -165,7 +165,7 @@ def export(
             if since is not None or overwrite:
                 raise UsageError("--since and --overwrite are about corrections; leave them out with --label-studio.")
             loaded = open_bundle(bundle)
-            queue = Queue(opened, loaded, reviewer="export", album=open_album(album))
+            queue = Queue(opened, loaded, reviewer="export", agreement_share=0, album=open_album(album))
             items = queue.peek(
                 n,
                 order,  # type: ignore[arg-type]  # checked there

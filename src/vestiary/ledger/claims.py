@@ -47,9 +47,9 @@ class Claim:
 class ReviewCounts:
     """How far the review is, in predictions.
 
-    ``waiting`` are for review and nobody has said anything of them; ``held`` are with a reviewer now; of ``reviewed``
-    somebody has. ``corrected`` of all ``verdicts`` said another value than the model. ``by_reviewer`` counts what each
-    has finished.
+    ``waiting`` are for review, finished by nobody, and have a tag in need of a look that nobody has said anything of;
+    ``held`` are with a reviewer now; of ``reviewed`` somebody has said something. ``corrected`` of all ``verdicts``
+    said another value than the model. ``by_reviewer`` counts what each has finished.
     """
 
     waiting: int
@@ -234,7 +234,9 @@ class Claims:
 def count_review(ledger: Ledger) -> ReviewCounts:
     """How far the review of all predictions is, whoever reviews."""
     judged = select(verdicts.c.id).where(verdicts.c.prediction_id == predictions.c.id).exists()
-    waiting = select(func.count()).select_from(predictions).where(predictions.c.accepted.is_(False), not_(judged))
+    done = select(claims.c.state).where(claims.c.prediction_id == predictions.c.id, claims.c.state == DONE).exists()
+    is_open = and_(predictions.c.accepted.is_(False), not_(done))
+    untouched = select(func.count()).select_from(predictions).where(is_open, not_(judged))
     held = select(func.count()).select_from(claims).where(claims.c.state == HELD, claims.c.until > now())
     changed = func.sum(case((verdicts.c.value != verdicts.c.previous_value, 1), else_=0))
     finished = select(claims.c.reviewer, func.count()).where(claims.c.state == DONE).group_by(claims.c.reviewer)
@@ -242,13 +244,23 @@ def count_review(ledger: Ledger) -> ReviewCounts:
     with ledger.reading() as connection:
         n, corrected = connection.execute(select(func.count(), changed).select_from(verdicts)).one()
         return ReviewCounts(
-            waiting=connection.execute(waiting).scalar_one(),
+            waiting=connection.execute(untouched).scalar_one() + _count_begun(connection, is_open),
             held=connection.execute(held).scalar_one(),
             reviewed=connection.execute(reviewed).scalar_one(),
             verdicts=n,
             corrected=int(corrected or 0),
             by_reviewer={name: n for name, n in connection.execute(finished.order_by(claims.c.reviewer))},
         )
+
+
+def _count_begun(connection: Connection, is_open: ColumnElement[bool]) -> int:
+    """Of the predictions that somebody has begun with, those that still have a tag in need of a look."""
+    query = select(predictions.c.id, predictions.c.tags, verdicts.c.attribute).join_from(predictions, verdicts)
+    left: dict[str, set[str]] = {}
+    for prediction_id, tags, attribute in connection.execute(query.where(is_open)):
+        own = left.setdefault(prediction_id, {name for name, tag in tags.items() if not tag["accepted"]})
+        own.discard(attribute)
+    return sum(map(bool, left.values()))
 
 
 def _is_taken() -> ColumnElement[bool]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from vestiary.catalogue import Source, open_source
-from vestiary.catalogue.sources import is_address
+from vestiary.catalogue.sources import is_address, stamp_file
 from vestiary.errors import VestiaryError
 from vestiary.ledger.records import Job
 
@@ -25,10 +26,17 @@ def find_source(job: Job) -> Source | None:
     place = str(job.options.get("images") or job.source)
     if is_address(place) or not Path(place).is_absolute():
         return None
+    found = _find_nearest(Path(place))
     try:
-        return open_source(_find_nearest(Path(place)))
-    except VestiaryError:
+        return open_source(found) if found.is_dir() else _open_archive(found, stamp_file(found))
+    except (VestiaryError, OSError):
         return None
+
+
+@lru_cache(maxsize=4)
+def _open_archive(path: Path, stamp: str) -> Source:
+    """An archive, kept open while it stays as it is: to read the list of its members takes longer than a picture."""
+    return open_source(path)
 
 
 def find_filed(job: Job, name: str) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -44,8 +45,9 @@ class Rarity:
         counts = self._n.get(attribute)
         if counts is None:
             return 1.0
-        ranked = [(tag["value"], tag["confidence"]), *((value, share) for value, share in tag["runners_up"])]
-        return sum(share / (1 + counts.get(value, 0.0)) ** 0.5 for value, share in ranked)
+        ranked: list[tuple[str, float]] = [(tag["value"], tag["confidence"])]
+        ranked += [(value, share) for value, share in tag["runners_up"]]
+        return sum(share / math.sqrt(1 + counts.get(value, 0.0)) for value, share in ranked)
 
 
 def rank_by_value(
@@ -60,12 +62,12 @@ def rank_by_value(
         diversity     NOVELTYᵏ, after k photos with this value of this attribute (the gain of α-nDCG: Clarke et al.
                       2008, for documents that repeat what was shown before)
     """
-    shown = Counter((name, tag["value"]) for record in seen for name, tag in record.tags.items())
+    shown = Counter((name, tag["value"]) for record in seen for name, tag in record.tags.items() if not tag["accepted"])
     left = [(own, [(name, _doubt(own.record, name, rarity)) for name in own.open]) for own in candidates]
 
     def value(entry: tuple[Candidate, list[tuple[str, float]]]) -> float:
         tags = entry[0].record.tags
-        return sum(doubt * float(NOVELTY ** shown[name, tags[name]["value"]]) for name, doubt in entry[1])
+        return sum(doubt * NOVELTY ** shown[name, tags[name]["value"]] for name, doubt in entry[1])
 
     while left:
         best = max(range(len(left)), key=lambda number: value(left[number]))
