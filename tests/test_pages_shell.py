@@ -181,7 +181,7 @@ def test_several_workers_have_the_plain_page_and_say_why(start_pages: Callable[.
         pytest.skip("several workers need a POSIX system")
     server = start_pages("--workers", "2")
     assert 'action="/uploader"' in httpx.get(server.url, headers=HTML, timeout=60).text
-    assert [line["state"] for line in read_log(server, "pages")] == ["off"]
+    assert [line["state"] for line in read_log(server, "pages")] == ["off"], server.log.read_text()
 
 
 @pytest.mark.parametrize("how", ["--no-pages", "no streamlit"])
@@ -200,6 +200,25 @@ def test_without_pages_the_service_is_what_it_was(start_pages: Callable[..., Pag
     assert httpx.get(f"{server.url}/review", headers=HTML).status_code == 404
     answer = httpx.post(f"{server.url}/predict", files={"file": paint_picture((250, 5, 5))})
     assert answer.json()["predictions"]["baseColour"] == "Red"
+
+
+def test_what_a_page_did_not_expect_is_one_sentence_there_and_a_line_in_the_log(
+    start_pages: Callable[..., Pages], open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nclass Broken:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'vestiary.pages.shell':\n            raise ValueError('a photo of Ada')\n"
+        "sys.meta_path.insert(0, Broken())\n"
+    )
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    server = start_pages(PYTHONPATH=os.pathsep.join(path for path in paths if path))
+    page = open_page(server.url)
+    page.get_by_text("Something went wrong here and has been written to the log").wait_for()
+    assert "Ada" not in page.content()
+    assert {line["kind"] for line in read_log(server, "fault")} == {"ValueError"}
+    assert "Ada" not in server.log.read_text()
+    assert "Traceback" not in server.log.read_text()
 
 
 def run_ui(*arguments: str, **variables: str) -> subprocess.Popen[str]:

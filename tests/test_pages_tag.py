@@ -67,17 +67,22 @@ def test_a_correction_is_a_verdict_and_survives_a_restart(
     wait_until_idle(page)
     page.get_by_role("button", name="Save").click()
     page.get_by_text("Type your name first").wait_for()
-    page.get_by_role("textbox", name="Your name").fill("Ada")
-    page.get_by_role("textbox", name="Your name").press("Enter")
+    page.get_by_role("textbox", name="Your name, for what you correct").fill("Ada")
+    page.get_by_role("textbox", name="Your name, for what you correct").press("Enter")
     wait_until_idle(page)
     page.get_by_role("button", name="Save").click()
     page.get_by_text("Kept: Season is Winter.").wait_for()
+    wait_until_idle(page)
     take_screenshot(page, "tag-corrected")
+    page.get_by_text("Other values, or correct it").first.click()
+    page.get_by_role("combobox", name="Base colour: the right value").wait_for()
+    page.get_by_role("button", name="Save").first.click()  # the name is known by now
+    page.get_by_text("confirmed by Ada").wait_for()
     assert server.stop() == 0
     with open_ledger(server.ledger) as ledger:
-        [verdict] = ledger.verdicts()
-    said = (verdict.attribute, verdict.value, verdict.previous_value, verdict.reviewer)
-    assert said == ("season", "Winter", "Summer", "Ada")
+        verdicts = list(ledger.verdicts())
+    said = [(given.attribute, given.value, given.previous_value, given.reviewer) for given in verdicts]
+    assert said == [("season", "Winter", "Summer", "Ada"), ("baseColour", "Red", "Red", "Ada")]
     server.start()
     again = open_page(server.url)
     hand_over(again, ("the same photo.png", RED))
@@ -125,10 +130,13 @@ def test_a_photo_beyond_the_limit_is_refused_kindly(pages_server: Pages, open_pa
     with large.open("wb") as file:
         file.truncate(50_000_000)
     page = open_page(pages_server.url)
-    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(large)
-    page.get_by_text("must be").wait_for()
+    small = tmp_path / "shirt.png"
+    small.write_bytes(RED)
+    wait_until_idle(page)
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files([large, small])
+    page.get_by_text("large.jpg has 50 MB, more than the 20 MB that a photo may have here; save it smaller").wait_for()
+    page.get_by_role("heading", name="shirt.png").wait_for()
     take_screenshot(page, "tag-too-large")
-    hand_over(page, ("shirt.png", RED))
     page.get_by_role("heading", name="shirt.png").wait_for()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -57,7 +58,7 @@ def build_app(*, max_upload_bytes: int, on_fault: Callable[[Exception], None]) -
 
     ``on_fault`` is told each exception that a page did not expect; the visitor reads one plain sentence.
     """
-    upload = {"server.maxUploadSize": max(1, round(max_upload_bytes / MEGABYTE))}
+    upload = {"server.maxUploadSize": max(1, math.ceil(max_upload_bytes / MEGABYTE))}
     for name, value in {**_OPTIONS, **_LOOK, **upload}.items():
         config.set_option(name, value)
 

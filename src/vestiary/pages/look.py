@@ -55,7 +55,7 @@ _STYLE: Final = """
 .v-name { font-size: .85rem; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .v-decision { font-size: .8rem; font-weight: 600; padding: .1rem .5rem; border-radius: 1rem; white-space: nowrap;
   vertical-align: .12rem; border: 1px solid currentColor; }
-.v-accepted, .v-corrected { color: light-dark(#1f6b2c, #7fd08d); }
+.v-accepted, .v-corrected, .v-confirmed { color: light-dark(#1f6b2c, #7fd08d); }
 .v-for-review { color: light-dark(#8a4300, #f0b060); }
 .v-other { display: flex; gap: .6rem; align-items: center; color: light-dark(#555b61, #b3b8be); padding: .1rem 0;
   font-size: .95rem; font-variant-numeric: tabular-nums; }
@@ -136,11 +136,15 @@ def nothing_yet(message: str) -> None:
 
 
 def ask_reviewer(*, key: str = "reviewer", label: str = "Your name") -> str:
-    """The reviewer's name, asked for once and remembered for this visit on all pages; "" while there is none."""
-    kept: str = st.session_state.get("reviewer_name", "")
-    given: str = st.text_input(
-        label, value=kept, max_chars=MAX_NAME, key=f"{key}_field", help="Kept beside what you decide, and nowhere else."
+    """The reviewer's name, remembered for this visit on all pages; "" while there is none. One such field on a page."""
+    field = f"{key}_field"
+
+    def remember() -> None:
+        st.session_state["reviewer_name"] = str(st.session_state[field]).strip()
+
+    name = str(st.session_state.get("reviewer_name", ""))
+    st.session_state[field] = name
+    st.text_input(
+        label, max_chars=MAX_NAME, key=field, on_change=remember, help="Kept beside what you decide, and nowhere else."
     )
-    name = given.strip()
-    st.session_state["reviewer_name"] = name
     return name

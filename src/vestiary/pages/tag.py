@@ -14,7 +14,7 @@ import streamlit as st
 from vestiary.errors import ServiceError, VestiaryError
 from vestiary.pages import look, tagging
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.pasting import listen_for_paste
+from vestiary.pages.handing import watch_field
 from vestiary.pages.tagging import Result
 from vestiary.pages.uploads import Upload
 from vestiary.predictor.heatmap import draw_over, explain
@@ -72,9 +72,8 @@ def _find_visit() -> Visit:
 
 
 def _ask_photos(desk: Desk, visit: Visit) -> None:
-    listen_for_paste()
     key = f"photos-{visit.round}"
-    with st.container(key="more-photos" if visit.results else "photos"):
+    with st.container(key="more-photos" if visit.results or visit.waiting else "photos"):
         st.file_uploader(
             "Drop photos here, choose them, or paste one",
             accept_multiple_files=True,
@@ -82,9 +81,10 @@ def _ask_photos(desk: Desk, visit: Visit) -> None:
             on_change=_take,
             args=(desk, visit, key),
         )
+    watch_field(desk.limits.max_bytes)
     if st.toggle("Use the camera", key="camera_on"):
         camera = f"camera-{visit.round}"
-        st.camera_input("Camera", key=camera, on_change=_take, args=(desk, visit, camera), label_visibility="collapsed")
+        st.camera_input("Camera", key=camera, on_change=_take, args=(desk, visit, camera), width=480)
 
 
 def _take(desk: Desk, visit: Visit, key: str) -> None:
@@ -96,7 +96,8 @@ def _take(desk: Desk, visit: Visit, key: str) -> None:
         return
     given = st.session_state.get(key) or []
     files = given if isinstance(given, list) else [given]
-    uploads = [Upload(file.name, file) for file in files]
+    name = f"camera {visit.n_taken + 1}.jpg" if key.startswith("camera") else None
+    uploads = [Upload(name or file.name, file) for file in files]
     room = max(0, desk.max_upload_files - len(visit.waiting))
     visit.refusal = visit.said = None
     if len(uploads) > room:
@@ -150,6 +151,7 @@ def _show_closely(desk: Desk, visit: Visit, result: Result) -> None:
         left, right = st.columns([2, 3], gap="large")
         with left:
             _show_photo(desk, result)
+            look.ask_reviewer(label="Your name, for what you correct")
         with right:
             st.header(result.name, anchor=False)
             _show_decision(desk, result)
@@ -231,9 +233,9 @@ def _show_tag(desk: Desk, visit: Visit, result: Result, tag: Tag) -> None:
     corrected = result.corrections.get(tag.attribute)
     value = html.escape(result.value_of(tag.attribute))
     if corrected is not None:
-        by = html.escape(corrected.reviewer or "somebody")
-        below = f'<div class="v-quiet">corrected by {by}; answered: {html.escape(tag.value)}</div>'
-        decision = "corrected"
+        decision = "confirmed" if corrected.value == tag.value else "corrected"
+        before = "" if decision == "confirmed" else f"; answered: {html.escape(tag.value)}"
+        below = f'<div class="v-quiet">{decision} by {html.escape(corrected.reviewer or "somebody")}{before}</div>'
     else:
         below, decision = look.draw_bar(tag.confidence), look.DECISIONS[tag.accepted]
     st.html(
@@ -251,7 +253,6 @@ def _ask_better(desk: Desk, visit: Visit, result: Result, tag: Tag, title: str) 
     values = sorted(desk.bundle.taxonomy[tag.attribute].values, key=str.casefold)
     now = result.value_of(tag.attribute)
     st.selectbox(f"{title}: the right value", values, index=values.index(now), key=f"better-{key}")
-    look.ask_reviewer(key=f"reviewer-{key}")
     st.button("Save", key=f"save-{key}", on_click=_save, args=(desk, visit, result, tag.attribute, title))
     if said := st.session_state.pop(f"refused-{key}", None):
         look.refuse(said)
@@ -259,7 +260,7 @@ def _ask_better(desk: Desk, visit: Visit, result: Result, tag: Tag, title: str) 
 
 def _save(desk: Desk, visit: Visit, result: Result, attribute: str, title: str) -> None:
     key = f"{result.number}-{attribute}"
-    reviewer = str(st.session_state.get(f"reviewer-{key}_field", "")).strip()
+    reviewer = str(st.session_state.get("reviewer_field", "")).strip()
     value = st.session_state[f"better-{key}"]
     visit.said = None
     try:
@@ -348,4 +349,5 @@ def _turn(visit: Visit, by: int) -> None:
 
 
 def _clear(visit: Visit) -> None:
-    visit.results, visit.open, visit.page, visit.refusal, visit.said = [], None, 0, None, None
+    visit.results, visit.open, visit.page = [], None, 0
+    visit.refusal = visit.said = None

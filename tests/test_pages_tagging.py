@@ -1,0 +1,128 @@
+"""What the page Tag does without a browser: answers, corrections and their forms, and words for how sure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("streamlit", reason="the extra 'ui' is not installed")
+
+from conftest import paint_picture
+from vestiary.bundle import open_bundle
+from vestiary.errors import UsageError
+from vestiary.ledger import Ledger, PredictionRecord, open_ledger
+from vestiary.pages import look, tagging
+from vestiary.pages.desk import Answered, Desk
+from vestiary.predictor import Predictor
+
+RED, GREEN = paint_picture((250, 5, 5)), paint_picture((5, 250, 5))
+
+
+@pytest.fixture
+def make_desk(make_bundle: Callable[..., Path], tmp_path: Path) -> Callable[[Ledger | None], Desk]:
+    """A desk whose answers come straight from the predictor, and are in the ledger at once."""
+    pytest.importorskip("onnx", reason="the extra 'train' is not installed")
+    bundle = open_bundle(make_bundle())
+    predictor = Predictor(bundle)
+
+    def make(ledger: Ledger | None) -> Desk:
+        def answer(pictures: object) -> list[Answered]:
+            names, photos = zip(*pictures, strict=True)  # type: ignore[call-overload]
+            answered = []
+            for prediction in predictor.predict(list(photos), ids=list(names), top_k=3):
+                record = None
+                if ledger is not None and prediction.failure is None:
+                    record = PredictionRecord.from_prediction(prediction, source="service", bundle_name="tiny")
+                    ledger.add([record])
+                answered.append(Answered(prediction, record.id if record else None, (12, 16)))
+            return answered
+
+        return Desk(bundle=bundle, predictor=predictor, answer=answer, ledger=ledger, jobs=tmp_path)
+
+    return make
+
+
+def test_a_correction_changes_what_is_copied_and_is_known_again(
+    make_desk: Callable[[Ledger | None], Desk], ledger_url: str
+) -> None:
+    with open_ledger(ledger_url) as ledger:
+        desk = make_desk(ledger)
+        [first, other] = tagging.answer_photos(desk, [("a.png", RED), ("b.png", GREEN)], first_number=0)
+        tagging.correct(desk, first, "season", "Winter", "Ada")
+        tagging.correct(desk, first, "season", "Summer", "Ada")
+        tagging.correct(desk, first, "baseColour", "Blue", "Bo")
+        told = json.loads(tagging.render_json([first]))
+        assert told["tags"]["baseColour"]["value"] == "Blue"
+        assert told["tags"]["baseColour"]["answered"] == "Red"
+        rows = list(csv.DictReader(io.StringIO(tagging.render_csv([first, other], desk.bundle))))
+        assert [(row["id"], row["baseColour"], row["season"]) for row in rows] == [
+            ("a.png", "Blue", "Summer"),
+            ("b.png", "Green", "Summer"),
+        ]
+        [again, unknown] = tagging.answer_photos(desk, [("z.png", RED), ("y.png", GREEN)], first_number=2)
+        assert again.corrections == {
+            "season": tagging.Correction("Summer", "Ada"),
+            "baseColour": tagging.Correction("Blue", "Bo"),
+        }
+        assert unknown.corrections == {}
+        assert len(list(ledger.verdicts())) == 2
+
+
+def test_what_cannot_be_corrected_says_why(make_desk: Callable[[Ledger | None], Desk], tmp_path: Path) -> None:
+    desk = make_desk(None)
+    [result] = tagging.answer_photos(desk, [("a.png", RED)], first_number=0)
+    with pytest.raises(UsageError, match="keeps no ledger"):
+        tagging.correct(desk, result, "season", "Winter", "Ada")
+    with pytest.raises(UsageError, match="Type your name first"):
+        tagging.correct(desk, result, "season", "Winter", "")
+    assert result.corrections == {}
+
+
+def test_a_file_that_is_no_picture_has_a_sentence_and_a_row(make_desk: Callable[[Ledger | None], Desk]) -> None:
+    desk = make_desk(None)
+    results = tagging.answer_photos(desk, [("a.png", RED), ("letter.txt", b"Dear Sir")], first_number=0)
+    assert [result.refusal is None for result in results] == [True, False]
+    [good, bad] = csv.DictReader(io.StringIO(tagging.render_csv(results, desk.bundle)))
+    assert (good["status"], bad["status"]) == ("success", "error")
+    assert "not a picture we read" in bad["error"]
+
+
+def test_a_value_under_its_threshold_stays_open_until_somebody_decides(
+    make_desk: Callable[[Ledger | None], Desk], tmp_path: Path
+) -> None:
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        desk = make_desk(ledger)
+        [result] = tagging.answer_photos(desk, [("dusk.png", paint_picture((60, 60, 120)))], first_number=0)
+        assert set(result.open_attributes) == {"baseColour", "season"}
+        tagging.correct(desk, result, "baseColour", "Red", "Ada")
+        assert tagging.describe(result)["decision"] == "review"
+        tagging.correct(desk, result, "season", "Winter", "Ada")
+        assert tagging.describe(result)["decision"] == "auto"
+
+
+@pytest.mark.parametrize(
+    ("confidence", "said"),
+    [
+        (1.0, "100 % · sure"),
+        (0.8, "80 % · sure"),
+        (0.7999, "79 % · fairly sure"),
+        (0.6, "60 % · fairly sure"),
+        (0.5999, "59 % · unsure"),
+        (0.0, "0 % · unsure"),
+    ],
+)
+def test_a_figure_never_says_more_than_its_word(confidence: float, said: str) -> None:
+    assert look.tell_confidence(confidence) == said
+    assert said in look.draw_bar(confidence)
+
+
+def test_the_line_for_programs_names_the_key_where_one_is_needed() -> None:
+    assert tagging.render_curl("https://x.example", needs_key=False) == (
+        "curl -F file=@photo.jpg https://x.example/predict"
+    )
+    assert "X-API-Key" in tagging.render_curl("https://x.example", needs_key=True)
