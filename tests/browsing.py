@@ -101,9 +101,9 @@ def pages_server(start_pages: Callable[..., Pages]) -> Pages:
     return start_pages()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium, driven by Playwright."""
+    """The system's Chromium, driven by Playwright; of one file only, since its event loop would be in others' way."""
     api = pytest.importorskip("playwright.sync_api", reason="no browser tests: playwright is not installed")
     place = os.environ.get("VESTIARY_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if place is None:
