@@ -174,8 +174,15 @@ def assert_no_axe_findings(page: Page) -> None:
 
 
 def wait_until_idle(page: Page) -> None:
-    """Until the page's script has run to its end and nothing more is on its way."""
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+    """Until the page's script has run to its end, and no answer to what was just clicked sets it off again."""
+    page.evaluate("window.idleSince = undefined")
+    page.wait_for_function(
+        """() => {
+          const state = document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState;
+          window.idleSince = state === 'notRunning' ? (window.idleSince ?? performance.now()) : undefined;
+          return performance.now() - window.idleSince > 500;
+        }"""
+    )
 
 
 def hand_over(page: Page, *files: tuple[str, bytes]) -> None:
