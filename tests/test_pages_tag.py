@@ -133,7 +133,7 @@ def test_a_photo_beyond_the_limit_is_refused_kindly(pages_server: Pages, open_pa
     page = open_page(pages_server.url)
     small = tmp_path / "shirt.png"
     small.write_bytes(RED)
-    wait_until_idle(page)
+    page.locator("p[role=alert]").wait_for(state="attached")  # what keeps it back is there
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files([large, small])
     page.get_by_text("large.jpg has 50 MB, more than the 20 MB that a photo may have here; save it smaller").wait_for()
     page.get_by_role("heading", name="shirt.png").wait_for()
@@ -143,7 +143,7 @@ def test_a_photo_beyond_the_limit_is_refused_kindly(pages_server: Pages, open_pa
 
 def test_a_photo_is_pasted_and_one_is_taken_by_the_camera(pages_server: Pages, open_page: OpenPage) -> None:
     page = open_page(pages_server.url, permissions=["camera"])
-    wait_until_idle(page)
+    page.locator("p[role=alert]").wait_for(state="attached")
     page.evaluate(
         """async () => {
           const drawn = document.createElement('canvas');
