@@ -353,7 +353,8 @@ class _Run:
             if self._best_epoch() == len(self.log):
                 state = {"identity": self.identity, "epoch": len(self.log), "model": self.shipped.state_dict()}
                 write_state(state, self.best)
-        if self.asks_at_once or time.monotonic() - self.saved_at > CHECKPOINT_EVERY_GPU_S:
+        waited_s = time.monotonic() - self.saved_at
+        if self.asks_at_once or waited_s > CHECKPOINT_EVERY_GPU_S or not self.checkpoint.exists():
             self.save()
         for tracker in self.trackers:
             tracker.add(self.step, figures_of(line))
