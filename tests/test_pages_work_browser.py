@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from browsing import DESKTOP, PHONE, Pages, assert_no_axe_findings, take_screenshot
+from browsing import DESKTOP, PHONE, Pages, assert_no_axe_findings, hand_over, take_screenshot
 from conftest import paint_picture, wait_until
 from vestiary.batch import run_batch
 from vestiary.bundle import open_bundle
@@ -33,9 +33,7 @@ PHOTOS = {
 
 def drop(page: Page, files: dict[str, bytes]) -> None:
     """Hand these over on the page Batch and wait for the answers."""
-    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
-        [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in files.items()]
-    )
+    hand_over(page, *files.items())
     page.get_by_test_id("stFileChip").first.wait_for()
     page.get_by_role("button", name="Answer these photos").click()
     page.get_by_role("heading", name="Download", exact=True).wait_for(timeout=120_000)
@@ -99,6 +97,25 @@ def answered(start_pages: Callable[..., Pages]) -> Pages:
             str(folder), pages.folder / "out", bundle=open_bundle(pages.bundle), ledger=ledger, sleep=lambda s: None
         )
     return pages
+
+
+def test_a_file_too_large_is_named_and_the_others_are_kept(
+    start_pages: Callable[..., Pages], open_page: Callable[..., Page]
+) -> None:
+    page = open_page(f"{start_pages(VESTIARY_MAX_BODY_BYTES='2000000').url}/batch")
+    start = page.get_by_role("button", name="Answer these photos")
+    start.wait_for()
+    colour, ground = start.evaluate("own => [own.querySelector('p'), own].map(one => getComputedStyle(one).color)")
+    assert colour == ground  # as a button is that cannot be pressed, not white on white
+    hand_over(page, ("all.zip", bytes(5_000_000)), ("red.png", PHOTOS["red.png"]))
+    said = page.get_by_role("alert").filter(has_text="all.zip")
+    said.wait_for()
+    assert said.inner_text() == (
+        "all.zip has 5 MB, more than the 2 MB that a file may have here; save a photo smaller, and put a larger zip "
+        "into the inbox of the server."
+    )
+    page.get_by_test_id("stFileChip").wait_for()
+    assert page.get_by_test_id("stFileChip").inner_text().startswith("red.png")
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "dark"), (PHONE, "light")])

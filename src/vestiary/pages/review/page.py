@@ -68,7 +68,8 @@ def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
     if "reviewer" in st.query_params and not st.session_state.get("reviewer_name"):
         st.session_state["reviewer_name"] = st.query_params["reviewer"]
     titles = desk.bundle.taxonomy.titles
-    with st.container(horizontal=True, vertical_alignment="bottom", key="review_head"):
+    is_named = bool(st.session_state.get("reviewer_name"))
+    with st.container(horizontal=True, vertical_alignment="center" if is_named else "bottom", key="review_head"):
         reviewer = _ask_name()
         with st.popover("What to look at", icon=":material/tune:"):
             order = st.radio("First", list(ORDERS), format_func=ORDERS.__getitem__, key="review_order")
