@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 
 import streamlit as st
 
+from vestiary.errors import VestiaryError
+
 ICON: Final = Path(__file__).with_name("icon.svg")
 MAX_NAME: Final = 60
 """Letters of a reviewer's name at most."""
@@ -117,6 +119,11 @@ def show_bar(confidence: float) -> None:
 def refuse(message: str) -> None:
     """Say what cannot be done and what to do instead, plainly."""
     st.error(message, icon=":material/error:")
+
+
+def tell_error(error: VestiaryError | OSError, what: str) -> str:
+    """The sentence of an error; of one of the system's, ``what`` cannot be done, its reason and the remedy."""
+    return f"{what} ({error.strerror}); tell the operator." if isinstance(error, OSError) else str(error)
 
 
 def nothing_yet(message: str) -> None:

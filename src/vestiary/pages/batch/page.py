@@ -21,7 +21,7 @@ from vestiary.pages.batch.rows import DECISIONS, Row, count_decisions, read_rows
 from vestiary.pages.batch.table import MOST_ROWS, WORDS, show_answers
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.dropzone import watch_field
-from vestiary.pages.look import nothing_yet, refuse, show_title
+from vestiary.pages.look import nothing_yet, refuse, show_title, tell_error
 from vestiary.review import find_photo
 
 STATES: Final = {
@@ -90,18 +90,12 @@ def _show_new(desk: Desk, jobs: Jobs, *, is_open: bool) -> None:
                     else jobs.begin_uploads(uploads, most=desk.max_upload_files)
                 )
             except (VestiaryError, OSError) as error:
-                refuse(_say(error))
+                refuse(tell_error(error, "The photos cannot be kept here"))
                 return
             st.session_state["batch_uploads"] = version + 1
             st.query_params["batch"] = begun
             st.session_state.pop("batch_chosen", None)
             st.rerun()
-
-
-def _say(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"The photos cannot be kept here ({error.strerror}); tell the operator."
-    return str(error)
 
 
 def _choose(standings: Sequence[Standing]) -> Standing:
@@ -209,6 +203,6 @@ def _show_remove(jobs: Jobs, standing: Standing) -> None:
             try:
                 jobs.remove(standing.id)
             except (VestiaryError, OSError) as error:
-                refuse(_say(error))
+                refuse(tell_error(error, "The photos cannot be deleted"))
                 return
             st.rerun()

@@ -25,7 +25,7 @@ from vestiary.pages.batch.rows import (
     read_rows,
     save_edits,
 )
-from vestiary.pages.look import ask_reviewer, nothing_yet, refuse
+from vestiary.pages.look import ask_reviewer, nothing_yet, refuse, tell_error
 from vestiary.pages.thumbnails import Find, recall_thumbnail, to_data_url
 from vestiary.taxonomy import Taxonomy
 
@@ -220,8 +220,8 @@ def _show_packing(give: Callable[[], Iterable[Row]], taxonomy: Taxonomy, find: F
             file = Path(folder) / "photos.zip"
             packed = pack_photos(give(), file, attribute=by, find=find)
             data = file.read_bytes()
-    except VestiaryError as error:
-        refuse(str(error))
+    except (VestiaryError, OSError) as error:
+        refuse(tell_error(error, "The zip cannot be packed here"))
         return
     if packed.n_missing:
         st.warning(f"{packed.n_missing:,} photos are no longer where they were, so they are not in the zip.")

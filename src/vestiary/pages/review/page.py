@@ -12,7 +12,7 @@ import streamlit as st
 from vestiary.errors import LedgerError, VestiaryError
 from vestiary.ledger import Ledger
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.look import ask_reviewer, draw_bar, nothing_yet, refuse, show_title
+from vestiary.pages.look import ask_reviewer, draw_bar, nothing_yet, refuse, show_title, tell_error
 from vestiary.pages.review.corrections import pack_corrections, tell_corrections
 from vestiary.pages.review.keys import listen
 from vestiary.pages.review.turn import CHOICES, Turn
@@ -324,7 +324,7 @@ def _show_export(desk: Desk, ledger: Ledger) -> None:
         with st.spinner("Packing the corrections."):
             exported, data = pack_corrections(ledger, desk.album)
     except (VestiaryError, OSError) as error:
-        refuse(str(error))
+        refuse(tell_error(error, "The zip cannot be packed here"))
         return
     if not exported.labels:
         nothing_yet("There is nothing to take away: nobody has said anything yet.")
