@@ -76,6 +76,7 @@ def test_a_correction_is_a_verdict_and_survives_a_restart(
     take_screenshot(page, "tag-corrected")
     page.get_by_text("Other values, or correct it").first.click()
     page.get_by_role("combobox", name="Base colour: the right value").wait_for()
+    wait_until_idle(page)
     page.get_by_role("button", name="Save").first.click()  # the name is known by now
     page.get_by_text("confirmed by Ada").wait_for()
     assert server.stop() == 0
@@ -132,7 +133,7 @@ def test_a_photo_beyond_the_limit_is_refused_kindly(pages_server: Pages, open_pa
     page = open_page(pages_server.url)
     small = tmp_path / "shirt.png"
     small.write_bytes(RED)
-    wait_until_idle(page)
+    page.locator("p[role=alert]").wait_for(state="attached")  # what keeps it back is there
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files([large, small])
     page.get_by_text("large.jpg has 50 MB, more than the 20 MB that a file may have here; save it smaller").wait_for()
     page.get_by_role("heading", name="shirt.png").wait_for()
@@ -142,7 +143,7 @@ def test_a_photo_beyond_the_limit_is_refused_kindly(pages_server: Pages, open_pa
 
 def test_a_photo_is_pasted_and_one_is_taken_by_the_camera(pages_server: Pages, open_page: OpenPage) -> None:
     page = open_page(pages_server.url, permissions=["camera"])
-    wait_until_idle(page)
+    page.locator("p[role=alert]").wait_for(state="attached")
     page.evaluate(
         """async () => {
           const drawn = document.createElement('canvas');
@@ -156,6 +157,8 @@ def test_a_photo_is_pasted_and_one_is_taken_by_the_camera(pages_server: Pages, o
     page.get_by_role("heading", name="pasted.png").wait_for()
     wait_until_idle(page)
     page.get_by_text("Use the camera").click()
+    wait_until_idle(page)
+    page.wait_for_function("document.querySelector('video')?.readyState > 2")  # it has a picture to take
     page.get_by_role("button", name="Take photo").click()
     page.get_by_role("heading", name="2 photos").wait_for()
     take_screenshot(page, "tag-camera")
