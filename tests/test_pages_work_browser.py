@@ -107,6 +107,7 @@ def test_a_file_too_large_is_named_and_the_others_are_kept(
     start.wait_for()
     colour, ground = start.evaluate("own => [own.querySelector('p'), own].map(one => getComputedStyle(one).color)")
     assert colour == ground  # as a button is that cannot be pressed, not white on white
+    page.locator("p[role=alert]").wait_for(state="attached")  # what keeps it back is there
     hand_over(page, ("all.zip", bytes(5_000_000)), ("red.png", PHOTOS["red.png"]))
     said = page.get_by_role("alert").filter(has_text="all.zip")
     said.wait_for()
