@@ -83,7 +83,7 @@ def test_a_click_on_a_bar_shows_its_photos_and_the_next_page_of_them(
     assert count_told(told.inner_text()) == genders.count(commonest)
     take_screenshot(page, f"catalogue-values-{size[0]}-{scheme}")
     assert_no_axe_findings(page)
-    page.get_by_role("button", name="More").click()
+    page.get_by_role("button", name="Next").click()
     page.get_by_text(re.compile(r"25–48 of \d+ photos")).wait_for()
 
 

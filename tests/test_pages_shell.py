@@ -64,6 +64,7 @@ def test_every_page_opens_without_a_request_to_others(
     for path in ("", "batch", "review", "catalogue", "model", "monitor"):
         page = open_page(f"{pages_server.url}/{path}", size=size, scheme=scheme)
         page.get_by_role("heading", level=1).wait_for()
+        assert page.title() == f"{page.get_by_role('heading', level=1).inner_text()} · Vestiary"
         assert page.get_by_test_id("stException").count() == 0
         take_screenshot(page, f"shell-{path or 'tag'}-{size[0]}-{scheme}")
         assert_no_axe_findings(page)

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("streamlit", reason="the extra 'ui' is not installed")
+
 from vestiary.bundle import Bundle, open_bundle
 from vestiary.ledger import Ledger, PredictionRecord, TagRecord, open_ledger
-from vestiary.pages.turn import Turn
-from vestiary.review import Queue
+from vestiary.pages.review.corrections import tell_corrections
+from vestiary.pages.review.turn import Turn
+from vestiary.review import Exported, Queue
 
 
 @pytest.fixture
@@ -108,3 +111,13 @@ def test_skipping_says_nothing(turn: Turn, bundle: Bundle, ledger: Ledger) -> No
     assert said(ledger) == {}
     assert Queue(ledger, bundle, reviewer="Anna").next_items() == []
     assert begin(bundle, ledger, "Ben").item.record.name == "a.png"
+
+
+def test_what_is_in_the_zip_of_corrections_is_told_in_a_line() -> None:
+    one = Exported(labels=7, corrected=1, photos=1, without_picture=0, disagreed=0)
+    assert tell_corrections(one) == "7 values on 1 photo; 1 corrected."
+    more = Exported(labels=7, corrected=0, photos=2, without_picture=1, disagreed=3)
+    assert tell_corrections(more) == (
+        "7 values on 2 photos; 0 corrected; 1 photo no longer there; "
+        "3 values left out, as reviewers say different things."
+    )

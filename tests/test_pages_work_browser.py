@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from browsing import DESKTOP, PHONE, Pages, assert_no_axe_findings, take_screenshot
+from browsing import DESKTOP, PHONE, Pages, assert_no_axe_findings, hand_over, take_screenshot
 from conftest import paint_picture, wait_until
 from vestiary.batch import run_batch
 from vestiary.bundle import open_bundle
@@ -33,12 +33,10 @@ PHOTOS = {
 
 def drop(page: Page, files: dict[str, bytes]) -> None:
     """Hand these over on the page Batch and wait for the answers."""
-    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
-        [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in files.items()]
-    )
+    hand_over(page, *files.items())
     page.get_by_test_id("stFileChip").first.wait_for()
     page.get_by_role("button", name="Answer these photos").click()
-    page.get_by_text("Take away").wait_for(timeout=120_000)
+    page.get_by_role("heading", name="Download", exact=True).wait_for(timeout=120_000)
 
 
 def read_verdicts(pages: Pages) -> dict[str, str]:
@@ -101,12 +99,32 @@ def answered(start_pages: Callable[..., Pages]) -> Pages:
     return pages
 
 
+def test_a_file_too_large_is_named_and_the_others_are_kept(
+    start_pages: Callable[..., Pages], open_page: Callable[..., Page]
+) -> None:
+    page = open_page(f"{start_pages(VESTIARY_MAX_BODY_BYTES='2000000').url}/batch")
+    start = page.get_by_role("button", name="Answer these photos")
+    start.wait_for()
+    colour, ground = start.evaluate("own => [own.querySelector('p'), own].map(one => getComputedStyle(one).color)")
+    assert colour == ground  # as a button is that cannot be pressed, not white on white
+    page.locator("p[role=alert]").wait_for(state="attached")  # what keeps it back is there
+    hand_over(page, ("all.zip", bytes(5_000_000)), ("red.png", PHOTOS["red.png"]))
+    said = page.get_by_role("alert").filter(has_text="all.zip")
+    said.wait_for()
+    assert said.inner_text() == (
+        "all.zip has 5 MB, more than the 2 MB that a file may have here; save a photo smaller, and put a larger zip "
+        "into the inbox of the server."
+    )
+    page.get_by_test_id("stFileChip").wait_for()
+    assert page.get_by_test_id("stFileChip").inner_text().startswith("red.png")
+
+
 @pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "dark"), (PHONE, "light")])
 def test_the_answers_of_a_batch_can_be_read_on_any_screen(
     answered: Pages, open_page: Callable[..., Page], size: tuple[int, int], scheme: str
 ) -> None:
     page = open_page(f"{answered.url}/batch", size=size, scheme=scheme)
-    page.get_by_text("Take away").wait_for()
+    page.get_by_role("heading", name="Download", exact=True).wait_for()
     page.get_by_test_id("data-grid-canvas").first.wait_for()
     take_screenshot(page, f"batch-{size[0]}-{scheme}")
     assert_no_axe_findings(page)
@@ -139,7 +157,7 @@ def test_a_cell_is_corrected_and_the_correction_outlives_the_service(
     pages.stop()
     pages.start()
     page = open_page(f"{pages.url}/batch")
-    page.get_by_text("Take away").wait_for()
+    page.get_by_role("heading", name="Download", exact=True).wait_for()
     take_screenshot(page, "batch-corrected")
     with page.expect_download() as download:
         page.locator(".st-key-batch_csv button").click()

@@ -69,7 +69,7 @@ def choose_part(n: int, size: int, noun: str, *, key: str) -> slice:
         return slice(first, last)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{first + 1:,}–{last:,} of {format_number(n, noun)}", width="content")
-        for label, to in (("Back", place - 1), ("More", place + 1)):
+        for label, to in (("Back", place - 1), ("Next", place + 1)):
             go = partial(st.session_state.__setitem__, key, to)
             st.button(label, key=f"{key}-{label}", on_click=go, disabled=not 0 <= to < n_pages)
     return slice(first, last)

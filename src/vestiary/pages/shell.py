@@ -19,7 +19,6 @@ def show() -> None:
     """The page that the visitor's address names, and the way to the others."""
     bundle = current_desk().bundle
     st.set_page_config(
-        page_title="Vestiary",
         page_icon=str(ICON),  # a name of an icon would be fetched from outside
         layout="wide",
         menu_items={"About": f"Vestiary {__version__}, answering with the bundle {bundle.name} {bundle.version}."},
@@ -37,4 +36,5 @@ def show() -> None:
         ],
         position="top",
     )
+    st.set_page_config(page_title=f"{chosen.title} · Vestiary")
     chosen.run()

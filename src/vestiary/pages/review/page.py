@@ -12,11 +12,11 @@ import streamlit as st
 from vestiary.errors import LedgerError, VestiaryError
 from vestiary.ledger import Ledger
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.downloads import pack_corrections
-from vestiary.pages.keys import listen
-from vestiary.pages.look import ask_reviewer, draw_bar, nothing_yet, refuse
-from vestiary.pages.photos import draw_small, to_data_url
-from vestiary.pages.turn import CHOICES, Turn
+from vestiary.pages.look import ask_reviewer, draw_bar, nothing_yet, refuse, show_title, tell_error
+from vestiary.pages.review.corrections import pack_corrections, tell_corrections
+from vestiary.pages.review.keys import listen
+from vestiary.pages.review.turn import CHOICES, Turn
+from vestiary.pages.thumbnails import recall_thumbnail, to_data_url
 from vestiary.review import BANDS, Item, Queue, measure_agreement
 
 AHEAD: Final = 3
@@ -34,7 +34,7 @@ BY_MODEL, BY_BAND, BY_PRECISION = "What the model left for review", "By confiden
 def show() -> None:
     """The page."""
     desk = current_desk()
-    st.title("Review")
+    show_title("Review", "What the model was not sure of, one photo at a time.")
     if desk.ledger is None:
         nothing_yet("This service keeps no ledger, so nothing waits; the operator can name one as VESTIARY_LEDGER_URL.")
         return
@@ -67,15 +67,18 @@ def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
     """The reviewer's name, and what they want to see, as ``Queue.next_items`` takes it."""
     if "reviewer" in st.query_params and not st.session_state.get("reviewer_name"):
         st.session_state["reviewer_name"] = st.query_params["reviewer"]
-    titles = {attribute.name: attribute.title or attribute.name for attribute in desk.bundle.taxonomy.attributes}
-    with st.container(horizontal=True, vertical_alignment="center", key="review_head"):
+    titles = desk.bundle.taxonomy.titles
+    is_named = bool(st.session_state.get("reviewer_name"))
+    with st.container(horizontal=True, vertical_alignment="center" if is_named else "bottom", key="review_head"):
         reviewer = _ask_name()
         with st.popover("What to look at", icon=":material/tune:"):
             order = st.radio("First", list(ORDERS), format_func=ORDERS.__getitem__, key="review_order")
             attribute = st.selectbox(
                 "Attribute",
-                [None, *titles],
-                format_func=lambda own: "All" if own is None else titles[own],
+                list(titles),
+                index=None,
+                placeholder="All",
+                format_func=titles.__getitem__,
                 key="review_attribute",
             )
             way = st.radio("Which answers", [BY_MODEL, BY_BAND, BY_PRECISION], key="review_way")
@@ -206,7 +209,7 @@ def _show_turn(desk: Desk, queue: Queue, turn: Turn) -> None:
 
 
 def _show_photo(item: Item) -> None:
-    small = draw_small(item.record.image_sha256, LONGEST, item.photo)
+    small = recall_thumbnail(item.record.image_sha256, LONGEST, item.photo)
     if small is None:
         nothing_yet(f"The photo {item.record.name} is no longer where it was.")
     else:
@@ -226,11 +229,10 @@ def _show_attributes(desk: Desk, turn: Turn) -> None:
         st.button("Next attribute (↓)", key="review_down", on_click=_do, args=(partial(turn.move, 1),))
     with st.container(gap=None, key="review_rows"):
         for name in turn.names:
-            attribute = desk.bundle.taxonomy[name]
-            title = attribute.title or name
+            title = desk.bundle.taxonomy.titles[name]
             if name == turn.attribute:
                 with st.container(border=True, gap="small", key="review_here"):
-                    _show_choices(title, attribute.values, turn)
+                    _show_choices(title, desk.bundle.taxonomy[name].values, turn)
             else:
                 _show_other(title, name, turn)
 
@@ -290,13 +292,13 @@ def _show_progress(desk: Desk, ledger: Ledger, queue: Queue) -> None:
         st.caption("Finished by " + ", ".join(f"{name}: {n:,}" for name, n in counts.by_reviewer.items()) + ".")
     with st.expander("Do reviewers agree?", icon=":material/group:"):
         _show_agreement(desk, ledger)
-    with st.expander("Take the corrections away", icon=":material/download:"):
+    with st.expander("Download the corrections", icon=":material/download:"):
         _show_export(desk, ledger)
 
 
 def _show_agreement(desk: Desk, ledger: Ledger) -> None:
     """How far two people who looked at the same answer said the same."""
-    titles = {attribute.name: attribute.title or attribute.name for attribute in desk.bundle.taxonomy.attributes}
+    titles = desk.bundle.taxonomy.titles
     measured = measure_agreement(ledger)
     if not measured:
         nothing_yet("Nobody has looked at the same answer as another yet; one photo in ten is shown to two reviewers.")
@@ -322,18 +324,14 @@ def _show_export(desk: Desk, ledger: Ledger) -> None:
         with st.spinner("Packing the corrections."):
             exported, data = pack_corrections(ledger, desk.album)
     except (VestiaryError, OSError) as error:
-        refuse(str(error))
+        refuse(tell_error(error, "The zip cannot be packed here"))
         return
     if not exported.labels:
         nothing_yet("There is nothing to take away: nobody has said anything yet.")
         return
-    st.caption(
-        f"{exported.labels:,} values on {exported.photos:,} photos, {exported.corrected:,} of them corrected; "
-        f"{exported.without_picture:,} photos are gone; {exported.disagreed:,} values are left out, "
-        "since reviewers say different things."
-    )
+    st.caption(tell_corrections(exported))
     st.download_button(
-        "Download the corrections",
+        "Download corrections.zip",
         data,
         "corrections.zip",
         "application/zip",
