@@ -119,7 +119,7 @@ class Jobs:
     def begin_inbox(self, name: str) -> str:
         """Begin a batch over what lies in ``inbox/`` under this name; its id. UsageError for any other name."""
         if name not in self.list_inbox():
-            raise UsageError(f"There is no {name!r} in {self.place / INBOX}; choose one of those that are listed.")
+            raise UsageError(f"There is no {name!r} in the folder {INBOX}; choose one of those that are listed.")
         with self._draft() as folder:
             return self._begin(folder, str(self.place / INBOX / name), title=name)
 
@@ -148,7 +148,7 @@ class Jobs:
         self._batches.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._batches, prefix=".new-") as draft:
             folder = Path(draft) / "batch"
-            folder.mkdir()
+            folder.mkdir(mode=0o700)  # photos that were sent are for the service alone
             yield folder
 
     def _begin(self, folder: Path, source: str, *, title: str) -> str:
@@ -308,10 +308,12 @@ def _read_asked(folder: Path) -> dict[str, Any]:
 
 
 def _read_reason(folder: Path) -> str:
-    """The last sentence that the process said."""
+    """The last sentence that the process said to people, without where on the server the batches lie."""
     try:
         said = (folder / LOG).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         said = ""
-    sentences = _SAID.findall(said) or said.splitlines()
-    return str(sentences[-1]) if sentences else "Its process ended without a word; start it again."
+    sentences = _SAID.findall(said)
+    if not sentences:  # of an exception nothing is shown: it may tell anything
+        return f"Its process ended without a plain word; go on, or ask the operator, who finds more in its {LOG}."
+    return str(sentences[-1]).replace(f"{folder.parents[1]}{os.sep}", "")
