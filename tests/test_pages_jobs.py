@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("streamlit", reason="the extra 'ui' is not installed")
+
 from batches import paint_folder
 from conftest import paint_picture, wait_until
 from vestiary.batch.claim import hold_folder
@@ -19,8 +21,8 @@ from vestiary.bundle import open_bundle
 from vestiary.errors import UsageError
 from vestiary.ledger import Job, Ledger, PredictionRecord, now, open_ledger
 from vestiary.ledger.progress import measure_rate
-from vestiary.pages.jobs import Jobs, Standing
-from vestiary.pages.rows import read_rows
+from vestiary.pages.batch.jobs import Jobs, Standing
+from vestiary.pages.batch.rows import read_rows
 
 RED = paint_picture((250, 5, 5))
 

@@ -27,15 +27,24 @@ from vestiary.errors import CatalogueError, UsageError
 from vestiary.health import State
 from vestiary.ledger import FailureRecord, PredictionRecord, open_ledger
 from vestiary.metrics import Outcome
-from vestiary.pages import desk, keeping, survey, watching
-from vestiary.pages.chores import Chores
-from vestiary.pages.comparing import list_bundles
+from vestiary.pages import cache, desk
+from vestiary.pages.background import Chores
+from vestiary.pages.catalogue import survey
 from vestiary.pages.desk import Desk, set_desk
-from vestiary.pages.ease import describe_ease
-from vestiary.pages.evaluations import ease_at, evaluate_bundle, find_rows, find_turned, find_wrong, share_untouched
 from vestiary.pages.gallery import draw_grid
-from vestiary.pages.model import prepare_card
-from vestiary.pages.monitor import choose_dates, list_concerns
+from vestiary.pages.model.comparison import list_bundles
+from vestiary.pages.model.coverage import describe_ease
+from vestiary.pages.model.evaluation import (
+    ease_at,
+    evaluate_bundle,
+    find_rows,
+    find_turned,
+    find_wrong,
+    share_untouched,
+)
+from vestiary.pages.model.page import prepare_card
+from vestiary.pages.monitor.page import choose_dates, list_concerns
+from vestiary.pages.monitor.watch import Watch, look
 from vestiary.pages.shelf import Shelf, cross, match_text, open_shelf
 from vestiary.predictor import Predictor, evaluate
 from vestiary.product import Split
@@ -48,7 +57,7 @@ LIGHT_AND_DARK = ("#ffffff", "#17181a")
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "cache")
 
 
 @pytest.fixture(scope="module")
@@ -122,17 +131,17 @@ def test_what_took_long_is_read_again_unless_it_was_damaged(tmp_path: Path) -> N
         made.append(b"x")
         return b"result"
 
-    assert keeping.recall("kind", ("a",), make) == keeping.recall("kind", ("a",), make) == b"result"
+    assert cache.recall("kind", ("a",), make) == cache.recall("kind", ("a",), make) == b"result"
     assert len(made) == 1
-    keeping.recall("kind", ("b",), make)
+    cache.recall("kind", ("b",), make)
     assert len(made) == 2
     for path in (tmp_path / "cache").glob("kind-*"):
         if path.suffix != ".lock":
             path.write_bytes(path.read_bytes()[:-1])
-    assert keeping.recall("kind", ("a",), make) == b"result"
+    assert cache.recall("kind", ("a",), make) == b"result"
     assert len(made) == 3
-    keeping.drop("kind", ("a",))
-    keeping.recall("kind", ("a",), make)
+    cache.drop("kind", ("a",))
+    cache.recall("kind", ("a",), make)
     assert len(made) == 4
 
 
@@ -140,8 +149,8 @@ def test_without_a_place_to_keep_it_the_work_is_done_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(keeping, "cache_folder", lambda: tmp_path / "file" / "cache")
-    assert keeping.recall("kind", (), lambda: b"done") == b"done"
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "file" / "cache")
+    assert cache.recall("kind", (), lambda: b"done") == b"done"
 
 
 # The catalogue
@@ -210,7 +219,7 @@ def test_the_evaluation_is_that_of_the_command_line_and_the_model_is_asked_once(
     wanted = evaluate(Predictor(tiny_bundle), tiny_catalogue, split=Split.VALIDATION)
     assert first.to_dict() == wanted.to_dict()
     assert told[-1] == first.n
-    monkeypatch.setattr("vestiary.pages.evaluations.collect_outputs", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr("vestiary.pages.model.evaluation.collect_outputs", lambda *_, **__: pytest.fail("asked again"))
     assert evaluate_bundle(tiny_bundle, tiny_catalogue).to_dict() == first.to_dict()
 
 
@@ -311,7 +320,7 @@ def test_days_are_calendar_days_and_both_ends_are_needed() -> None:
 
 def test_a_look_at_an_empty_ledger_is_no_failure(tiny_bundle: Bundle, tmp_path: Path) -> None:
     with open_ledger(tmp_path / "ledger.db") as ledger:
-        sight = watching.look(ledger, tiny_bundle, choose_period(7))
+        sight = look(ledger, tiny_bundle, choose_period(7))
     assert sight.report.is_empty
     assert sight.failures == ()
     assert {check.name: check.state for check in sight.checks} == {
@@ -342,8 +351,8 @@ def make_failure(name: str, at: datetime) -> FailureRecord:
 def test_the_watch_shows_what_came_in_since_and_the_newest_failures_first(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "FIRST_S", 60)
-    now, period, watch = datetime.now(UTC), choose_period(2), watching.Watch()
+    monkeypatch.setattr("vestiary.pages.monitor.watch.FIRST_S", 60)
+    now, period, watch = datetime.now(UTC), choose_period(2), Watch()
     with open_ledger(tmp_path / "ledger.db") as ledger:
         ledger.add([make_record("a.jpg", now)])
         first = watch.latest(ledger, tiny_bundle, period)

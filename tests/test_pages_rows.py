@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("streamlit", reason="the extra 'ui' is not installed")
+
 from batches import Batches, open_batches
 from conftest import paint_picture
 from vestiary.bundle import open_bundle
 from vestiary.errors import UsageError
 from vestiary.ledger import PredictionRecord
-from vestiary.pages.downloads import draw_report, pack_photos, write_table
-from vestiary.pages.rows import Row, Wanted, choose_rows, count_decisions, list_values, read_rows, save_edits
+from vestiary.pages.batch.downloads import draw_report, pack_photos, write_table
+from vestiary.pages.batch.rows import Row, Wanted, choose_rows, count_decisions, list_values, read_rows, save_edits
 from vestiary.predictor import Predictor
 from vestiary.reports.operations import Kind, build_operations_report, choose_period
 

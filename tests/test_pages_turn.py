@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("streamlit", reason="the extra 'ui' is not installed")
+
 from vestiary.bundle import Bundle, open_bundle
 from vestiary.ledger import Ledger, PredictionRecord, TagRecord, open_ledger
-from vestiary.pages.turn import Turn
+from vestiary.pages.review.turn import Turn
 from vestiary.review import Queue
 
 

@@ -14,9 +14,9 @@ from conftest import paint_picture
 from vestiary.batch import run_batch
 from vestiary.bundle import open_bundle
 from vestiary.ledger import Job, open_ledger
-from vestiary.pages.batch import tell_progress
+from vestiary.pages.batch.jobs import Standing
+from vestiary.pages.batch.page import tell_progress
 from vestiary.pages.desk import Desk, set_desk
-from vestiary.pages.jobs import Standing
 from vestiary.predictor import Predictor
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="the extra 'ui' is not installed")

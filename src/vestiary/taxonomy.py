@@ -123,6 +123,11 @@ class Taxonomy:
         return tuple(attribute.name for attribute in self.attributes)
 
     @property
+    def titles(self) -> dict[str, str]:
+        """What people call each attribute, by its name; the name itself where it has no title."""
+        return {attribute.name: attribute.title or attribute.name for attribute in self.attributes}
+
+    @property
     def values(self) -> dict[str, tuple[str, ...]]:
         """The values of each attribute, by its name."""
         return {attribute.name: attribute.values for attribute in self.attributes}

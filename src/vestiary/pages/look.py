@@ -1,20 +1,13 @@
-"""What all pages share: confidence as a bar with a word beside it, decisions, thumbnails, refusals, empty places."""
+"""What all pages share: confidence as a bar with a word beside it, decisions, refusals, empty places."""
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import streamlit as st
-from PIL import Image
 
-from vestiary.images import Limits, read_picture
-
-THUMBNAIL: Final = 320
-"""Pixels of the longer side of a thumbnail."""
 ICON: Final = Path(__file__).with_name("icon.svg")
 MAX_NAME: Final = 60
 """Letters of a reviewer's name at most."""
@@ -112,21 +105,6 @@ def draw_share(name: str, share: float) -> str:
 def show_bar(confidence: float) -> None:
     """A confidence (0..1) as a bar, in words too."""
     st.html(draw_bar(confidence))
-
-
-def make_thumbnail(data: bytes, limits: Limits, *, longest: int = THUMBNAIL) -> bytes:
-    """A small upright JPEG of an encoded picture. Raises PictureError for one that cannot be read."""
-    image = read_picture(data, limits=limits, size_hint=(longest, longest)).image
-    image.thumbnail((longest, longest), Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
-
-
-def draw_thumbnail(jpeg: bytes, said: str) -> str:
-    """HTML of a thumbnail with what a screen reader says of it; the picture is part of it, so that it never blinks."""
-    encoded = base64.b64encode(jpeg).decode()
-    return f'<img class="v-thumb" src="data:image/jpeg;base64,{encoded}" alt="{html.escape(said)}">'
 
 
 def refuse(message: str) -> None:

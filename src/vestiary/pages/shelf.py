@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+import streamlit as st
+
 from vestiary.catalogue import Catalogue, Source, load_catalogue
 from vestiary.charts import keep_text
 from vestiary.errors import UsageError
+from vestiary.pages.desk import current_desk
 from vestiary.product import Product
 from vestiary.reports.figures import CrossTab, Distribution, count_labels, cross_labels
 from vestiary.reports.gallery import Photo, show_product
@@ -41,7 +44,7 @@ class Shelf:
 
     def title_of(self, name: str) -> str:
         """An attribute's title, or its name where it has none."""
-        return self.catalogue.taxonomy[name].title or name
+        return self.catalogue.taxonomy.titles[name]
 
     def select(self, wanted: Mapping[str, Collection[str]]) -> list[Product]:
         """Products whose label of each named attribute is among the given ones, in catalogue order."""
@@ -123,3 +126,15 @@ def stamp_of(folder: Path) -> int:
         return (folder / "catalogue.json").stat().st_mtime_ns
     except OSError:
         return 0
+
+
+def find_shelf() -> Shelf | None:
+    """The desk's catalogue; None when it has none. Raises UsageError and CatalogueError when it cannot be read."""
+    folder = current_desk().catalogue
+    return None if folder is None else _load_shelf(folder, stamp_of(folder))
+
+
+@st.cache_resource(max_entries=2, show_spinner="Opening the catalogue.")
+def _load_shelf(folder: Path, stamp: int) -> Shelf:
+    """The catalogue in a folder, opened once for all visitors; another ``stamp`` means another catalogue."""
+    return open_shelf(folder)

@@ -12,11 +12,20 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from vestiary.errors import ServiceError, VestiaryError
-from vestiary.pages import look, tagging
+from vestiary.pages import look
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.handing import watch_field
-from vestiary.pages.tagging import Result
-from vestiary.pages.uploads import Upload
+from vestiary.pages.tag.dropzone import watch_field
+from vestiary.pages.tag.results import (
+    Result,
+    answer_photos,
+    correct,
+    find_alike,
+    render_csv,
+    render_curl,
+    render_json,
+)
+from vestiary.pages.tag.uploads import Upload
+from vestiary.pages.thumbnails import draw_thumbnail
 from vestiary.predictor.heatmap import draw_over, explain
 from vestiary.tags import Failure, Tag
 
@@ -45,7 +54,7 @@ def show() -> None:
     """The page."""
     desk, visit = current_desk(), _find_visit()
     st.title("Tag product photos", anchor=False)
-    titles = [title.lower() for title in _list_titles(desk).values()]
+    titles = [title.lower() for title in desk.bundle.taxonomy.titles.values()]
     st.caption(f"Each photo of one product gets its {', '.join(titles[:-1])} and {titles[-1]}, and how sure each is.")
     _ask_photos(desk, visit)
     if visit.refusal:
@@ -120,7 +129,7 @@ def _answer_some(desk: Desk, visit: Visit) -> None:
     some = visit.waiting[:AT_ONCE]
     photos = [(upload.name, upload.read()) for upload in some]
     try:
-        results = tagging.answer_photos(desk, photos, first_number=visit.n_taken)
+        answered = answer_photos(desk, photos, first_number=visit.n_taken)
     except ServiceError as error:
         if error.status == 503 and len(visit.waiting) > 1:
             time.sleep(_PAUSE_S)
@@ -129,8 +138,8 @@ def _answer_some(desk: Desk, visit: Visit) -> None:
         _drop(visit, visit.waiting)
         return
     place = visit.n_of_batch - len(visit.waiting)
-    visit.results[place:place] = results
-    visit.n_taken += len(results)
+    visit.results[place:place] = answered
+    visit.n_taken += len(answered)
     del visit.results[desk.max_upload_files :]
     _drop(visit, some)
 
@@ -171,15 +180,15 @@ def _show_alike(desk: Desk, result: Result) -> None:
     st.subheader("Similar products", anchor=False)
     category = desk.bundle.taxonomy.category
     with st.container(horizontal=True, gap="small", key="alike"):
-        for alike in tagging.find_alike(desk, result):
-            drawn = look.draw_thumbnail(alike.thumbnail, f"Product {alike.product_id}") if alike.thumbnail else ""
+        for alike in find_alike(desk, result):
+            drawn = draw_thumbnail(alike.thumbnail, f"Product {alike.product_id}")
             label = html.escape(alike.labels.get(category, ""))
             name = f'<div class="v-quiet v-small">{html.escape(alike.product_id)}</div>'
             st.html(f'{drawn}<div class="v-small"><strong>{label}</strong></div>{name}', width=140)
 
 
 def _show_photo(desk: Desk, result: Result) -> None:
-    titles = _list_titles(desk)
+    titles = desk.bundle.taxonomy.titles
     photo = st.empty()
     chosen = st.pills(
         "Why? Show on the photo where it was seen",
@@ -207,12 +216,8 @@ def _show_photo(desk: Desk, result: Result) -> None:
     st.caption(said)
 
 
-def _list_titles(desk: Desk) -> dict[str, str]:
-    return {attribute.name: attribute.title or attribute.name for attribute in desk.bundle.taxonomy.attributes}
-
-
 def _show_decision(desk: Desk, result: Result) -> None:
-    titles, prediction = _list_titles(desk), result.answered.prediction
+    titles, prediction = desk.bundle.taxonomy.titles, result.answered.prediction
     if prediction.unfamiliar is not None and prediction.unfamiliar.flag:
         st.warning(
             "This photo is unlike the products this was trained on. Look at every value yourself.",
@@ -229,7 +234,7 @@ def _show_decision(desk: Desk, result: Result) -> None:
 
 def _show_tag(desk: Desk, visit: Visit, result: Result, tag: Tag) -> None:
     """A tag: what it is, how sure, what becomes of it; behind a click the next best values, and a better one."""
-    title = _list_titles(desk)[tag.attribute]
+    title = desk.bundle.taxonomy.titles[tag.attribute]
     corrected = result.corrections.get(tag.attribute)
     value = html.escape(result.value_of(tag.attribute))
     if corrected is not None:
@@ -264,7 +269,7 @@ def _save(desk: Desk, visit: Visit, result: Result, attribute: str, title: str) 
     value = st.session_state[f"better-{key}"]
     visit.said = None
     try:
-        tagging.correct(desk, result, attribute, value, reviewer)
+        correct(desk, result, attribute, value, reviewer)
     except VestiaryError as error:
         st.session_state[f"refused-{key}"] = str(error)
         return
@@ -277,11 +282,11 @@ def _show_copies(desk: Desk, results: Sequence[Result]) -> None:
     with st.expander("Copy or download", key=f"copy-{'one' if len(results) == 1 else 'all'}"):
         as_json, as_csv, as_curl = st.tabs(["JSON", "CSV", "For programs"])
         with as_json:
-            st.code(tagging.render_json(results), language="json", height=260)
+            st.code(render_json(results), language="json", height=260)
         with as_csv:
-            st.code(tagging.render_csv(results, desk.bundle), language=None)
+            st.code(render_csv(results, desk.bundle), language=None)
         with as_curl:
-            st.code(tagging.render_curl(address, needs_key=desk.needs_key), language="bash", wrap_lines=True)
+            st.code(render_curl(address, needs_key=desk.needs_key), language="bash", wrap_lines=True)
 
 
 def _show_all(desk: Desk, visit: Visit) -> None:
@@ -303,17 +308,17 @@ def _show_all(desk: Desk, visit: Visit) -> None:
         _turn_pages(visit, n_pages)
     with st.container(horizontal=True):
         st.download_button(
-            "Download CSV", tagging.render_csv(visit.results, desk.bundle), "tags.csv", "text/csv", on_click="ignore"
+            "Download CSV", render_csv(visit.results, desk.bundle), "tags.csv", "text/csv", on_click="ignore"
         )
         st.download_button(
-            "Download JSON", tagging.render_json(visit.results), "tags.json", "application/json", on_click="ignore"
+            "Download JSON", render_json(visit.results), "tags.json", "application/json", on_click="ignore"
         )
         st.button("Clear the page", on_click=_clear, args=(visit,))
 
 
 def _show_card(desk: Desk, visit: Visit, result: Result) -> None:
     with st.container(border=True, width=152, key=f"card-{result.number}"):
-        drawn = look.draw_thumbnail(result.thumbnail, f"The photo {result.name}") if result.thumbnail else ""
+        drawn = draw_thumbnail(result.thumbnail, f"The photo {result.name}")
         name = html.escape(result.name)
         if result.refusal is not None:
             st.html(f'<div class="v-name">{name}</div><p class="v-low">{html.escape(result.refusal)}</p>')

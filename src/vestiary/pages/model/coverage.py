@@ -8,10 +8,10 @@ import streamlit as st
 
 from vestiary.charts import plot_risk_coverage
 from vestiary.metrics import Evaluation, Outcome, format_percent, trace_risk_coverage
+from vestiary.pages.clickable import show_chart
 from vestiary.pages.desk import current_desk
-from vestiary.pages.evaluations import SPLIT, ease_at, share_untouched
-from vestiary.pages.outcomes import choose_attribute, title_of
-from vestiary.pages.picking import show_chart
+from vestiary.pages.model.evaluation import SPLIT, ease_at, share_untouched
+from vestiary.pages.model.outcomes import choose_attribute
 from vestiary.pages.shelf import Shelf
 
 _RISK: Final = "The share of wrong answers (up) when the surest so many are taken (across)."
@@ -28,7 +28,7 @@ def show_ease(shelf: Shelf, evaluation: Evaluation) -> None:
     precision = percent / 100
     name = choose_attribute(evaluation, "ease-attribute")
     own = ease_at(evaluation.outcomes[name], precision)
-    st.markdown(f"#### {describe_ease(title_of(bundle, name), precision, own.coverage)}")
+    st.markdown(f"#### {describe_ease(bundle.taxonomy.titles[name], precision, own.coverage)}")
     left, right = st.columns(2, gap="medium")
     with left:
         _draw_curve(evaluation.outcomes[name], precision, own.coverage)
@@ -64,7 +64,11 @@ def _draw_curve(outcome: Outcome, precision: float, coverage: float) -> None:
 def _list_attributes(evaluation: Evaluation, precision: float) -> None:
     bundle = current_desk().bundle
     rows = [
-        {"attribute": title_of(bundle, name), "needs no human": ease.coverage, "from this sure on": ease.threshold}
+        {
+            "attribute": bundle.taxonomy.titles[name],
+            "needs no human": ease.coverage,
+            "from this sure on": ease.threshold,
+        }
         for name, outcome in evaluation.outcomes.items()
         if outcome.known.any()
         for ease in [ease_at(outcome, precision)]

@@ -12,11 +12,11 @@ import streamlit as st
 from vestiary.errors import LedgerError, VestiaryError
 from vestiary.ledger import Ledger
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.downloads import pack_corrections
-from vestiary.pages.keys import listen
 from vestiary.pages.look import ask_reviewer, draw_bar, nothing_yet, refuse
-from vestiary.pages.photos import draw_small, to_data_url
-from vestiary.pages.turn import CHOICES, Turn
+from vestiary.pages.review.corrections import pack_corrections
+from vestiary.pages.review.keys import listen
+from vestiary.pages.review.turn import CHOICES, Turn
+from vestiary.pages.thumbnails import recall_thumbnail, to_data_url
 from vestiary.review import BANDS, Item, Queue, measure_agreement
 
 AHEAD: Final = 3
@@ -67,7 +67,7 @@ def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
     """The reviewer's name, and what they want to see, as ``Queue.next_items`` takes it."""
     if "reviewer" in st.query_params and not st.session_state.get("reviewer_name"):
         st.session_state["reviewer_name"] = st.query_params["reviewer"]
-    titles = {attribute.name: attribute.title or attribute.name for attribute in desk.bundle.taxonomy.attributes}
+    titles = desk.bundle.taxonomy.titles
     with st.container(horizontal=True, vertical_alignment="center", key="review_head"):
         reviewer = _ask_name()
         with st.popover("What to look at", icon=":material/tune:"):
@@ -206,7 +206,7 @@ def _show_turn(desk: Desk, queue: Queue, turn: Turn) -> None:
 
 
 def _show_photo(item: Item) -> None:
-    small = draw_small(item.record.image_sha256, LONGEST, item.photo)
+    small = recall_thumbnail(item.record.image_sha256, LONGEST, item.photo)
     if small is None:
         nothing_yet(f"The photo {item.record.name} is no longer where it was.")
     else:
@@ -226,11 +226,10 @@ def _show_attributes(desk: Desk, turn: Turn) -> None:
         st.button("Next attribute (↓)", key="review_down", on_click=_do, args=(partial(turn.move, 1),))
     with st.container(gap=None, key="review_rows"):
         for name in turn.names:
-            attribute = desk.bundle.taxonomy[name]
-            title = attribute.title or name
+            title = desk.bundle.taxonomy.titles[name]
             if name == turn.attribute:
                 with st.container(border=True, gap="small", key="review_here"):
-                    _show_choices(title, attribute.values, turn)
+                    _show_choices(title, desk.bundle.taxonomy[name].values, turn)
             else:
                 _show_other(title, name, turn)
 
@@ -296,7 +295,7 @@ def _show_progress(desk: Desk, ledger: Ledger, queue: Queue) -> None:
 
 def _show_agreement(desk: Desk, ledger: Ledger) -> None:
     """How far two people who looked at the same answer said the same."""
-    titles = {attribute.name: attribute.title or attribute.name for attribute in desk.bundle.taxonomy.attributes}
+    titles = desk.bundle.taxonomy.titles
     measured = measure_agreement(ledger)
     if not measured:
         nothing_yet("Nobody has looked at the same answer as another yet; one photo in ten is shown to two reviewers.")

@@ -16,8 +16,9 @@ from conftest import paint_picture
 from vestiary.bundle import open_bundle
 from vestiary.errors import UsageError
 from vestiary.ledger import Ledger, PredictionRecord, open_ledger
-from vestiary.pages import look, tagging
+from vestiary.pages import look
 from vestiary.pages.desk import Answered, Desk
+from vestiary.pages.tag import results
 from vestiary.predictor import Predictor
 
 RED, GREEN = paint_picture((250, 5, 5)), paint_picture((5, 250, 5))
@@ -52,22 +53,22 @@ def test_a_correction_changes_what_is_copied_and_is_known_again(
 ) -> None:
     with open_ledger(ledger_url) as ledger:
         desk = make_desk(ledger)
-        [first, other] = tagging.answer_photos(desk, [("a.png", RED), ("b.png", GREEN)], first_number=0)
-        tagging.correct(desk, first, "season", "Winter", "Ada")
-        tagging.correct(desk, first, "season", "Summer", "Ada")
-        tagging.correct(desk, first, "baseColour", "Blue", "Bo")
-        told = json.loads(tagging.render_json([first]))
+        [first, other] = results.answer_photos(desk, [("a.png", RED), ("b.png", GREEN)], first_number=0)
+        results.correct(desk, first, "season", "Winter", "Ada")
+        results.correct(desk, first, "season", "Summer", "Ada")
+        results.correct(desk, first, "baseColour", "Blue", "Bo")
+        told = json.loads(results.render_json([first]))
         assert told["tags"]["baseColour"]["value"] == "Blue"
         assert told["tags"]["baseColour"]["answered"] == "Red"
-        rows = list(csv.DictReader(io.StringIO(tagging.render_csv([first, other], desk.bundle))))
+        rows = list(csv.DictReader(io.StringIO(results.render_csv([first, other], desk.bundle))))
         assert [(row["id"], row["baseColour"], row["season"]) for row in rows] == [
             ("a.png", "Blue", "Summer"),
             ("b.png", "Green", "Summer"),
         ]
-        [again, unknown] = tagging.answer_photos(desk, [("z.png", RED), ("y.png", GREEN)], first_number=2)
+        [again, unknown] = results.answer_photos(desk, [("z.png", RED), ("y.png", GREEN)], first_number=2)
         assert again.corrections == {
-            "season": tagging.Correction("Summer", "Ada"),
-            "baseColour": tagging.Correction("Blue", "Bo"),
+            "season": results.Correction("Summer", "Ada"),
+            "baseColour": results.Correction("Blue", "Bo"),
         }
         assert unknown.corrections == {}
         assert len(list(ledger.verdicts())) == 2
@@ -75,19 +76,19 @@ def test_a_correction_changes_what_is_copied_and_is_known_again(
 
 def test_what_cannot_be_corrected_says_why(make_desk: Callable[[Ledger | None], Desk], tmp_path: Path) -> None:
     desk = make_desk(None)
-    [result] = tagging.answer_photos(desk, [("a.png", RED)], first_number=0)
+    [result] = results.answer_photos(desk, [("a.png", RED)], first_number=0)
     with pytest.raises(UsageError, match="keeps no ledger"):
-        tagging.correct(desk, result, "season", "Winter", "Ada")
+        results.correct(desk, result, "season", "Winter", "Ada")
     with pytest.raises(UsageError, match="Type your name first"):
-        tagging.correct(desk, result, "season", "Winter", "")
+        results.correct(desk, result, "season", "Winter", "")
     assert result.corrections == {}
 
 
 def test_a_file_that_is_no_picture_has_a_sentence_and_a_row(make_desk: Callable[[Ledger | None], Desk]) -> None:
     desk = make_desk(None)
-    results = tagging.answer_photos(desk, [("a.png", RED), ("letter.txt", b"Dear Sir")], first_number=0)
-    assert [result.refusal is None for result in results] == [True, False]
-    [good, bad] = csv.DictReader(io.StringIO(tagging.render_csv(results, desk.bundle)))
+    both = results.answer_photos(desk, [("a.png", RED), ("letter.txt", b"Dear Sir")], first_number=0)
+    assert [result.refusal is None for result in both] == [True, False]
+    [good, bad] = csv.DictReader(io.StringIO(results.render_csv(both, desk.bundle)))
     assert (good["status"], bad["status"]) == ("success", "error")
     assert "not a picture we read" in bad["error"]
 
@@ -97,12 +98,12 @@ def test_a_value_under_its_threshold_stays_open_until_somebody_decides(
 ) -> None:
     with open_ledger(tmp_path / "ledger.db") as ledger:
         desk = make_desk(ledger)
-        [result] = tagging.answer_photos(desk, [("dusk.png", paint_picture((60, 60, 120)))], first_number=0)
+        [result] = results.answer_photos(desk, [("dusk.png", paint_picture((60, 60, 120)))], first_number=0)
         assert set(result.open_attributes) == {"baseColour", "season"}
-        tagging.correct(desk, result, "baseColour", "Red", "Ada")
-        assert tagging.describe(result)["decision"] == "review"
-        tagging.correct(desk, result, "season", "Winter", "Ada")
-        assert tagging.describe(result)["decision"] == "auto"
+        results.correct(desk, result, "baseColour", "Red", "Ada")
+        assert results.describe(result)["decision"] == "review"
+        results.correct(desk, result, "season", "Winter", "Ada")
+        assert results.describe(result)["decision"] == "auto"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_a_figure_never_says_more_than_its_word(confidence: float, said: str) ->
 
 
 def test_the_line_for_programs_names_the_key_where_one_is_needed() -> None:
-    assert tagging.render_curl("https://x.example", needs_key=False) == (
+    assert results.render_curl("https://x.example", needs_key=False) == (
         "curl -F file=@photo.jpg https://x.example/predict"
     )
-    assert "X-API-Key" in tagging.render_curl("https://x.example", needs_key=True)
+    assert "X-API-Key" in results.render_curl("https://x.example", needs_key=True)

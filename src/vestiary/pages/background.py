@@ -9,12 +9,16 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, wait
 from typing import Any, Final, Generic, TypeVar
 
+import streamlit as st
+
 from vestiary.catalogue import Progress
 
 T = TypeVar("T")
 
 GENTLE = 10
 """How far the work steps back behind answers of the service, as the command ``nice`` has it."""
+TICK_S: Final = 1.0
+"""Seconds between two looks at work that goes on."""
 
 
 class Chore(Generic[T]):
@@ -97,3 +101,15 @@ class Chores:
 
 CHORES: Final = Chores()
 """Work that takes minutes, of all visitors and pages together."""
+
+
+def wait_for(chore: Chore[Any], words: str) -> None:
+    """Show how far a piece of work is, and the page anew when it is done."""
+
+    @st.fragment(run_every=TICK_S)
+    def tell() -> None:
+        if chore.is_done:
+            st.rerun()
+        st.progress(chore.share, f"{words} {chore.n_done:,} of {chore.n_total:,}." if chore.n_total else words)
+
+    tell()

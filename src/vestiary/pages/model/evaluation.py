@@ -14,7 +14,9 @@ from vestiary.bundle import Bundle
 from vestiary.catalogue import Catalogue, Progress
 from vestiary.errors import CatalogueError
 from vestiary.metrics import Evaluation, Outcome, trace_risk_coverage
-from vestiary.pages.keeping import recall
+from vestiary.pages.background import CHORES, wait_for
+from vestiary.pages.cache import recall
+from vestiary.pages.shelf import Shelf
 from vestiary.predictor import Predictor, collect_outputs, evaluate_outputs
 from vestiary.product import Split
 
@@ -48,6 +50,16 @@ def evaluate_bundle(bundle: Bundle, catalogue: Catalogue, progress: Progress | N
     kept = recall("answers", (bundle.fingerprint, catalogue.fingerprint, str(SPLIT)), make)
     with np.load(io.BytesIO(kept), allow_pickle=False) as arrays:
         return evaluate_outputs(bundle, catalogue, products, dict(arrays), split=str(SPLIT))
+
+
+def ask_evaluation(shelf: Shelf, bundle: Bundle) -> Evaluation | None:
+    """The figures of a bundle on the catalogue, or None while they are worked out. Raises what that raises."""
+    key = ("evaluation", bundle.fingerprint, shelf.key)
+    chore = CHORES.ask(key, lambda progress: evaluate_bundle(bundle, shelf.catalogue, progress))
+    if not chore.is_done:
+        wait_for(chore, f"{bundle.name} answers the photos of the {SPLIT} split, once; this may take minutes.")
+        return None
+    return chore.result()
 
 
 def find_rows(outcome: Outcome, *, label: str | None = None, answer: str | None = None) -> NDArray[np.int64]:

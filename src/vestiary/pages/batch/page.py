@@ -16,11 +16,11 @@ from vestiary.images import SUFFIXES
 from vestiary.ledger import Ledger
 from vestiary.ledger.progress import measure_rate, stamp_verdicts
 from vestiary.ledger.summaries import last_sign
-from vestiary.pages.batch_table import MOST_ROWS, WORDS, show_answers
+from vestiary.pages.batch.jobs import Jobs, Standing
+from vestiary.pages.batch.rows import DECISIONS, Row, count_decisions, read_rows
+from vestiary.pages.batch.table import MOST_ROWS, WORDS, show_answers
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.jobs import Jobs, Standing
 from vestiary.pages.look import nothing_yet, refuse
-from vestiary.pages.rows import DECISIONS, Row, count_decisions, read_rows
 from vestiary.review import find_photo
 
 STATES: Final = {

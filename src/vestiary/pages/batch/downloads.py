@@ -1,4 +1,4 @@
-"""What there is to take away: a batch as a table, a zip of photos by value and a report; corrections as a zip."""
+"""What there is to take away: a batch as a table, a zip of photos by value, and a report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from vestiary.album import Album
 from vestiary.batch.filing import choose_place, to_folder
 from vestiary.batch.formats import FORMATS, Layout, full_layout
 from vestiary.batch.formats import Row as Plain
@@ -18,9 +17,8 @@ from vestiary.bundle import Bundle
 from vestiary.errors import UsageError
 from vestiary.ledger import Job, Ledger, PredictionRecord
 from vestiary.ledger.summaries import last_sign
-from vestiary.pages.rows import Row
+from vestiary.pages.batch.rows import Row
 from vestiary.reports.operations import Kind, build_operations_report, choose_period, render_operations_report
-from vestiary.review import Exported, export_corrections
 from vestiary.taxonomy import Taxonomy
 
 MOST_BYTES: Final = 500_000_000
@@ -118,15 +116,3 @@ def pack_photos(
     finally:
         draft.unlink(missing_ok=True)
     return Packed(n, n_missing)
-
-
-def pack_corrections(ledger: Ledger, album: Album | None) -> tuple[Exported, bytes]:
-    """What ``export_corrections`` writes, as the bytes of a zip. Raises LedgerError."""
-    with tempfile.TemporaryDirectory(prefix="vestiary-") as folder:
-        out = Path(folder) / "corrections"
-        exported = export_corrections(ledger, out, album)
-        packed = Path(folder) / "corrections.zip"
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-            for file in sorted(own for own in out.rglob("*") if own.is_file()):
-                archive.write(file, file.relative_to(out).as_posix())
-        return exported, packed.read_bytes()

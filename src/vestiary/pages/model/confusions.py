@@ -9,11 +9,11 @@ import streamlit as st
 
 from vestiary.charts import Band, plot_matrix
 from vestiary.metrics import Confusion, Evaluation
+from vestiary.pages.clickable import Point, ask_for, ask_side, show_clickable, was_asked
 from vestiary.pages.desk import current_desk
-from vestiary.pages.evaluations import find_rows
 from vestiary.pages.gallery import name_cell, open_gallery
-from vestiary.pages.outcomes import choose_attribute, list_rows, title_of
-from vestiary.pages.picking import Point, ask_for, ask_side, show_clickable, was_asked
+from vestiary.pages.model.evaluation import find_rows
+from vestiary.pages.model.outcomes import choose_attribute, list_rows
 from vestiary.pages.shelf import Shelf, match_text
 from vestiary.reports.model.hierarchy import Matrix, build_matrix
 
@@ -41,7 +41,7 @@ def show_confusions(shelf: Shelf, evaluation: Evaluation) -> None:
             answer_key: match_text(point.get("answer"), matrix.values),
         } | ask_for(chart, point)
 
-    words = f"Confusion matrix of {title_of(current_desk().bundle, name)}, {len(matrix.values)} values"
+    words = f"Confusion matrix of {current_desk().bundle.taxonomy.titles[name]}, {len(matrix.values)} values"
     cells = plot_matrix(matrix.values, matrix.counts.tolist(), bands=matrix.bands, description=words)
     show_clickable(cells, "label", "answer", name=chart, choose=choose, width="content")
     pairs = evaluation.attributes[name].confusions

@@ -12,11 +12,11 @@ from typing import Any, Final
 from sqlalchemy import select
 
 from vestiary.bundle import Bundle
-from vestiary.errors import PictureError, UsageError, VestiaryError
+from vestiary.errors import UsageError, VestiaryError
 from vestiary.images import Limits
 from vestiary.ledger import Ledger, Verdict, schema
 from vestiary.pages.desk import Answered, Desk
-from vestiary.pages.look import make_thumbnail
+from vestiary.pages.thumbnails import make_thumbnail
 from vestiary.similar import Neighbour, find_similar
 from vestiary.tags import Tag, flatten, list_columns, to_cell
 
@@ -92,8 +92,8 @@ def answer_photos(desk: Desk, photos: Sequence[tuple[str, bytes]], *, first_numb
     answers = [_shorten(answered) for answered in desk.answer(photos)]
     results = []
     for place, ((name, data), answered) in enumerate(zip(photos, answers, strict=True)):
-        photo = _reduce(data, desk.limits, SHOWN) if answered.prediction.failure is None else None
-        thumbnail = _reduce(photo, desk.limits, 320) if photo else None
+        photo = make_thumbnail(data, desk.limits, longest=SHOWN) if answered.prediction.failure is None else None
+        thumbnail = make_thumbnail(photo, desk.limits) if photo else None
         results.append(Result(first_number + place, name, answered, photo, thumbnail))
     if desk.ledger is not None:
         _recall(desk.ledger, results)
@@ -104,13 +104,6 @@ def _shorten(answered: Answered) -> Answered:
     """The answer with the best few values of each attribute."""
     tags = tuple(replace(tag, runners_up=tag.runners_up[:RUNNERS_UP]) for tag in answered.prediction.tags)
     return replace(answered, prediction=replace(answered.prediction, tags=tags))
-
-
-def _reduce(data: bytes, limits: Limits, longest: int) -> bytes | None:
-    try:
-        return make_thumbnail(data, limits, longest=longest)
-    except PictureError:
-        return None
 
 
 def _recall(ledger: Ledger, results: Iterable[Result]) -> None:
@@ -153,7 +146,7 @@ def find_alike(desk: Desk, result: Result) -> list[Alike]:
 
 def _picture(neighbour: Neighbour, limits: Limits) -> Alike:
     try:
-        thumbnail = _reduce(neighbour.picture(), limits, 320)
+        thumbnail = make_thumbnail(neighbour.picture(), limits)
     except VestiaryError:
         thumbnail = None
     return Alike(neighbour.product_id, neighbour.labels, thumbnail)

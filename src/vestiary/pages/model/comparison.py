@@ -10,12 +10,11 @@ import streamlit as st
 from vestiary.bundle import MANIFEST, Bundle, open_bundle
 from vestiary.errors import VestiaryError
 from vestiary.metrics import AttributeComparison, Comparison, Evaluation, compare
-from vestiary.pages.chores import CHORES
+from vestiary.pages.background import CHORES, wait_for
 from vestiary.pages.desk import current_desk
-from vestiary.pages.evaluations import find_turned
 from vestiary.pages.look import nothing_yet, refuse
-from vestiary.pages.opening import ask_evaluation, wait_for
-from vestiary.pages.outcomes import show_rows, title_of
+from vestiary.pages.model.evaluation import ask_evaluation, find_turned
+from vestiary.pages.model.outcomes import show_rows
 from vestiary.pages.shelf import Shelf
 
 _NEEDS_BUNDLES: Final = (
@@ -78,7 +77,7 @@ def _show_differences(shelf: Shelf, now: Evaluation, then: Evaluation, chosen: s
 def _show_table(comparison: Comparison, chosen: str) -> None:
     bundle = current_desk().bundle
     theirs, ours = f"right: {chosen}", "right: the one here"
-    rows = [_to_row(own, title_of(bundle, name), theirs, ours) for name, own in comparison.attributes.items()]
+    rows = [_to_row(own, bundle.taxonomy.titles[name], theirs, ours) for name, own in comparison.attributes.items()]
     percent = {words: st.column_config.NumberColumn(words, format="percent") for words in (theirs, ours)}
     st.dataframe(rows, column_config=percent, hide_index=True, width="stretch")
     st.caption(
@@ -104,7 +103,10 @@ def _show_changes(shelf: Shelf, comparison: Comparison, now: Evaluation, then: E
     """The values of one attribute that changed most, and the photos that only one of the two answers rightly."""
     bundle = current_desk().bundle
     name = st.selectbox(
-        "Attribute", list(comparison.attributes), format_func=lambda own: title_of(bundle, own), key="compare-attribute"
+        "Attribute",
+        list(comparison.attributes),
+        format_func=lambda own: bundle.taxonomy.titles[own],
+        key="compare-attribute",
     )
     own = comparison.attributes[name]
     for words, changes in (("Better on", own.better[:5]), ("Worse on", own.worse[:5])):

@@ -13,10 +13,8 @@ import streamlit as st
 from vestiary.bundle import Bundle
 from vestiary.errors import VestiaryError
 from vestiary.ledger import Job, Ledger
-from vestiary.pages.downloads import draw_report, make_table, pack_photos
-from vestiary.pages.look import ask_reviewer, nothing_yet, refuse
-from vestiary.pages.photos import Find, draw_small, to_data_url
-from vestiary.pages.rows import (
+from vestiary.pages.batch.downloads import draw_report, make_table, pack_photos
+from vestiary.pages.batch.rows import (
     Decision,
     Order,
     Row,
@@ -27,6 +25,8 @@ from vestiary.pages.rows import (
     read_rows,
     save_edits,
 )
+from vestiary.pages.look import ask_reviewer, nothing_yet, refuse
+from vestiary.pages.thumbnails import Find, recall_thumbnail, to_data_url
 from vestiary.taxonomy import Taxonomy
 
 MOST_ROWS: Final = 20_000
@@ -88,7 +88,7 @@ def _offer(label: str, make: Callable[[], str | bytes] | bytes, name: str, mime:
 
 def _ask(rows: Sequence[Row], taxonomy: Taxonomy) -> tuple[Wanted, Order, bool]:
     """Which rows the visitor wants, and in which order."""
-    titles = {attribute.name: attribute.title or attribute.name for attribute in taxonomy.attributes}
+    titles = taxonomy.titles
     first, second = st.columns([3, 2, 3]), st.columns([3, 2, 3])
     words = first[0].pills(
         "Show", list(WORDS.values()), selection_mode="multi", default=list(WORDS.values()), key="batch_decisions"
@@ -164,7 +164,7 @@ def _make_cells(rows: Sequence[Row], taxonomy: Taxonomy, find: Find, about: str 
     def draw(row: Row) -> str | None:
         if row.answer is None:
             return None
-        small = draw_small(row.answer.image_sha256, THUMBNAIL, partial(find, row.answer))
+        small = recall_thumbnail(row.answer.image_sha256, THUMBNAIL, partial(find, row.answer))
         return None if small is None else to_data_url(small)
 
     return [
@@ -173,7 +173,7 @@ def _make_cells(rows: Sequence[Row], taxonomy: Taxonomy, find: Find, about: str 
             "name": row.name,
             "decision": WORDS[row.decision],
             "confidence": None if (least := row.confidence(about)) is None else round(100 * least),
-            "corrected": ", ".join(taxonomy[name].title or name for name in sorted(row.verdicts)),
+            "corrected": ", ".join(taxonomy.titles[name] for name in sorted(row.verdicts)),
             **{name: row.value(name) for name in taxonomy.names},
             "problem": row.problem or "",
         }
@@ -183,7 +183,7 @@ def _make_cells(rows: Sequence[Row], taxonomy: Taxonomy, find: Find, about: str 
 
 def _describe_columns(rows: Sequence[Row], taxonomy: Taxonomy, about: str | None) -> dict[str, Any]:
     columns = st.column_config
-    sure = "Least sure" if about is None else f"{taxonomy[about].title or about}, sure"
+    sure = "Least sure" if about is None else f"{taxonomy.titles[about]}, sure"
     described: dict[str, Any] = {
         "photo": columns.ImageColumn("Photo", width="small"),
         "name": columns.TextColumn("Name"),
@@ -194,14 +194,14 @@ def _describe_columns(rows: Sequence[Row], taxonomy: Taxonomy, about: str | None
     }
     for attribute in taxonomy.attributes:
         described[attribute.name] = columns.SelectboxColumn(
-            attribute.title or attribute.name, options=sorted(attribute.values)
+            taxonomy.titles[attribute.name], options=sorted(attribute.values)
         )
     return described
 
 
 def _show_packing(give: Callable[[], Iterable[Row]], taxonomy: Taxonomy, find: Find, stem: str) -> None:
     """The photos in folders by an attribute: packed when asked for, since that takes a while."""
-    titles = {attribute.name: attribute.title or attribute.name for attribute in taxonomy.attributes}
+    titles = taxonomy.titles
     with st.container(horizontal=True, vertical_alignment="bottom", key="batch_packing"):
         by = st.selectbox(
             "Photos in folders by",

@@ -13,7 +13,7 @@ from vestiary.bundle import Bundle
 from vestiary.health import Bars, Check, check_batch, check_disk, check_failures, check_ledger
 from vestiary.ledger import FailureRecord, Ledger
 from vestiary.ledger.summaries import find_last_job
-from vestiary.pages.chores import Chore, Chores
+from vestiary.pages.background import Chore, Chores
 from vestiary.reports.operations import Kind, OperationsReport, Period, build_operations_report
 
 TICK_S: Final = 5.0

@@ -11,15 +11,14 @@ import streamlit as st
 from vestiary.bundle import Bundle
 from vestiary.errors import VestiaryError
 from vestiary.metrics import Evaluation, format_percent
-from vestiary.pages.comparing import show_comparison
-from vestiary.pages.confusions import show_confusions
 from vestiary.pages.desk import current_desk
-from vestiary.pages.ease import show_ease
-from vestiary.pages.evaluations import SPLIT, find_wrong
 from vestiary.pages.look import nothing_yet, refuse
-from vestiary.pages.opening import ask_evaluation, find_shelf
-from vestiary.pages.outcomes import choose_attribute, show_rows, title_of
-from vestiary.pages.shelf import Shelf
+from vestiary.pages.model.comparison import show_comparison
+from vestiary.pages.model.confusions import show_confusions
+from vestiary.pages.model.coverage import show_ease
+from vestiary.pages.model.evaluation import SPLIT, ask_evaluation, find_wrong
+from vestiary.pages.model.outcomes import choose_attribute, show_rows
+from vestiary.pages.shelf import Shelf, find_shelf
 
 _NEEDS_CATALOGUE: Final = (
     "This is worked out on a catalogue, and none was named. Make one with: vestiary ingest SOURCE --out FOLDER, "
@@ -67,7 +66,7 @@ def _show_own_figures(bundle: Bundle) -> None:
         return
     for split, scores in bundle.scores.items():
         st.subheader(f"On the {split} split, as the bundle has them")
-        _show_scores([(name, bundle.taxonomy[name].title or name, own) for name, own in scores.items()])
+        _show_scores([(name, bundle.taxonomy.titles[name], own) for name, own in scores.items()])
     st.caption("With a catalogue there are figures of each value, and the photos behind them.")
 
 
@@ -104,7 +103,7 @@ def _show_figures(shelf: Shelf, evaluation: Evaluation) -> None:
         f"{evaluation.n:,} products of the {SPLIT} split; all labels of a product are right in "
         f"{format_percent(evaluation.exact_match)}. The untouched test split is for the report and the card."
     )
-    _show_scores([(name, title_of(bundle, name), own.to_brief()) for name, own in evaluation.attributes.items()])
+    _show_scores([(name, bundle.taxonomy.titles[name], own.to_brief()) for name, own in evaluation.attributes.items()])
     name = choose_attribute(evaluation, "figures-attribute")
     outcome = evaluation.outcomes[name]
     values = [own for own in evaluation.attributes[name].values if own.n or own.answered]

@@ -10,10 +10,10 @@ import streamlit as st
 from vestiary.charts import SCREEN_BAR, SCREEN_LINE, SCREEN_RARE, Line, plot_columns, plot_lines
 from vestiary.errors import VestiaryError
 from vestiary.health import State
+from vestiary.pages.clickable import show_chart
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.look import nothing_yet, refuse
-from vestiary.pages.picking import show_chart
-from vestiary.pages.watching import TICK_S, Sight, Watch
+from vestiary.pages.monitor.watch import TICK_S, Sight, Watch
 from vestiary.reports.operations import OperationsReport, Period, choose_period
 from vestiary.reports.operations.page import name_days
 from vestiary.reports.operations.tally import BINS

@@ -6,7 +6,6 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from vestiary.bundle import Bundle
 from vestiary.metrics import Evaluation, Outcome
 from vestiary.pages.desk import current_desk
 from vestiary.pages.gallery import show_gallery
@@ -19,7 +18,9 @@ def choose_attribute(evaluation: Evaluation, key: str) -> str:
     bundle = current_desk().bundle
     names = [name for name, own in evaluation.attributes.items() if own.n]
     finest = max(names, key=lambda name: len(bundle.taxonomy[name].values))
-    return st.selectbox("Attribute", names, names.index(finest), format_func=lambda own: title_of(bundle, own), key=key)
+    return st.selectbox(
+        "Attribute", names, names.index(finest), format_func=bundle.taxonomy.titles.__getitem__, key=key
+    )
 
 
 def list_rows(evaluation: Evaluation, outcome: Outcome, rows: NDArray[np.int64]) -> tuple[list[Product], list[str]]:
@@ -37,8 +38,3 @@ def show_rows(shelf: Shelf, evaluation: Evaluation, outcome: Outcome, rows: NDAr
     """The photos of rows of an evaluation, each with its label and its answer."""
     products, captions = list_rows(evaluation, outcome, rows)
     show_gallery(shelf, products, key=key, captions=captions)
-
-
-def title_of(bundle: Bundle, name: str) -> str:
-    """An attribute's title, or its name where it has none."""
-    return bundle.taxonomy[name].title or name

@@ -8,7 +8,7 @@ from typing import Any
 
 from vestiary.catalogue import Catalogue, Progress
 from vestiary.checks import Finding, Severity, measure_pictures, run_checks
-from vestiary.pages.keeping import drop, recall
+from vestiary.pages.cache import drop, recall
 from vestiary.reports.figures import PictureSummary, sum_up_pictures
 
 _KIND = "survey"

@@ -1,0 +1,5 @@
+"""The page "Batch": many photos at once."""
+
+from vestiary.pages.batch.page import show
+
+__all__ = ["show"]
