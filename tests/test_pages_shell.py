@@ -196,7 +196,7 @@ def test_several_workers_have_the_plain_page_and_say_why(start_pages: Callable[.
     if sys.platform == "win32":
         pytest.skip("several workers need a POSIX system")
     server = start_pages("--workers", "2")
-    assert 'action="/uploader"' in httpx.get(server.url, headers=HTML, timeout=60).text
+    assert 'action="/uploader"' in httpx.get(server.url, headers=HTML, timeout=240).text
     assert [line["state"] for line in read_log(server, "pages")] == ["off"], server.log.read_text()
 
 
