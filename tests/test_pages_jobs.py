@@ -107,6 +107,17 @@ def test_what_was_sent_is_for_the_service_alone_and_an_exception_for_the_operato
     assert reason.startswith("Its process ended without a plain word")
 
 
+def test_visitors_cannot_start_processes_without_end(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vestiary.pages.batch.jobs.MOST_AT_WORK", 1)
+    first = jobs.begin_uploads([Sent("a.png", RED)], most=10)
+    with pytest.raises(UsageError, match="batches are at work already; begin another when one"):
+        jobs.begin_uploads([Sent("b.png", RED)], most=10)
+    assert [one.id for one in jobs.list_all()] == [first], "nothing is left of what was refused"
+    wait_until(lambda: not find(jobs, first).is_at_work, 120)
+    second = jobs.begin_uploads([Sent("b.png", RED)], most=10)
+    wait_until(lambda: not find(jobs, second).is_at_work, 120)
+
+
 def test_a_batch_is_found_by_a_new_service_and_one_that_was_killed_is_called_so(
     jobs: Jobs, ledger: Ledger, tmp_path: Path
 ) -> None:

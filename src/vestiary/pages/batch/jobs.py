@@ -48,6 +48,8 @@ State = Literal["starting", "running", "finished", "stopped", "failed", "lost"]
 INBOX: Final = "inbox"
 ASKED: Final = "ask.json"
 LOG: Final = "log.txt"
+MOST_AT_WORK: Final = 4
+"""Batches that visitors may have at work at once: each is a process with a model of its own."""
 MOST_LISTED: Final = 100
 """Batches that are listed, the newest ones."""
 ZIP: Final = ".zip"
@@ -144,7 +146,9 @@ class Jobs:
 
     @contextmanager
     def _draft(self) -> Iterator[Path]:
-        """A folder that is gone afterwards unless it was given another name."""
+        """A folder that is gone afterwards unless it was given another name. UsageError when too many are at work."""
+        with self._lock:
+            self._require_room()
         self._batches.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._batches, prefix=".new-") as draft:
             folder = Path(draft) / "batch"
@@ -160,13 +164,17 @@ class Jobs:
         return job_id
 
     def go_on(self, job_id: str) -> None:
-        """Start the process of a batch that was begun here; nothing where it is at work already."""
+        """Start the process of a batch that was begun here; nothing where it is at work already.
+
+        Raises UsageError when too many are.
+        """
         folder = self._batches / job_id
         source = folder / str(_read_asked(folder)["source"])
         bundle = self._keep_bundle()
         with self._lock:
             if self._runs(job_id):
                 return
+            self._require_room()
             command = [sys.executable, "-m", "vestiary", "batch", str(source), "--out", str(folder / "out")]
             command += ["--bundle", str(bundle), "--precision", self._precision, "--max-failure-rate", "1"]
             command += ["--threads", str(max(1, count_cores() // 2))]
@@ -238,6 +246,11 @@ class Jobs:
         reason = _read_reason(folder) if state == "failed" else None
         at = datetime.fromisoformat(asked["at"]).astimezone(UTC)
         return [Standing(folder.name, str(asked["title"]), state, at, None, folder, reason)]
+
+    def _require_room(self) -> None:
+        n = sum(self._runs(job_id) for job_id in self._processes)
+        if n >= MOST_AT_WORK:
+            raise UsageError(f"{n} batches are at work already; begin another when one of them has ended.")
 
     def _runs(self, job_id: str) -> bool:
         process = self._processes.get(job_id)
