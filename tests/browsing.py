@@ -180,7 +180,11 @@ def wait_until_idle(page: Page) -> None:
 
 
 def hand_over(page: Page, *files: tuple[str, bytes]) -> None:
-    """Give (name, bytes) files to the field that takes photos, as if they had been chosen."""
+    """Give (name, bytes) files to the field that takes photos, as if they had been chosen.
+
+    While the page is made anew, the field that it had and the one that it gets are both there.
+    """
+    wait_until_idle(page)
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
         [{"name": name, "mimeType": "application/octet-stream", "buffer": data} for name, data in files]
     )

@@ -145,7 +145,7 @@ def test_a_photo_beyond_the_limit_is_refused_kindly(pages_server: Pages, open_pa
     small.write_bytes(RED)
     wait_until_idle(page)
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files([large, small])
-    page.get_by_text("large.jpg has 50 MB, more than the 20 MB that a photo may have here; save it smaller").wait_for()
+    page.get_by_text("large.jpg has 50 MB, more than the 20 MB that a file may have here; save it smaller").wait_for()
     page.get_by_role("heading", name="shirt.png").wait_for()
     take_screenshot(page, "tag-too-large")
     page.get_by_role("heading", name="shirt.png").wait_for()

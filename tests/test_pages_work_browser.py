@@ -38,7 +38,7 @@ def drop(page: Page, files: dict[str, bytes]) -> None:
     )
     page.get_by_test_id("stFileChip").first.wait_for()
     page.get_by_role("button", name="Answer these photos").click()
-    page.get_by_text("Take away").wait_for(timeout=120_000)
+    page.get_by_role("heading", name="Download", exact=True).wait_for(timeout=120_000)
 
 
 def read_verdicts(pages: Pages) -> dict[str, str]:
@@ -106,7 +106,7 @@ def test_the_answers_of_a_batch_can_be_read_on_any_screen(
     answered: Pages, open_page: Callable[..., Page], size: tuple[int, int], scheme: str
 ) -> None:
     page = open_page(f"{answered.url}/batch", size=size, scheme=scheme)
-    page.get_by_text("Take away").wait_for()
+    page.get_by_role("heading", name="Download", exact=True).wait_for()
     page.get_by_test_id("data-grid-canvas").first.wait_for()
     take_screenshot(page, f"batch-{size[0]}-{scheme}")
     assert_no_axe_findings(page)
@@ -139,7 +139,7 @@ def test_a_cell_is_corrected_and_the_correction_outlives_the_service(
     pages.stop()
     pages.start()
     page = open_page(f"{pages.url}/batch")
-    page.get_by_text("Take away").wait_for()
+    page.get_by_role("heading", name="Download", exact=True).wait_for()
     take_screenshot(page, "batch-corrected")
     with page.expect_download() as download:
         page.locator(".st-key-batch_csv button").click()

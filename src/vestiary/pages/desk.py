@@ -56,6 +56,8 @@ class Desk:
     limits: Limits = Limits()  # noqa: RUF009
     max_upload_files: int = 200
     """Photos that one visitor may hand over at once."""
+    max_upload_bytes: int = 20_000_000
+    """Bytes of one file that a visitor hands over, a zip of photos included."""
     public_url: str = "http://127.0.0.1:8000"
     needs_key: bool = False
     """Whether callers of the API need a key."""

@@ -44,6 +44,7 @@ _STYLE: Final = """
 .v-tag > div { flex: 1 1 13rem; }
 .st-key-photos [data-testid="stFileUploaderDropzone"] { min-height: 9rem; align-items: center; justify-content: center;
   border: 2px dashed light-dark(#9aa1a8, #6b7178); }
+@media (max-width: 640px) { .st-key-photos [data-testid="stFileUploaderDropzone"] { align-items: start; } }
 .v-value { font-size: 1.2rem; font-weight: 650; line-height: 1.3; overflow-wrap: anywhere; }
 .v-small { font-size: .95rem; line-height: 1.35; }
 .v-thumb { display: block; width: 100%; aspect-ratio: 3 / 4; object-fit: contain; background: #fff;
@@ -58,7 +59,7 @@ _STYLE: Final = """
 .v-other > span:first-child { flex: 0 0 9rem; overflow-wrap: anywhere; }
 .v-quiet { color: light-dark(#555b61, #b3b8be); }
 .v-nothing { border: 1px dashed light-dark(#b9bfc5, #565b61); border-radius: 10px; padding: 1.6rem 1.4rem; }
-button[data-testid="stBaseButton-primary"] * { color: light-dark(#ffffff, #10263b); }
+button[data-testid="stBaseButton-primary"]:enabled * { color: light-dark(#ffffff, #10263b); }
 [class*="st-key-review_row_"] button > div { justify-content: flex-start; width: 100%; }
 .st-key-batch_answers button[aria-label^="Download"] { display: none; }
 </style>
@@ -68,6 +69,12 @@ button[data-testid="stBaseButton-primary"] * { color: light-dark(#ffffff, #10263
 def add_style() -> None:
     """The shared style; once a run, before anything is shown."""
     st.html(_STYLE)
+
+
+def show_title(title: str, line: str) -> None:
+    """The title of a page, and in a line what it is about."""
+    st.title(title, anchor=False)
+    st.caption(line)
 
 
 def find_band(confidence: float) -> Band:
@@ -100,7 +107,7 @@ def draw_share(name: str, share: float) -> str:
     return (
         f'<div class="v-other"><span>{html.escape(name)}</span><span class="v-track" aria-hidden="true">'
         f'<span class="v-fill" style="width:{100 * share:.1f}%"></span></span>'
-        f"<span>{_count_percent(share)} %</span></div>"
+        f"<span>{_count_percent(share) or 'under 1'} %</span></div>"
     )
 
 

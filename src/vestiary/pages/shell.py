@@ -18,12 +18,6 @@ PATHS: Final = ("batch", "review", "catalogue", "model", "monitor")
 def show() -> None:
     """The page that the visitor's address names, and the way to the others."""
     bundle = current_desk().bundle
-    st.set_page_config(
-        page_title="Vestiary",
-        page_icon=str(ICON),  # a name of an icon would be fetched from outside
-        layout="wide",
-        menu_items={"About": f"Vestiary {__version__}, answering with the bundle {bundle.name} {bundle.version}."},
-    )
     st.logo(str(ICON))
     add_style()
     chosen = st.navigation(
@@ -36,5 +30,11 @@ def show() -> None:
             st.Page(monitor.show, title="Monitor", url_path="monitor", icon=":material/monitor_heart:"),
         ],
         position="top",
+    )
+    st.set_page_config(
+        page_title=f"{chosen.title} · Vestiary",
+        page_icon=str(ICON),  # a name of an icon would be fetched from outside
+        layout="wide",
+        menu_items={"About": f"Vestiary {__version__}, answering with the bundle {bundle.name} {bundle.version}."},
     )
     chosen.run()

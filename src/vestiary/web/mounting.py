@@ -123,6 +123,7 @@ def make_desk(service: Service, loop: asyncio.AbstractEventLoop) -> Desk:
         jobs=settings.jobs or default_jobs(),
         limits=service.predictor.limits,
         max_upload_files=settings.max_upload_files,
+        max_upload_bytes=settings.max_body_bytes,
         public_url=f"http://{host}:{settings.port}",
         needs_key=bool(settings.api_keys),
         settle=recorder.flush if recorder is not None else lambda: False,

@@ -20,7 +20,8 @@ from vestiary.pages.batch.jobs import Jobs, Standing
 from vestiary.pages.batch.rows import DECISIONS, Row, count_decisions, read_rows
 from vestiary.pages.batch.table import MOST_ROWS, WORDS, show_answers
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.look import nothing_yet, refuse
+from vestiary.pages.dropzone import watch_field
+from vestiary.pages.look import nothing_yet, refuse, show_title
 from vestiary.review import find_photo
 
 STATES: Final = {
@@ -36,8 +37,7 @@ STATES: Final = {
 def show() -> None:
     """The page."""
     desk = current_desk()
-    st.title("Batch")
-    st.markdown("Answer many photos at once. You may leave this page meanwhile; the work goes on.")
+    show_title("Batch", "Many photos at once. You may leave this page meanwhile; the work goes on.")
     if desk.ledger is None:
         nothing_yet(
             "This service keeps no ledger, and a batch needs one; the operator can name it as VESTIARY_LEDGER_URL."
@@ -72,6 +72,7 @@ def _show_new(desk: Desk, jobs: Jobs, *, is_open: bool) -> None:
             key=f"batch_uploads_{version}",
             help=f"At most {desk.max_upload_files:,} photos at once; any number in a zip.",
         )
+        watch_field(desk.max_upload_bytes, "save a photo smaller, and put a larger zip into the inbox of the server.")
         inbox = jobs.list_inbox()
         chosen = None
         if inbox:

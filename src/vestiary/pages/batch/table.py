@@ -57,7 +57,7 @@ def show_answers(ledger: Ledger, job: Job, title: str, rows: Sequence[Row], *, b
         nothing_yet("No photo is like that; choose something else above.")
         return
     _show_table(ledger, chosen, taxonomy, find, wanted.attribute)
-    st.subheader("Take away")
+    st.subheader("Download", anchor=False)
     st.caption("The photos that are chosen above, with all corrections so far.")
     stem = "".join(letter if letter.isalnum() else "-" for letter in Path(title).stem) or "batch"
 
@@ -98,8 +98,10 @@ def _ask(rows: Sequence[Row], taxonomy: Taxonomy) -> tuple[Wanted, Order, bool]:
     low, high = second[0].slider("Confidence, %", 0, 100, (0, 100), key="batch_confidence")
     attribute = second[1].selectbox(
         "Attribute",
-        [None, *titles],
-        format_func=lambda own: "Any" if own is None else titles[own],
+        list(titles),
+        index=None,
+        placeholder="All",
+        format_func=titles.__getitem__,
         key="batch_attribute",
     )
     values: Sequence[str] = ()
@@ -128,7 +130,7 @@ def _show_table(ledger: Ledger, chosen: Sequence[Row], taxonomy: Taxonomy, find:
     n_pages = -(-len(chosen) // PAGE)
     number = 1
     if n_pages > 1:
-        number = top[1].number_input(f"Page, of {n_pages:,}", 1, n_pages, 1, key=f"batch_page_{n_pages}")
+        number = top[1].number_input(f"Page (of {n_pages:,})", 1, n_pages, 1, key=f"batch_page_{n_pages}")
     shown = chosen[(number - 1) * PAGE : number * PAGE]
     if problem := st.session_state.pop("batch_problem", None):
         refuse(problem)

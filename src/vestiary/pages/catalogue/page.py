@@ -15,7 +15,7 @@ from vestiary.pages.background import CHORES, wait_for
 from vestiary.pages.catalogue.survey import Survey, forget_survey, survey
 from vestiary.pages.clickable import Point, ask_for, ask_side, clear_click, show_chart, show_clickable, was_asked
 from vestiary.pages.gallery import choose_part, name_cell, open_gallery, show_gallery
-from vestiary.pages.look import keep_plain, nothing_yet, refuse
+from vestiary.pages.look import keep_plain, nothing_yet, refuse, show_title
 from vestiary.pages.shelf import Crossed, Shelf, cross, find_shelf, match_text
 from vestiary.reports.figures import RARE, Distribution, choose_crosses
 
@@ -33,20 +33,22 @@ _NO_CATALOGUE: Final = (
     "No catalogue was named. Make one with: vestiary ingest SOURCE --out FOLDER, "
     "then start the service with VESTIARY_CATALOGUE=FOLDER."
 )
+_TITLE: Final = "Catalogue"
+_LINE: Final = "What is in it, and what is wrong with it."
 
 
 def show() -> None:
     """The page."""
-    st.title("Catalogue")
     try:
         shelf = find_shelf()
     except VestiaryError as error:
+        show_title(_TITLE, _LINE)
         refuse(str(error))
         return
+    show_title(_TITLE, _LINE if shelf is None else describe_catalogue(shelf))
     if shelf is None:
         nothing_yet(_NO_CATALOGUE)
         return
-    _show_head(shelf)
     views: dict[str, Callable[[Shelf], None]] = {
         "Values": _show_values,
         "Two together": _show_cross,
@@ -57,12 +59,13 @@ def show() -> None:
     views[chosen](shelf)
 
 
-def _show_head(shelf: Shelf) -> None:
+def describe_catalogue(shelf: Shelf) -> str:
+    """How many products there are, and where they are from."""
     counts = shelf.catalogue.counts
     splits = ", ".join(f"{n:,} in {split}" for split, n in counts["splits"].items())
     left_out = f" Rows left out: {counts['rejected_rows']:,}." if counts["rejected_rows"] else ""
     source = Path(str(shelf.catalogue.source)).name
-    st.write(f"{counts['products']:,} products of {source}: {splits}.{left_out}")
+    return f"{counts['products']:,} products of {source}: {splits}.{left_out}"
 
 
 @st.fragment

@@ -57,7 +57,7 @@ def ask_evaluation(shelf: Shelf, bundle: Bundle) -> Evaluation | None:
     key = ("evaluation", bundle.fingerprint, shelf.key)
     chore = CHORES.ask(key, lambda progress: evaluate_bundle(bundle, shelf.catalogue, progress))
     if not chore.is_done:
-        wait_for(chore, f"{bundle.name} answers the photos of the {SPLIT} split, once; this may take minutes.")
+        wait_for(chore, f"The bundle {bundle.name} answers the {SPLIT} split, once; this may take minutes.")
         return None
     return chore.result()
 

@@ -12,7 +12,7 @@ from vestiary.bundle import Bundle
 from vestiary.errors import VestiaryError
 from vestiary.metrics import Evaluation, format_percent
 from vestiary.pages.desk import current_desk
-from vestiary.pages.look import nothing_yet, refuse
+from vestiary.pages.look import nothing_yet, refuse, show_title
 from vestiary.pages.model.comparison import show_comparison
 from vestiary.pages.model.confusions import show_confusions
 from vestiary.pages.model.coverage import show_ease
@@ -28,9 +28,9 @@ _NEEDS_CATALOGUE: Final = (
 
 def show() -> None:
     """The page."""
-    st.title("Model")
     bundle = current_desk().bundle
-    st.write(f"{bundle.name} {bundle.version}, made on {bundle.created_at[:10]}. Licence: {bundle.licence}.")
+    made = f"The bundle {bundle.name} {bundle.version}, made on {bundle.created_at[:10]}. Licence: {bundle.licence}."
+    show_title("Model", made)
     views: dict[str, Callable[[Shelf, Evaluation], None]] = {
         "Figures": _show_figures,
         "Confusions": show_confusions,
@@ -79,7 +79,7 @@ def _show_scores(scores: list[tuple[str, str, dict[str, Any]]]) -> None:
         words: st.column_config.NumberColumn(words, help=told, format="localized" if name == "n" else "percent")
         for name, (words, told) in _FIGURES.items()
     }
-    st.dataframe(rows, column_config=columns, hide_index=True, width="stretch")
+    st.dataframe(rows, column_config=columns, hide_index=True, width="stretch", placeholder="–")
     with st.expander("What the columns mean"):
         st.markdown("\n".join(f"- **{words}**: {told}" for words, told in _FIGURES.values()))
 

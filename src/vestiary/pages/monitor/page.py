@@ -12,7 +12,7 @@ from vestiary.errors import VestiaryError
 from vestiary.health import State
 from vestiary.pages.clickable import show_chart
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.look import nothing_yet, refuse
+from vestiary.pages.look import nothing_yet, refuse, show_title
 from vestiary.pages.monitor.watch import TICK_S, Sight, Watch
 from vestiary.reports.operations import OperationsReport, Period, choose_period
 from vestiary.reports.operations.page import name_days
@@ -32,7 +32,7 @@ _MARKS: Final = {
 
 def show() -> None:
     """The page."""
-    st.title("Monitor")
+    show_title("Monitor", "How much was answered, how fast and how well. It follows by itself.")
     desk = current_desk()
     if desk.ledger is None:
         nothing_yet("The service was started without a ledger, so nothing is written down; start it with one.")
@@ -142,7 +142,7 @@ def _measure(report: OperationsReport) -> tuple[Metric, ...]:
         (
             "Half answered within",
             "–" if own is None else format_milliseconds(own.p50),
-            "Without the way to the visitor.",
+            _WITHOUT_WAY,
         ),
         ("95 % within", "–" if own is None else format_milliseconds(own.p95), _WITHOUT_WAY),
         ("Looked at by people", f"{report.n_verdicts:,}", f"Tags, by {report.reviewed.n_reviewers:,} reviewers."),
@@ -200,8 +200,9 @@ def _list_attributes(report: OperationsReport) -> None:
 def _show_health(sight: Sight) -> None:
     st.subheader("Health")
     for check in sight.checks:
-        st.markdown(f"{_MARKS[check.state]} **{check.name}**")
-        st.caption(check.line)
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            st.markdown(f"{_MARKS[check.state]} **{check.name}**", width="content")
+            st.caption(check.line, width="content")
 
 
 def _show_drift(report: OperationsReport) -> None:

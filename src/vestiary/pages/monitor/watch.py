@@ -23,7 +23,7 @@ REST: Final = 10.0
 NEWEST: Final = 10
 """Failures that are listed."""
 FIRST_S: Final = 1.5
-"""Seconds that the first look is waited for before the page says that it is still reading."""
+"""Seconds that a look is waited for before the page shows the one before, or says that it is still reading."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,19 @@ class Watch:
         Raises LedgerError when the last one could not read the ledger.
         """
         key = (ledger.place, period.since, period.until)
-        chore: Chore[Sight] = self._chores.ask(key, lambda progress: look(ledger, bundle, period))
-        if key not in self._last:
-            chore.wait(FIRST_S)
+
+        def ask() -> Chore[Sight]:
+            return self._chores.ask(key, lambda progress: look(ledger, bundle, period))
+
+        chore = ask()
+        is_stale = chore.is_done and not chore.has_failed and self._is_stale(chore.result())
+        if is_stale:
+            self._chores.forget(key)
+            chore = ask()
+        if is_stale or key not in self._last:
+            chore.wait(FIRST_S)  # nobody may have looked for hours: the old look is for when this one takes long
         if chore.is_done:
-            if chore.has_failed or self._is_stale(chore.result()):
+            if chore.has_failed:
                 self._chores.forget(key)
             self._last = {key: chore.result()} if len(self._last) > 20 else self._last | {key: chore.result()}
         return self._last.get(key)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vestiary.album import Album
 from vestiary.ledger import Ledger
+from vestiary.reports.page import format_number
 from vestiary.review import Exported, export_corrections
 
 
@@ -21,3 +22,14 @@ def pack_corrections(ledger: Ledger, album: Album | None) -> tuple[Exported, byt
             for file in sorted(own for own in out.rglob("*") if own.is_file()):
                 archive.write(file, file.relative_to(out).as_posix())
         return exported, packed.read_bytes()
+
+
+def tell_corrections(exported: Exported) -> str:
+    """What is in the zip, and what is not, in a line."""
+    told = [f"{format_number(exported.labels, 'value')} on {format_number(exported.photos, 'photo')}"]
+    told.append(f"{exported.corrected:,} corrected")
+    if exported.without_picture:
+        told.append(f"{format_number(exported.without_picture, 'photo')} no longer there")
+    if exported.disagreed:
+        told.append(f"{format_number(exported.disagreed, 'value')} left out, as reviewers say different things")
+    return "; ".join(told) + "."

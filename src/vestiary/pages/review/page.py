@@ -12,8 +12,8 @@ import streamlit as st
 from vestiary.errors import LedgerError, VestiaryError
 from vestiary.ledger import Ledger
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.look import MAX_NAME, ask_reviewer, draw_bar, keep_plain, nothing_yet, refuse
-from vestiary.pages.review.corrections import pack_corrections
+from vestiary.pages.look import MAX_NAME, ask_reviewer, draw_bar, keep_plain, nothing_yet, refuse, show_title
+from vestiary.pages.review.corrections import pack_corrections, tell_corrections
 from vestiary.pages.review.keys import listen
 from vestiary.pages.review.turn import CHOICES, Turn
 from vestiary.pages.thumbnails import recall_thumbnail, to_data_url
@@ -34,7 +34,7 @@ BY_MODEL, BY_BAND, BY_PRECISION = "What the model left for review", "By confiden
 def show() -> None:
     """The page."""
     desk = current_desk()
-    st.title("Review")
+    show_title("Review", "What the model was not sure of, one photo at a time.")
     if desk.ledger is None:
         nothing_yet("This service keeps no ledger, so nothing waits; the operator can name one as VESTIARY_LEDGER_URL.")
         return
@@ -68,14 +68,16 @@ def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
     if "reviewer" in st.query_params and not st.session_state.get("reviewer_name"):
         st.session_state["reviewer_name"] = st.query_params["reviewer"].strip()[:MAX_NAME]
     titles = desk.bundle.taxonomy.titles
-    with st.container(horizontal=True, vertical_alignment="center", key="review_head"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="review_head"):
         reviewer = _ask_name()
         with st.popover("What to look at", icon=":material/tune:"):
             order = st.radio("First", list(ORDERS), format_func=ORDERS.__getitem__, key="review_order")
             attribute = st.selectbox(
                 "Attribute",
-                [None, *titles],
-                format_func=lambda own: "All" if own is None else titles[own],
+                list(titles),
+                index=None,
+                placeholder="All",
+                format_func=titles.__getitem__,
                 key="review_attribute",
             )
             way = st.radio("Which answers", [BY_MODEL, BY_BAND, BY_PRECISION], key="review_way")
@@ -290,7 +292,7 @@ def _show_progress(desk: Desk, ledger: Ledger, queue: Queue) -> None:
         st.caption(f"Finished by {finished}.")
     with st.expander("Do reviewers agree?", icon=":material/group:"):
         _show_agreement(desk, ledger)
-    with st.expander("Take the corrections away", icon=":material/download:"):
+    with st.expander("Download the corrections", icon=":material/download:"):
         _show_export(desk, ledger)
 
 
@@ -327,13 +329,9 @@ def _show_export(desk: Desk, ledger: Ledger) -> None:
     if not exported.labels:
         nothing_yet("There is nothing to take away: nobody has said anything yet.")
         return
-    st.caption(
-        f"{exported.labels:,} values on {exported.photos:,} photos, {exported.corrected:,} of them corrected; "
-        f"{exported.without_picture:,} photos are gone; {exported.disagreed:,} values are left out, "
-        "since reviewers say different things."
-    )
+    st.caption(tell_corrections(exported))
     st.download_button(
-        "Download the corrections",
+        "Download corrections.zip",
         data,
         "corrections.zip",
         "application/zip",

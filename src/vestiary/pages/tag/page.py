@@ -14,7 +14,7 @@ import streamlit as st
 from vestiary.errors import ServiceError, VestiaryError
 from vestiary.pages import look
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.tag.dropzone import watch_field
+from vestiary.pages.dropzone import watch_field
 from vestiary.pages.tag.results import (
     Result,
     answer_photos,
@@ -53,9 +53,9 @@ class Visit:
 def show() -> None:
     """The page."""
     desk, visit = current_desk(), _find_visit()
-    st.title("Tag product photos", anchor=False)
     titles = [title.lower() for title in desk.bundle.taxonomy.titles.values()]
-    st.caption(f"Each photo of one product gets its {', '.join(titles[:-1])} and {titles[-1]}, and how sure each is.")
+    told = f"{', '.join(titles[:-1])} and {titles[-1]}" if len(titles) > 1 else titles[0]
+    look.show_title("Tag", f"Each photo of one product gets its {told}, and how sure that is.")
     _ask_photos(desk, visit)
     if visit.refusal:
         look.refuse(visit.refusal)
@@ -90,7 +90,7 @@ def _ask_photos(desk: Desk, visit: Visit) -> None:
             on_change=_take,
             args=(desk, visit, key),
         )
-    watch_field(desk.limits.max_bytes)
+    watch_field(desk.limits.max_bytes, "save it smaller and hand it over again.")
     if st.toggle("Use the camera", key="camera_on"):
         camera = f"camera-{visit.round}"
         st.camera_input("Camera", key=camera, on_change=_take, args=(desk, visit, camera), width=480)

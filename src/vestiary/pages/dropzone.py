@@ -31,8 +31,8 @@ export default function ({ data, parentElement }) {
     const large = files.filter((file) => file.size > data.most);
     const others = large.length > 1 ? ` (and ${large.length - 1} more)` : "";
     said = large.length
-      ? `${large[0].name}${others} has ${inMegabytes(large[0].size)}, more than the ${inMegabytes(data.most)} that a ` +
-        "photo may have here; save it smaller and hand it over again."
+      ? `${large[0].name}${others} has ${inMegabytes(large[0].size)}, more than the ${inMegabytes(data.most)} that ` +
+        `a file may have here; ${data.remedy}`
       : "";
     show();
     if (!large.length) return;
@@ -75,9 +75,10 @@ def _declare() -> Any:
     return v2.component("vestiary_handing_over", html='<p role="alert"></p>', css=_STYLE, js=_SCRIPT)
 
 
-def watch_field(most_bytes: int) -> None:
+def watch_field(most_bytes: int, remedy: str) -> None:
     """From now on pasted photos are handed over like chosen ones, and files over ``most_bytes`` are kept back.
 
-    What is kept back is told in the browser, at once and without asking the service, which would refuse it too.
+    What is kept back is told in the browser, at once and without asking the service, which would refuse it too;
+    ``remedy`` is the end of that sentence.
     """
-    _declare()(key="handing_over", data={"most": most_bytes}, height="content")
+    _declare()(key="handing_over", data={"most": most_bytes, "remedy": remedy}, height="content")
