@@ -18,6 +18,11 @@ PATHS: Final = ("batch", "review", "catalogue", "model", "monitor")
 def show() -> None:
     """The page that the visitor's address names, and the way to the others."""
     bundle = current_desk().bundle
+    st.set_page_config(
+        page_icon=str(ICON),  # a name of an icon would be fetched from outside
+        layout="wide",
+        menu_items={"About": f"Vestiary {__version__}, answering with the bundle {bundle.name} {bundle.version}."},
+    )
     st.logo(str(ICON))
     add_style()
     chosen = st.navigation(
@@ -31,10 +36,5 @@ def show() -> None:
         ],
         position="top",
     )
-    st.set_page_config(
-        page_title=f"{chosen.title} · Vestiary",
-        page_icon=str(ICON),  # a name of an icon would be fetched from outside
-        layout="wide",
-        menu_items={"About": f"Vestiary {__version__}, answering with the bundle {bundle.name} {bundle.version}."},
-    )
+    st.set_page_config(page_title=f"{chosen.title} · Vestiary")
     chosen.run()
