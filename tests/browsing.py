@@ -102,9 +102,9 @@ def pages_server(start_pages: Callable[..., Pages]) -> Pages:
     return start_pages()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium, driven by Playwright."""
+    """The system's Chromium, driven by Playwright; of one file only, since its event loop would be in others' way."""
     api = pytest.importorskip("playwright.sync_api", reason="no browser tests: playwright is not installed")
     place = os.environ.get("VESTIARY_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if place is None:
@@ -175,8 +175,15 @@ def assert_no_axe_findings(page: Page) -> None:
 
 
 def wait_until_idle(page: Page) -> None:
-    """Until the page's script has run to its end and nothing more is on its way."""
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+    """Until the page's script has run to its end, and no answer to what was just clicked sets it off again."""
+    page.evaluate("window.idleSince = undefined")
+    page.wait_for_function(
+        """() => {
+          const state = document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState;
+          window.idleSince = state === 'notRunning' ? (window.idleSince ?? performance.now()) : undefined;
+          return performance.now() - window.idleSince > 500;
+        }"""
+    )
 
 
 def hand_over(page: Page, *files: tuple[str, bytes]) -> None:

@@ -284,6 +284,7 @@ def test_secrets_of_an_address_are_in_no_message(
     [
         ("ftp://ada:secret@host/a", "ftp://ada:***@host/a"),
         ("ftp://ada:sec/ret@host/a", "ftp://ada:***@host/a"),
+        ("ftp://ada:sec@ret@host/a", "ftp://ada:***@host/a"),
         ("ftp://host:21/a@b", "ftp://host:21/a@b"),
         ("az://box/a.zip?sv=1&sig=secret#x", "az://box/a.zip?sv=***&sig=***"),
         ("s3://bucket/img?.png", "s3://bucket/img?.png"),

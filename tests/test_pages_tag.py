@@ -87,6 +87,7 @@ def test_a_correction_is_a_verdict_and_survives_a_restart(
     take_screenshot(page, "tag-corrected")
     page.get_by_text("Other values, or correct it").first.click()
     page.get_by_role("combobox", name="Base colour: the right value").wait_for()
+    wait_until_idle(page)
     page.get_by_role("button", name="Save").first.click()  # the name is known by now
     page.get_by_text("confirmed by Ada").wait_for()
     assert server.stop() == 0
@@ -167,6 +168,8 @@ def test_a_photo_is_pasted_and_one_is_taken_by_the_camera(pages_server: Pages, o
     page.get_by_role("heading", name="pasted.png").wait_for()
     wait_until_idle(page)
     page.get_by_text("Use the camera").click()
+    wait_until_idle(page)
+    page.wait_for_function("document.querySelector('video')?.readyState > 2")  # it has a picture to take
     page.get_by_role("button", name="Take photo").click()
     page.get_by_role("heading", name="2 photos").wait_for()
     take_screenshot(page, "tag-camera")

@@ -249,7 +249,7 @@ def hide_password(place: str) -> str:
     """
     if not is_address(place):
         return place
-    place = re.sub(r"(://[^/:@]*):(?:[^/@]*@|(?!\d+(?:/|$)).*@)", r"\1:***@", place)
+    place = re.sub(r"(://[^/:@]*):(?:[^/]*@|(?!\d+(?:/|$)).*@)", r"\1:***@", place)
     return re.sub(r"([?&][^=&#?]*=)[^&#]*", r"\1***", place)
 
 
