@@ -60,7 +60,8 @@ class Pages:
             self.process = subprocess.Popen(
                 [*command, *self._arguments], stderr=file, stdout=file, env=settings | own | self._variables
             )
-        wait_until(lambda: "answers at" in self.log.read_text() or self.process.poll() is not None)
+        # Long, since a busy machine may take more than a minute to load what a service needs.
+        wait_until(lambda: "answers at" in self.log.read_text() or self.process.poll() is not None, 240)
         found = re.search(r"http://[\d.:]+", self.log.read_text())
         assert found, self.log.read_text()
         self.url = found[0]

@@ -149,6 +149,17 @@ def test_a_damaged_copy_is_fetched_again(bundle: Path, tmp_path: Path) -> None:
     assert open_bundle(PLACE) == first
 
 
+def test_another_bundle_in_the_place_of_a_copy_is_not_taken_for_it(
+    bundle: Path, make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    put(bundle)
+    first = open_bundle(PLACE)
+    [copy] = cached(tmp_path)
+    shutil.rmtree(copy)
+    shutil.copytree(make_bundle(tmp_path / "other", version="6.6"), copy)
+    assert open_bundle(PLACE) == first
+
+
 def test_without_the_network_the_last_copy_is_used_and_that_is_said(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

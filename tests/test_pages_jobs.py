@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -91,7 +92,30 @@ def test_a_process_that_cannot_begin_says_why(jobs: Jobs, tmp_path: Path) -> Non
     standing = find(jobs, job_id)
     assert standing.state == "failed"
     assert standing.reason is not None
-    assert "neither a folder nor a zip archive" in standing.reason
+    assert standing.reason.startswith("inbox/broken.zip is neither a folder nor a zip archive")
+
+
+def test_what_was_sent_is_for_the_service_alone_and_an_exception_for_the_operator(unstarted: Jobs) -> None:
+    job_id = unstarted.begin_uploads([Sent("a.png", RED)], most=10)
+    folder = find(unstarted, job_id).folder
+    assert folder is not None
+    if sys.platform != "win32":
+        assert folder.stat().st_mode & 0o077 == 0
+    (folder / "log.txt").write_text("Traceback (most recent call last):\n  …\nValueError: a photo of Ada\n")
+    reason = find(unstarted, job_id).reason
+    assert reason is not None
+    assert reason.startswith("Its process ended without a plain word")
+
+
+def test_visitors_cannot_start_processes_without_end(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vestiary.pages.batch.jobs.MOST_AT_WORK", 1)
+    first = jobs.begin_uploads([Sent("a.png", RED)], most=10)
+    with pytest.raises(UsageError, match="batches are at work already; begin another when one"):
+        jobs.begin_uploads([Sent("b.png", RED)], most=10)
+    assert [one.id for one in jobs.list_all()] == [first], "nothing is left of what was refused"
+    wait_until(lambda: not find(jobs, first).is_at_work, 120)
+    second = jobs.begin_uploads([Sent("b.png", RED)], most=10)
+    wait_until(lambda: not find(jobs, second).is_at_work, 120)
 
 
 def test_a_batch_is_found_by_a_new_service_and_one_that_was_killed_is_called_so(

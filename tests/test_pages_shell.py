@@ -139,6 +139,8 @@ def test_with_keys_nothing_of_the_pages_is_reached_without_one(
     assert "a right key" not in cookie["value"]
     with connect(server.url, Cookie=f"vestiary_visitor={cookie['value']}"):
         pass
+    beside = {"Cookie": f'of=another service; like={{"this": [1]}}; vestiary_visitor={cookie["value"]}'}
+    assert httpx.get(server.url, headers=HTML | beside).status_code == 200
     # The cookie opens the pages and nothing of the API, which another site's form could reach.
     own = {"Cookie": f"vestiary_visitor={cookie['value']}"}
     assert httpx.post(f"{server.url}/predict", headers=own).status_code == 401
@@ -149,6 +151,9 @@ def test_keys_cannot_be_tried_without_end(start_pages: Callable[..., Pages]) -> 
     answers = [httpx.post(f"{server.url}/enter", data={"key": f"guess {number}"}) for number in range(12)]
     assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 2
     assert int(answers[-1].headers["retry-after"]) >= 1
+    told = httpx.post(f"{server.url}/enter", data={"key": "guess"}, headers=HTML)
+    assert told.headers["content-type"].startswith("text/html")
+    assert "Too many requests" in told.text
 
 
 def test_an_upload_needs_the_visitors_own_token_and_session(pages_server: Pages) -> None:
@@ -170,18 +175,29 @@ def test_an_upload_has_the_limits_of_any_body(start_pages: Callable[..., Pages])
         assert slow.recv(100).startswith((b"HTTP/1.1 403", b"HTTP/1.1 408"))
 
 
-def test_a_page_from_elsewhere_gets_no_connection(pages_server: Pages) -> None:
+@pytest.mark.parametrize("origin", ["https://elsewhere.example", "http://localhost:1", "null", "http://x?127.0.0.1"])
+def test_a_page_from_elsewhere_gets_no_connection(pages_server: Pages, origin: str) -> None:
     from websockets.exceptions import InvalidStatus
 
     with pytest.raises(InvalidStatus, match="403"):
-        connect(pages_server.url, Origin="https://elsewhere.example")
+        connect(pages_server.url, Origin=origin)
+    # Streamlit was not asked: it would look for this machine's address on the web, and say so.
+    assert not [line for line in read_log(pages_server, "server") if "Origin" in line["message"]]
+
+
+def test_a_page_of_its_own_gets_a_connection_and_may_not_say_too_much(pages_server: Pages) -> None:
+    from websockets.exceptions import ConnectionClosed
+
+    with connect(pages_server.url, Origin=pages_server.url) as own, pytest.raises(ConnectionClosed, match="1009"):
+        own.send(b"x" * 5_000_000)
+        own.recv(timeout=30)
 
 
 def test_several_workers_have_the_plain_page_and_say_why(start_pages: Callable[..., Pages]) -> None:
     if sys.platform == "win32":
         pytest.skip("several workers need a POSIX system")
     server = start_pages("--workers", "2")
-    assert 'action="/uploader"' in httpx.get(server.url, headers=HTML, timeout=60).text
+    assert 'action="/uploader"' in httpx.get(server.url, headers=HTML, timeout=240).text
     assert [line["state"] for line in read_log(server, "pages")] == ["off"], server.log.read_text()
 
 

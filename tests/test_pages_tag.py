@@ -53,6 +53,17 @@ def test_the_answer_is_the_one_of_the_api(pages_server: Pages, open_page: OpenPa
     page.get_by_text(f"curl -F file=@photo.jpg {pages_server.url}/predict").wait_for()
 
 
+def test_a_hostile_name_is_shown_as_it_is_and_does_nothing(pages_server: Pages, open_page: OpenPage) -> None:
+    page = open_page(pages_server.url)
+    name = "![x](a.png) *b* $c$ :red[d] :smile: [e](javascript:f) <img src=x onerror=document.title='g'>.png"
+    for data, then in ((RED, page.locator(".v-tag")), (b"no photo", page.get_by_test_id("stAlert"))):
+        hand_over(page, (name, data))
+        then.first.wait_for()
+        page.get_by_role("heading", name=name, exact=True).wait_for()
+    assert page.title() != "g"
+    take_screenshot(page, "tag-hostile-name")
+
+
 def test_a_correction_is_a_verdict_and_survives_a_restart(
     start_pages: Callable[..., Pages], open_page: OpenPage
 ) -> None:

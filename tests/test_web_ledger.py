@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 import sqlite3
 import threading
@@ -16,8 +17,9 @@ import pytest
 from conftest import Running, paint_picture, wait_until
 from vestiary.album import Album
 from vestiary.client import AsyncClient, Client
-from vestiary.errors import LedgerError, ServiceError, UsageError
-from vestiary.ledger import open_ledger
+from vestiary.errors import LedgerError, LedgerUnavailableError, ServiceError, UsageError
+from vestiary.ledger import Ledger, open_ledger
+from vestiary.ledger.opening import describe_url, hide_place, resolve_url
 from vestiary.tags import Failure, Prediction
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
@@ -224,6 +226,26 @@ def test_who_asks_while_the_writing_ends_waits_for_the_next(place: Path) -> None
     assert found == [(True, 1)]
 
 
+def test_the_log_says_what_is_wrong_with_the_ledger_and_not_where_it_lies(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(self: Ledger, *records: object) -> None:
+        raise LedgerUnavailableError(f"The ledger {place} cannot grow, since its disk is full; free some space.")
+
+    monkeypatch.setattr(Ledger, "add", refuse)
+    recorder = Recorder(str(place), bundle_name="tiny", tally=Tally(()))
+    failed = Outcome(Prediction("a", "", failure=Failure("damaged", "x")), None, Timing(0, 0, 0))
+    recorder.record("r1", [("a", b"")], [failed])
+    recorder.start()
+    recorder.stop()
+    away, stopped = map(json.loads, capsys.readouterr().err.splitlines())
+    assert away["reason"] == "The ledger ledger.db cannot grow, since its disk is full; free some space."
+    assert (stopped["state"], stopped["lost"]) == ("stopped", 1)
+    secret = "postgresql+psycopg://shop:secret@db.example/shop"
+    said = f"The ledger's server at {describe_url(resolve_url(secret))} does not answer."
+    assert hide_place(said, secret) == "The ledger's server at VESTIARY_LEDGER_URL does not answer."
+
+
 def test_what_finds_no_room_is_counted_and_everything_else_is_kept(
     start_service: Callable[..., Running],
     make_bundle: Callable[..., Path],
@@ -247,8 +269,6 @@ def test_a_server_that_is_away_at_the_start_gets_everything_when_it_is_back(
     postgres: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from vestiary.errors import LedgerUnavailableError
-    from vestiary.ledger import Ledger
     from vestiary.web import recorder
 
     url, is_away = postgres(), True

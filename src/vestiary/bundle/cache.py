@@ -91,11 +91,11 @@ def _look_at(address: str, place: str) -> tuple[Source, str, dict[str, Any]]:
 
 
 def _is_whole(copy: Path) -> bool:
+    """Whether the bundle of that fingerprint is there, undamaged, and no other in its place."""
     try:
-        read_parts(copy, FolderSource(copy), "")
+        return bool(read_parts(copy, FolderSource(copy), "")[0]["fingerprint"] == copy.name)
     except VestiaryError:
         return False
-    return True
 
 
 def _keep(copy: Path, files: Mapping[str, bytes]) -> None:

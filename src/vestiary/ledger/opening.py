@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError
 
-from vestiary.errors import LedgerError, UsageError, require
+from vestiary.errors import LedgerError, UsageError, VestiaryError, require
 from vestiary.ledger.faults import BUSY_S, translated
 from vestiary.ledger.schema import SCHEMA_VERSION
 
@@ -81,6 +81,16 @@ def describe_url(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return url.set(drivername="postgresql").render_as_string(hide_password=True)
+
+
+def hide_place(message: str, place: str | None) -> str:
+    """A message about the ledger at ``place`` for a log that others read: of a file its name, of a server no URL."""
+    try:
+        url = resolve_url(place)
+    except VestiaryError:
+        return f"The ledger's place cannot be used; look at {VARIABLE}."
+    shown = Path(str(url.database)).name if url.get_backend_name() == "sqlite" else VARIABLE
+    return message.replace(describe_url(url), shown)
 
 
 def connect(url: URL) -> Engine:

@@ -9,6 +9,7 @@ from html import escape
 import streamlit as st
 
 from vestiary.charts import keep_text
+from vestiary.pages.look import keep_plain
 from vestiary.pages.shelf import Shelf
 from vestiary.product import Product
 from vestiary.reports.gallery import Photo
@@ -52,11 +53,6 @@ def open_gallery(
 def name_cell(row: str | None, column: str | None) -> str:
     """The title of a cell's photos; None stands for all rows, or columns."""
     return " · ".join(keep_plain(own) for own in (row, column) if own is not None)
-
-
-def keep_plain(text: str) -> str:
-    """Text that Markdown leaves as it is."""
-    return "".join(f"\\{own}" if own in r"\`*_{}[]<>()#+-.!|$:~" else own for own in keep_text(text))
 
 
 def choose_part(n: int, size: int, noun: str, *, key: str) -> slice:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import streamlit as st
 
+from vestiary.charts import keep_text
 from vestiary.errors import VestiaryError
 
 ICON: Final = Path(__file__).with_name("icon.svg")
@@ -116,9 +117,14 @@ def show_bar(confidence: float) -> None:
     st.html(draw_bar(confidence))
 
 
+def keep_plain(text: str) -> str:
+    """Text that Markdown leaves as it is."""
+    return "".join(f"\\{own}" if own in r"\`*_{}[]<>()#+-.!|$:~" else own for own in keep_text(text))
+
+
 def refuse(message: str) -> None:
     """Say what cannot be done and what to do instead, plainly."""
-    st.error(message, icon=":material/error:")
+    st.error(keep_plain(message), icon=":material/error:")
 
 
 def tell_error(error: VestiaryError | OSError, what: str) -> str:

@@ -18,7 +18,7 @@ from vestiary.web.logs import describe_fault, write_line
 from vestiary.web.routes.entrance import render_entrance
 from vestiary.web.routes.pages import render_refusal
 from vestiary.web.service import Service
-from vestiary.web.visitors import ENTRANCE, is_page, is_pages_path
+from vestiary.web.visitors import ENTRANCE, is_of_other_origin, is_page, is_pages_path
 
 CLIENT_GONE: Final = 499
 """Stands in logs and counts for a client that went away; nobody is there to receive it."""
@@ -138,7 +138,7 @@ class Gate:
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A page's connection, which lasts as long as somebody looks at it."""
-        if not _is_visit(scope, self.service) or not self._knows(scope):
+        if not _is_visit(scope, self.service) or is_of_other_origin(scope) or not self._knows(scope):
             await send({"type": "websocket.close", "code": NOT_ALLOWED})
         elif self.service.is_draining:
             await send({"type": "websocket.close", "code": GOING_AWAY})

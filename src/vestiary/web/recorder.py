@@ -22,7 +22,7 @@ from typing import Final
 from vestiary.album import Album
 from vestiary.errors import LedgerError, LedgerUnavailableError
 from vestiary.ledger import FailureRecord, Ledger, PredictionRecord, make_id, now, open_ledger
-from vestiary.ledger.opening import NO_LEDGER
+from vestiary.ledger.opening import NO_LEDGER, hide_place
 from vestiary.web.batching import Outcome
 from vestiary.web.logs import describe_fault, write_line
 from vestiary.web.tally import Tally
@@ -152,7 +152,7 @@ class Recorder:
             try:
                 self._write()
             except LedgerError as error:
-                self._tell("away", str(error))
+                self._tell("away", hide_place(str(error), self._place))
                 return False
             except Exception as error:  # a fault of ours must not keep all that comes after from being recorded
                 self._tally.count("records_lost", len(self._begun))
@@ -172,7 +172,7 @@ class Recorder:
         except OSError as error:
             self._tally.count("photos_lost")
             if not self._is_album_away:
-                write_line("album", state="away", reason=f"{self.album.folder} cannot be written ({error.strerror})")
+                write_line("album", state="away", reason=f"It cannot be written ({error.strerror}).")
             self._is_album_away = True
             return
         self._tally.count("photos_kept")

@@ -28,6 +28,8 @@ from vestiary.web.settings import Settings
 BACKLOG: Final = 2048
 LINGER_S: Final = 5.0
 """Seconds for a sender to notice that it was answered before its body was whole; what it still sends is dropped."""
+MESSAGE_BYTES: Final = 4_000_000
+"""Of one message of a page's connection; the longest names as many photos as may be handed over at once."""
 STEADY_TICKS: Final = 3
 """Tenths of a second for which a server that has closed its port waits for requests that are already on their way."""
 
@@ -188,6 +190,7 @@ class Server(uvicorn.Server):
             http=protocol,
             # Only pages have connections of that kind.
             ws="none" if self.service.visitors is None else "websockets-sansio",
+            ws_max_size=MESSAGE_BYTES,
             lifespan="on",
             log_config=SERVER_LOGGING,
             access_log=False,

@@ -143,11 +143,12 @@ class Settings(BaseSettings):
     keep_pictures: Path | None = Field(
         None,
         description="folder where the service and the pages keep photos that go to review; without it nothing "
-        "that was sent is kept",
+        "that was sent is kept, but the photos of batches from the page",
     )
     jobs: Path | None = Field(
         None,
-        description="folder of the batches that are started from the page",
+        description="folder of the batches that are started from the page, with the photos that were sent for them, "
+        "readable for the service alone, until they are removed there",
         json_schema_extra={"unset": "the user's own"},
     )
     log_requests: bool = Field(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.types import Scope
 
 from vestiary.web.limits import Rates
@@ -24,6 +26,7 @@ TRIES_PER_MINUTE: Final = 20
 _FILES: Final = ("/static/", "/media/", "/_stcore/bidi-components/", UPLOADS)
 _SINGLE: Final = frozenset({"/favicon.png", "/_stcore/health", "/_stcore/host-config", SOCKET})
 _READING: Final = frozenset({"GET", "HEAD"})
+_ORIGIN: Final = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?")
 
 
 def is_page(scope: Scope) -> bool:
@@ -48,6 +51,19 @@ def is_pages_path(scope: Scope) -> bool:
     return path in _SINGLE or path.startswith(_FILES) or is_page(scope)
 
 
+def is_of_other_origin(scope: Scope) -> bool:
+    """Whether a browser asks for a page of another origin than the address that it asks.
+
+    To be asked before Streamlit is: to judge an origin that is not its own, Streamlit looks up this machine's address
+    on the web, and everybody waits until that is over.
+    """
+    headers = Headers(scope=scope)
+    origin = headers.get("origin")
+    if origin is None:  # no browser
+        return False
+    return not _ORIGIN.fullmatch(origin) or origin.partition("://")[2] != headers.get("host")
+
+
 class Visitors:
     """Visitors who have shown a key: their cookie names it, signed with a secret that lives as long as this process.
 
@@ -65,10 +81,11 @@ class Visitors:
         """The name of the key that the visitor has shown; None for none, a forged cookie and one that is too old."""
         from itsdangerous import BadSignature
 
+        # Among cookies of other services of this host, which may be anything.
+        cookies = cookie_parser(Headers(scope=scope).get("cookie", ""))
         try:
-            cookies = SimpleCookie(dict(scope["headers"]).get(b"cookie", b"").decode("latin-1"))
-            return self._signer.unsign(cookies[COOKIE].value, max_age=STAY_S).decode()
-        except (CookieError, KeyError, BadSignature):
+            return self._signer.unsign(cookies.get(COOKIE, ""), max_age=STAY_S).decode()
+        except BadSignature:
             return None
 
     def make_cookie(self, caller: str, *, is_secure: bool) -> str:

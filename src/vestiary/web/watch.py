@@ -12,7 +12,7 @@ from vestiary.bundle import Bundle
 from vestiary.drift import DriftReport, Reference, compare_window
 from vestiary.errors import VestiaryError
 from vestiary.ledger import open_ledger
-from vestiary.ledger.opening import NO_LEDGER
+from vestiary.ledger.opening import NO_LEDGER, hide_place
 from vestiary.ledger.windows import read_window
 from vestiary.web.logs import describe_fault, write_line
 
@@ -69,7 +69,7 @@ class DriftWatch:
                 window = read_window(ledger, reference, self._bundle.fingerprint, since=since, most=MOST_PICTURES)
             return Measured(compare_window(reference, window), time.time())
         except VestiaryError as error:
-            write_line("drift", message=str(error))
+            write_line("drift", message=hide_place(str(error), self._url))
         except Exception as error:  # what is counted must be told even where drift cannot
             write_line("fault", **describe_fault(error))
         return None

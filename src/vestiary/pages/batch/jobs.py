@@ -48,6 +48,8 @@ State = Literal["starting", "running", "finished", "stopped", "failed", "lost"]
 INBOX: Final = "inbox"
 ASKED: Final = "ask.json"
 LOG: Final = "log.txt"
+MOST_AT_WORK: Final = 4
+"""Batches that visitors may have at work at once: each is a process with a model of its own."""
 MOST_LISTED: Final = 100
 """Batches that are listed, the newest ones."""
 ZIP: Final = ".zip"
@@ -119,7 +121,7 @@ class Jobs:
     def begin_inbox(self, name: str) -> str:
         """Begin a batch over what lies in ``inbox/`` under this name; its id. UsageError for any other name."""
         if name not in self.list_inbox():
-            raise UsageError(f"There is no {name!r} in {self.place / INBOX}; choose one of those that are listed.")
+            raise UsageError(f"There is no {name!r} in the folder {INBOX}; choose one of those that are listed.")
         with self._draft() as folder:
             return self._begin(folder, str(self.place / INBOX / name), title=name)
 
@@ -144,11 +146,13 @@ class Jobs:
 
     @contextmanager
     def _draft(self) -> Iterator[Path]:
-        """A folder that is gone afterwards unless it was given another name."""
+        """A folder that is gone afterwards unless it was given another name. UsageError when too many are at work."""
+        with self._lock:
+            self._require_room()
         self._batches.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._batches, prefix=".new-") as draft:
             folder = Path(draft) / "batch"
-            folder.mkdir()
+            folder.mkdir(mode=0o700)  # photos that were sent are for the service alone
             yield folder
 
     def _begin(self, folder: Path, source: str, *, title: str) -> str:
@@ -160,13 +164,17 @@ class Jobs:
         return job_id
 
     def go_on(self, job_id: str) -> None:
-        """Start the process of a batch that was begun here; nothing where it is at work already."""
+        """Start the process of a batch that was begun here; nothing where it is at work already.
+
+        Raises UsageError when too many are.
+        """
         folder = self._batches / job_id
         source = folder / str(_read_asked(folder)["source"])
         bundle = self._keep_bundle()
         with self._lock:
             if self._runs(job_id):
                 return
+            self._require_room()
             command = [sys.executable, "-m", "vestiary", "batch", str(source), "--out", str(folder / "out")]
             command += ["--bundle", str(bundle), "--precision", self._precision, "--max-failure-rate", "1"]
             command += ["--threads", str(max(1, count_cores() // 2))]
@@ -239,6 +247,11 @@ class Jobs:
         at = datetime.fromisoformat(asked["at"]).astimezone(UTC)
         return [Standing(folder.name, str(asked["title"]), state, at, None, folder, reason)]
 
+    def _require_room(self) -> None:
+        n = sum(self._runs(job_id) for job_id in self._processes)
+        if n >= MOST_AT_WORK:
+            raise UsageError(f"{n} batches are at work already; begin another when one of them has ended.")
+
     def _runs(self, job_id: str) -> bool:
         process = self._processes.get(job_id)
         return process is not None and process.poll() is None
@@ -308,10 +321,12 @@ def _read_asked(folder: Path) -> dict[str, Any]:
 
 
 def _read_reason(folder: Path) -> str:
-    """The last sentence that the process said."""
+    """The last sentence that the process said to people, without where on the server the batches lie."""
     try:
         said = (folder / LOG).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         said = ""
-    sentences = _SAID.findall(said) or said.splitlines()
-    return str(sentences[-1]) if sentences else "Its process ended without a word; start it again."
+    sentences = _SAID.findall(said)
+    if not sentences:  # of an exception nothing is shown: it may tell anything
+        return f"Its process ended without a plain word; go on, or ask the operator, who finds more in its {LOG}."
+    return str(sentences[-1]).replace(f"{folder.parents[1]}{os.sep}", "")

@@ -171,7 +171,11 @@ def _show_broken(jobs: Jobs, standing: Standing) -> None:
     if standing.folder is None:
         st.caption("It was begun on the command line: run the same command again, and it goes on where it was.")
     elif st.button("Go on", type="primary", key="batch_go_on", icon=":material/play_arrow:"):
-        jobs.go_on(standing.id)
+        try:
+            jobs.go_on(standing.id)
+        except (VestiaryError, OSError) as error:
+            refuse(_say(error))
+            return
         st.rerun()
 
 

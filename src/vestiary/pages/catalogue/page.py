@@ -14,8 +14,8 @@ from vestiary.errors import VestiaryError
 from vestiary.pages.background import CHORES, wait_for
 from vestiary.pages.catalogue.survey import Survey, forget_survey, survey
 from vestiary.pages.clickable import Point, ask_for, ask_side, clear_click, show_chart, show_clickable, was_asked
-from vestiary.pages.gallery import choose_part, keep_plain, name_cell, open_gallery, show_gallery
-from vestiary.pages.look import nothing_yet, refuse, show_title
+from vestiary.pages.gallery import choose_part, name_cell, open_gallery, show_gallery
+from vestiary.pages.look import keep_plain, nothing_yet, refuse, show_title
 from vestiary.pages.shelf import Crossed, Shelf, cross, find_shelf, match_text
 from vestiary.reports.figures import RARE, Distribution, choose_crosses
 

@@ -12,7 +12,16 @@ import streamlit as st
 from vestiary.errors import LedgerError, VestiaryError
 from vestiary.ledger import Ledger
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.look import ask_reviewer, draw_bar, nothing_yet, refuse, show_title, tell_error
+from vestiary.pages.look import (
+    MAX_NAME,
+    ask_reviewer,
+    draw_bar,
+    keep_plain,
+    nothing_yet,
+    refuse,
+    show_title,
+    tell_error,
+)
 from vestiary.pages.review.corrections import pack_corrections, tell_corrections
 from vestiary.pages.review.keys import listen
 from vestiary.pages.review.turn import CHOICES, Turn
@@ -66,7 +75,7 @@ def _show(desk: Desk, ledger: Ledger) -> None:
 def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
     """The reviewer's name, and what they want to see, as ``Queue.next_items`` takes it."""
     if "reviewer" in st.query_params and not st.session_state.get("reviewer_name"):
-        st.session_state["reviewer_name"] = st.query_params["reviewer"]
+        st.session_state["reviewer_name"] = st.query_params["reviewer"].strip()[:MAX_NAME]
     titles = desk.bundle.taxonomy.titles
     is_named = bool(st.session_state.get("reviewer_name"))
     with st.container(horizontal=True, vertical_alignment="center" if is_named else "bottom", key="review_head"):
@@ -114,7 +123,7 @@ def _ask_name() -> str:
         st.session_state["reviewer_name"] = ""
         st.query_params.pop("reviewer", None)
 
-    st.markdown(f"Reviewer: **{name}**", width="content")
+    st.markdown(f"Reviewer: **{keep_plain(name)}**", width="content")
     st.button("Change", key="review_rename", type="tertiary", on_click=forget)
     return name
 
@@ -218,7 +227,7 @@ def _show_photo(item: Item) -> None:
             f'<img alt="{name}" data-photo="{item.record.id}" src="{to_data_url(small)}" '
             'style="width:100%;height:min(50vh,34rem);object-fit:contain;background:#fff;border-radius:6px">'
         )
-        st.caption(item.record.name)
+        st.caption(keep_plain(item.record.name))
     if item.record.unfamiliar:
         st.warning("This photo is unlike those that the model learnt from.", icon=":material/help:")
 
@@ -239,7 +248,7 @@ def _show_attributes(desk: Desk, turn: Turn) -> None:
 
 def _show_choices(title: str, values: Sequence[str], turn: Turn) -> None:
     """The attribute that the reviewer is at: its likeliest values, each with a key, and all others."""
-    st.markdown(f"**{title}: {turn.value}**")
+    st.markdown(f"**{keep_plain(title)}: {keep_plain(turn.value)}**")
     with st.container(horizontal=True, key="review_choices"):
         for number, (value, confidence) in enumerate(turn.choices, 1):
             st.button(
@@ -273,7 +282,7 @@ def _show_other(title: str, name: str, turn: Turn) -> None:
             args=(partial(turn.go_to, name),),
             width=150,
         )
-        st.markdown(f"**{value}**", width=120)
+        st.markdown(f"**{keep_plain(value)}**", width=120)
         if value != tag.value:
             st.markdown("corrected", width="stretch")
         else:
@@ -289,7 +298,8 @@ def _show_progress(desk: Desk, ledger: Ledger, queue: Queue) -> None:
         st.metric("Values corrected", f"{counts.corrected:,}", width=150)
         st.metric("With reviewers now", f"{counts.held:,}", width=150)
     if counts.by_reviewer:
-        st.caption("Finished by " + ", ".join(f"{name}: {n:,}" for name, n in counts.by_reviewer.items()) + ".")
+        finished = ", ".join(f"{keep_plain(name)}: {n:,}" for name, n in counts.by_reviewer.items())
+        st.caption(f"Finished by {finished}.")
     with st.expander("Do reviewers agree?", icon=":material/group:"):
         _show_agreement(desk, ledger)
     with st.expander("Download the corrections", icon=":material/download:"):

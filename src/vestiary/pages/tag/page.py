@@ -154,7 +154,7 @@ def _show_closely(desk: Desk, visit: Visit, result: Result) -> None:
     """One photo with everything that is known of it."""
     with st.container(border=True, key="closely"):
         if result.refusal is not None:
-            st.header(result.name, anchor=False)
+            st.header(look.keep_plain(result.name), anchor=False)
             look.refuse(result.refusal)
             return
         left, right = st.columns([2, 3], gap="large")
@@ -162,10 +162,10 @@ def _show_closely(desk: Desk, visit: Visit, result: Result) -> None:
             _show_photo(desk, result)
             look.ask_reviewer(label="Your name, for what you correct")
         with right:
-            st.header(result.name, anchor=False)
+            st.header(look.keep_plain(result.name), anchor=False)
             _show_decision(desk, result)
             if visit.said:
-                st.success(visit.said, icon=":material/check:")
+                st.success(look.keep_plain(visit.said), icon=":material/check:")
             with st.container(gap=None):
                 for tag in result.tags:
                     _show_tag(desk, visit, result, tag)

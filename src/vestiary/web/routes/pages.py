@@ -25,10 +25,11 @@ from vestiary.web.routes.health import find_status
 from vestiary.web.routes.prediction import name_picture
 from vestiary.web.schemas import Named, PictureRequest, Summary
 from vestiary.web.service import Service
+from vestiary.web.visitors import ENTRANCE
 
 router = APIRouter(tags=["pages"])
 
-PAGES: Final = frozenset({"/", "/uploader", "/docs"})
+PAGES: Final = frozenset({"/", "/uploader", "/docs", ENTRANCE})
 """The addresses that browsers are sent to; what goes wrong there is told by a page too."""
 THUMBNAIL: Final = 420
 """Pixels of the longer side of the picture on a result page."""
