@@ -283,12 +283,10 @@ print(found.neighbours[0].product_id)
 """
 
 
-def test_an_index_opened_before_the_model_leaves_the_process_alive(
-    index: Index, tmp_path: Path, make_bundle: Callable[..., Path]
-) -> None:
+def test_an_index_opened_before_the_model_leaves_the_process_alive(index: Index, tmp_path: Path) -> None:
     """The search library must not be loaded before the one that runs the model."""
     (tmp_path / "photo.png").write_bytes(paint_picture((0, 200, 0)))
-    words = [sys.executable, "-c", OPEN_FIRST, tmp_path / "index", make_bundle(), tmp_path / "photo.png"]
+    words = [sys.executable, "-c", OPEN_FIRST, tmp_path / "index", tmp_path / "bundle", tmp_path / "photo.png"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "green\n"), done.stderr
 
