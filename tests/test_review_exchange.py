@@ -247,3 +247,13 @@ def test_the_verbs_tell_what_waits_and_what_was_said(
         refused = vestiary("review", *words)
         assert (refused.code, refused.err.count("\n")) == (2, 1)
         assert told in refused.err
+
+
+def test_a_name_from_outside_is_shown_as_it_is(
+    ledger: Ledger, make_bundle: Callable[..., Path], vestiary: Vestiary
+) -> None:
+    """Who sends a photo chooses its name; it must neither break the list nor steer the terminal."""
+    ledger.add([make_record(1, name="[/red] \x1b[2J \udcff é")])
+    listed = vestiary("review", "list", "--bundle", make_bundle())
+    assert listed.code == 0, listed.err
+    assert "[/red] \\x1b[2J \\udcff é" in listed.out
