@@ -88,9 +88,9 @@ def correct(catalogue: Catalogue, path: Path, *, progress: Progress | None = Non
     A row names the product by the SHA-256 of a picture's bytes (``image_sha256``), by a ``picture`` with the same
     pixels (its place is relative to the file), or by its id (``product_id``), and has ``attribute``, ``value`` and, if
     wanted, ``reviewer`` and ``at``. A picture that no product has becomes a product of the training split, never of
-    another, so that nothing people looked at since makes the test easier; several with one id are views of it. Labels that contradict a corrected one by the
-    parent rules follow it where there is one answer, and are taken away where there is not. ``progress`` is told how
-    many pictures of the source have been looked at.
+    another, so that nothing people looked at since makes the test easier; several with one id are views of it. Labels
+    that contradict a corrected one by the parent rules follow it where there is one answer, and are taken away where
+    there is not. ``progress`` is told how many pictures of the source have been looked at.
 
     Raises UsageError for a file that cannot be used, and for a catalogue that has been corrected before.
     """
