@@ -13,7 +13,7 @@ from batches import paint_folder
 from conftest import paint_picture
 from vestiary.batch import run_batch
 from vestiary.bundle import open_bundle
-from vestiary.ledger import Job, open_ledger
+from vestiary.ledger import Job, now, open_ledger, prune
 from vestiary.pages.batch import tell_progress
 from vestiary.pages.desk import Desk, set_desk
 from vestiary.pages.jobs import Standing
@@ -130,6 +130,17 @@ def test_review_shows_what_the_model_was_not_sure_of(desk: Desk, tmp_path: Path)
     shown.button(key="review_undo").click().run()
     assert "unsure.png" in text(shown)
     assert not list(desk.ledger.verdicts())
+
+
+def test_a_photo_that_is_pruned_under_the_reviewers_eyes_is_let_go(desk: Desk, tmp_path: Path) -> None:
+    answer(desk, tmp_path, ["a.png", "b.png"])
+    shown = run("review")
+    shown.text_input[0].input("Anna").run()
+    assert desk.ledger is not None
+    prune(desk.ledger, now() + timedelta(minutes=1))
+    next(own for own in shown.button if own.label.startswith("Accept")).click().run()
+    assert "holds no prediction" in text(shown)
+    assert "Nothing waits for a look" in text(shown)
 
 
 def test_progress_is_told_in_words() -> None:

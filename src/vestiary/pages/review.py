@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from vestiary.errors import LedgerError, VestiaryError
+from vestiary.errors import LedgerError, UsageError, VestiaryError
 from vestiary.ledger import Ledger
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.downloads import pack_corrections
@@ -131,12 +131,13 @@ def _find_turn(queue: Queue, reviewer: str, asked: dict[str, Any]) -> Turn | Non
 
 
 def _do(step: Callable[[], None], *, finishes: bool = False) -> None:
-    """One step of the reviewer; what the ledger does not take is told, and the photo stays."""
+    """One step of the reviewer; what the ledger does not take is told, and the photo stays, if it is there still."""
     try:
         step()
     except VestiaryError as error:
         st.session_state["review_problem"] = str(error)
-        return
+        if not isinstance(error, UsageError):  # which tells that the prediction has been pruned meanwhile
+            return
     if finishes:
         st.session_state["review_turn"] = None
 
