@@ -92,7 +92,7 @@ def show_progress(ledger: str | None = _LEDGER, as_json: bool = _JSON) -> None:
     """Tell how far the review is."""
     from dataclasses import asdict
 
-    from vestiary.cli.output import print_json
+    from vestiary.cli.output import print_json, show_name
     from vestiary.ledger import open_ledger
     from vestiary.ledger.claims import count_review
 
@@ -104,7 +104,7 @@ def show_progress(ledger: str | None = _LEDGER, as_json: bool = _JSON) -> None:
     typer.echo(f"Photos: {counts.waiting:,} wait, {counts.held:,} with a reviewer, {counts.reviewed:,} reviewed.")
     typer.echo(f"Tags that people looked at: {counts.verdicts:,}, of which {counts.corrected:,} were wrong.")
     for reviewer, n in counts.by_reviewer.items():
-        typer.echo(f"  {n:>7,}  {reviewer}")
+        typer.echo(f"  {n:>7,}  {show_name(reviewer)}")
 
 
 @app.command("agreement")
