@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +12,8 @@ import pytest
 
 from batches import paint_folder
 from conftest import paint_picture
+from reviews import make_record
+from vestiary.album import Album
 from vestiary.batch import run_batch
 from vestiary.bundle import open_bundle
 from vestiary.ledger import Job, now, open_ledger, prune
@@ -130,6 +133,24 @@ def test_review_shows_what_the_model_was_not_sure_of(desk: Desk, tmp_path: Path)
     shown.button(key="review_undo").click().run()
     assert "unsure.png" in text(shown)
     assert not list(desk.ledger.verdicts())
+
+
+def test_a_name_from_outside_is_shown_as_it_is(desk: Desk) -> None:
+    """Who sends a photo chooses its name: nothing of it is drawn, and none keeps the page from showing."""
+    name = "![a](https://elsewhere.example/x.png) <b> \udcff.png"
+    assert desk.ledger is not None
+    desk.ledger.add([make_record(1, name=name, data=b"a"), make_record(2, name=name, data=paint_picture((9, 9, 9)))])
+    album = Album(Path(desk.ledger.place).with_name("album"))
+    album.keep(hashlib.sha256(paint_picture((9, 9, 9))).hexdigest(), paint_picture((9, 9, 9)))
+    set_desk(replace(desk, album=album))
+    shown = run("review")
+    shown.text_input[0].input("*Anna*").run()
+    for _ in range(2):
+        assert not shown.exception
+        assert "![a](https://elsewhere.example/x.png) &lt;b&gt; \N{REPLACEMENT CHARACTER}.png" in text(shown)
+        assert "![a]" not in "".join(own.value for own in [*shown.markdown, *shown.caption])
+        next(own for own in shown.button if own.label.startswith("Accept")).click().run()
+    assert r"Finished by \*Anna\*: 2." in text(shown)
 
 
 def test_a_photo_that_is_pruned_under_the_reviewers_eyes_is_let_go(desk: Desk, tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from typing import Any, Final
 
 import streamlit as st
 
+from vestiary.charts import keep_text
 from vestiary.errors import LedgerError, UsageError, VestiaryError
 from vestiary.ledger import Ledger
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.downloads import pack_corrections
+from vestiary.pages.gallery import keep_plain
 from vestiary.pages.keys import listen
 from vestiary.pages.look import ask_reviewer, draw_bar, nothing_yet, refuse
 from vestiary.pages.photos import draw_small, to_data_url
@@ -111,7 +113,7 @@ def _ask_name() -> str:
         st.session_state["reviewer_name"] = ""
         st.query_params.pop("reviewer", None)
 
-    st.markdown(f"Reviewer: **{name}**", width="content")
+    st.markdown(f"Reviewer: **{keep_plain(name)}**", width="content")
     st.button("Change", key="review_rename", type="tertiary", on_click=forget)
     return name
 
@@ -209,14 +211,14 @@ def _show_turn(desk: Desk, queue: Queue, turn: Turn) -> None:
 def _show_photo(item: Item) -> None:
     small = draw_small(item.record.image_sha256, LONGEST, item.photo)
     if small is None:
-        nothing_yet(f"The photo {item.record.name} is no longer where it was.")
+        nothing_yet(f"The photo {keep_text(item.record.name)} is no longer where it was.")
     else:
-        name = html.escape(item.record.name)
+        name = html.escape(keep_text(item.record.name))
         st.html(
             f'<img alt="{name}" data-photo="{item.record.id}" src="{to_data_url(small)}" '
             'style="width:100%;height:min(50vh,34rem);object-fit:contain;background:#fff;border-radius:6px">'
         )
-        st.caption(item.record.name)
+        st.caption(keep_plain(item.record.name))
     if item.record.unfamiliar:
         st.warning("This photo is unlike those that the model learnt from.", icon=":material/help:")
 
@@ -288,7 +290,9 @@ def _show_progress(desk: Desk, ledger: Ledger, queue: Queue) -> None:
         st.metric("Values corrected", f"{counts.corrected:,}", width=150)
         st.metric("With reviewers now", f"{counts.held:,}", width=150)
     if counts.by_reviewer:
-        st.caption("Finished by " + ", ".join(f"{name}: {n:,}" for name, n in counts.by_reviewer.items()) + ".")
+        st.caption(
+            "Finished by " + ", ".join(f"{keep_plain(name)}: {n:,}" for name, n in counts.by_reviewer.items()) + "."
+        )
     with st.expander("Do reviewers agree?", icon=":material/group:"):
         _show_agreement(desk, ledger)
     with st.expander("Take the corrections away", icon=":material/download:"):
