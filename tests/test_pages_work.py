@@ -101,6 +101,13 @@ def test_a_batch_of_the_command_line_is_shown_counted_and_filtered(desk: Desk, t
     assert "No photo is like that" in text(shown)
 
 
+def test_a_name_that_is_no_utf8_is_shown_with_a_mark(desk: Desk, tmp_path: Path) -> None:
+    answer(desk, tmp_path, ["h\udcfct.png"])
+    assert desk.ledger is not None
+    shown = run("batch")
+    assert "h\N{REPLACEMENT CHARACTER}t.png" in list(shown.dataframe[0].value["name"])
+
+
 def test_a_broken_off_batch_says_how_to_go_on(desk: Desk, tmp_path: Path) -> None:
     answer(desk, tmp_path, ["a.png"])
     assert desk.ledger is not None

@@ -53,7 +53,8 @@ class Album:
         path = self._locate(sha256)
         try:
             os.utime(path)
-            return path
+            if path.stat().st_size == len(data):  # else the disk lost some of it
+                return path
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, part = tempfile.mkstemp(dir=path.parent, prefix=_PART)  # readable for its owner alone
