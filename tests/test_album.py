@@ -30,6 +30,8 @@ def test_a_photo_is_kept_once_and_found_by_its_hash(tmp_path: Path) -> None:
     assert album.keep(hash_of(b"photo"), b"photo") == place == album.find(hash_of(b"photo"))
     assert [path for path in album.folder.rglob("*") if path.is_file()] == [place]
     assert place.read_bytes() == b"photo"
+    place.write_bytes(b"ph")
+    assert album.keep(hash_of(b"photo"), b"photo").read_bytes() == b"photo", "what a disk lost is written anew"
     if os.name == "posix":
         assert place.stat().st_mode & 0o077 == 0, "others on the machine cannot read it"
     assert album.find(hash_of(b"other")) is None
@@ -46,16 +48,22 @@ def test_no_name_from_outside_leads_anywhere(tmp_path: Path) -> None:
         Album(tmp_path / "secret")
 
 
-def test_what_is_old_and_not_wanted_is_removed(tmp_path: Path) -> None:
+def test_what_is_old_and_not_wanted_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     album = Album(tmp_path / "album")
     old, wanted, new = (album.keep(hash_of(data), data) for data in (b"old", b"wanted", b"new"))
     past = (datetime.now(UTC) - timedelta(days=9)).timestamp()
     for path in (old, wanted):
         os.utime(path, (past, past))
     (album.folder / "note.txt").write_text("somebody else's")
+    with monkeypatch.context() as killed, pytest.raises(TypeError):
+        killed.setattr(os, "replace", None)
+        killed.setattr(Path, "unlink", lambda *args, **options: None)  # who is killed tidies nothing up
+        album.keep(hash_of(b"half"), b"half")
+    [half] = [path for path in album.folder.rglob(".*") if path.is_file()]
+    os.utime(half, (past, past))
     edge = datetime.now(UTC) - timedelta(days=1)
-    assert album.prune(edge, is_wanted=lambda sha256: sha256 == wanted.name) == 1
-    assert [path.is_file() for path in (old, wanted, new)] == [False, True, True]
+    assert album.prune(edge, is_wanted=lambda sha256: sha256 == wanted.name) == 2
+    assert [path.is_file() for path in (old, wanted, new, half)] == [False, True, True, False]
     assert (album.folder / "note.txt").exists()
     assert Album(tmp_path / "none").prune(edge) == 0
 
@@ -80,8 +88,10 @@ def test_the_photo_of_a_batch_is_found_where_it_was_or_is_filed(
     place.write_bytes(b"another photo of that name")
     assert find_photo(batches.ledger, record, None) == (data if mode == "copy" else None)
     album = Album(tmp_path / "album")
-    album.keep(hash_of(data), data)
+    kept = album.keep(hash_of(data), data)
     assert find_photo(batches.ledger, record, album) == data
+    kept.write_bytes(data[:10])
+    assert find_photo(batches.ledger, record, album) == (data if mode == "copy" else None), "damage on the disk"
 
 
 def test_a_photo_that_was_filed_beside_others_of_its_name_is_found(

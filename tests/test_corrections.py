@@ -128,6 +128,20 @@ def test_new_photos_become_products_to_learn_from_and_of_no_other_split(catalogu
         loaded.open_source()
 
 
+def test_new_photos_of_one_id_are_views_of_one_product(catalogue: Catalogue, tmp_path: Path) -> None:
+    pictures = {name: paint_picture((n, 200, 7)) for n, name in enumerate(("front.png", "back.png"))}
+    label = {"product_id": "99", "attribute": "baseColour", "value": "Red"}
+    rows: list[Row] = [{"picture": f"pictures/{name}", **label} for name in pictures]
+    corrected = correct(catalogue, write_table(tmp_path / "told", rows, pictures))
+    [new] = corrected.products[len(catalogue.products) :]
+    assert (new.id, new.labels, new.split) == ("99", {"baseColour": "Red"}, Split.TRAIN)
+    opened = corrected.open_source()
+    assert [opened.read(image) for image in new.images] == list(pictures.values())
+    assert len(set(new.pixel_hashes)) == 2
+    assert corrected.counts["corrections"]["new_products"] == 1
+    assert corrected.counts["rows_as_further_views"] == catalogue.counts["rows_as_further_views"] + 1
+
+
 def test_a_catalogue_that_is_moved_with_its_corrections_finds_them(catalogue: Catalogue, tmp_path: Path) -> None:
     data = paint_picture((1, 2, 3))
     row: Row = {"picture": "pictures/a.png", "attribute": "baseColour", "value": "Red"}

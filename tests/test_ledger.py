@@ -145,7 +145,7 @@ def test_a_later_verdict_of_the_same_reviewer_takes_the_place_of_the_earlier(led
         assert ledger.find_prediction(prediction.id) == prediction
         assert ledger.find_prediction("nul\x00") is None
         assert ledger.find_request("\udcff") == []
-        with pytest.raises(UsageError, match="holds no prediction nonsense; check the id"):
+        with pytest.raises(UsageError, match="holds no prediction nonsense; it may have been pruned"):
             ledger.add_verdict(
                 Verdict(prediction_id="nonsense", attribute="a", value="b", previous_value="c", reviewer="ada")
             )

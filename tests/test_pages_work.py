@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,9 +12,11 @@ import pytest
 
 from batches import paint_folder
 from conftest import paint_picture
+from reviews import make_record
+from vestiary.album import Album
 from vestiary.batch import run_batch
 from vestiary.bundle import open_bundle
-from vestiary.ledger import Job, open_ledger
+from vestiary.ledger import Job, now, open_ledger, prune
 from vestiary.pages.batch.jobs import Standing
 from vestiary.pages.batch.page import tell_progress
 from vestiary.pages.desk import Desk, set_desk
@@ -98,6 +101,13 @@ def test_a_batch_of_the_command_line_is_shown_counted_and_filtered(desk: Desk, t
     assert "No photo is like that" in text(shown)
 
 
+def test_a_name_that_is_no_utf8_is_shown_with_a_mark(desk: Desk, tmp_path: Path) -> None:
+    answer(desk, tmp_path, ["h\udcfct.png"])
+    assert desk.ledger is not None
+    shown = run("batch")
+    assert "h\N{REPLACEMENT CHARACTER}t.png" in list(shown.dataframe[0].value["name"])
+
+
 def test_a_broken_off_batch_says_how_to_go_on(desk: Desk, tmp_path: Path) -> None:
     answer(desk, tmp_path, ["a.png"])
     assert desk.ledger is not None
@@ -130,6 +140,35 @@ def test_review_shows_what_the_model_was_not_sure_of(desk: Desk, tmp_path: Path)
     shown.button(key="review_undo").click().run()
     assert "unsure.png" in text(shown)
     assert not list(desk.ledger.verdicts())
+
+
+def test_a_name_from_outside_is_shown_as_it_is(desk: Desk) -> None:
+    """Who sends a photo chooses its name: nothing of it is drawn, and none keeps the page from showing."""
+    name = "![a](https://elsewhere.example/x.png) <b> \udcff.png"
+    assert desk.ledger is not None
+    desk.ledger.add([make_record(1, name=name, data=b"a"), make_record(2, name=name, data=paint_picture((9, 9, 9)))])
+    album = Album(Path(desk.ledger.place).with_name("album"))
+    album.keep(hashlib.sha256(paint_picture((9, 9, 9))).hexdigest(), paint_picture((9, 9, 9)))
+    set_desk(replace(desk, album=album))
+    shown = run("review")
+    shown.text_input[0].input("*Anna*").run()
+    for _ in range(2):
+        assert not shown.exception
+        assert "![a](https://elsewhere.example/x.png) &lt;b&gt; \N{REPLACEMENT CHARACTER}.png" in text(shown)
+        assert "![a]" not in "".join(own.value for own in [*shown.markdown, *shown.caption])
+        next(own for own in shown.button if own.label.startswith("Accept")).click().run()
+    assert r"Finished by \*Anna\*: 2." in text(shown)
+
+
+def test_a_photo_that_is_pruned_under_the_reviewers_eyes_is_let_go(desk: Desk, tmp_path: Path) -> None:
+    answer(desk, tmp_path, ["a.png", "b.png"])
+    shown = run("review")
+    shown.text_input[0].input("Anna").run()
+    assert desk.ledger is not None
+    prune(desk.ledger, now() + timedelta(minutes=1))
+    next(own for own in shown.button if own.label.startswith("Accept")).click().run()
+    assert "holds no prediction" in text(shown)
+    assert "Nothing waits for a look" in text(shown)
 
 
 def test_progress_is_told_in_words() -> None:

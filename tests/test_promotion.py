@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from conftest import TINY_RULE, TINY_TAXONOMY, Rule, Vestiary
 from vestiary import promotion
 from vestiary.bundle import Int8, open_bundle
 from vestiary.calibration import Calibration
+from vestiary.errors import BundleDamagedError, UsageError
 from vestiary.taxonomy import Taxonomy
 
 COLOURS = {"Red": (250, 5, 5), "Green": (5, 250, 5), "Blue": (5, 5, 250)}
@@ -102,6 +104,21 @@ def test_what_the_old_one_can_do_the_new_one_must(
     assert open_bundle(new.with_name("live")).fingerprint == old.fingerprint
 
 
+def test_the_int8_models_are_compared_too(make: Callable[..., Path], catalogue: Path, vestiary: Vestiary) -> None:
+    """A service may answer with either: a new bundle that is better in fp32 alone is not better."""
+    good, bad = open_bundle(make("good")), open_bundle(make("bad", COLOUR_BLIND))
+    old = replace(bad, name="live", int8=Int8(good.model, {}, {}))
+    folder = make("here").with_name("live")
+    before = old.write(folder).fingerprint
+    for model, code in ((bad.model, 1), (good.model, 0)):
+        replace(good, name="new", int8=Int8(model, {}, {})).write(folder.with_name("new"), overwrite=True)
+        done = vestiary("promote", folder.with_name("new"), "--over", folder, "--catalogue", catalogue)
+        assert done.code == code, done.err
+        assert "The same in int8:" in done.out
+        assert ("baseColour is worse by 33.3 points in int8, which is more than chance" in done.out) == bool(code)
+        assert (open_bundle(folder).fingerprint == before) == bool(code)
+
+
 @pytest.mark.parametrize("has_exchange", [True, False])
 def test_the_folder_is_never_half_a_bundle(
     make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, has_exchange: bool
@@ -130,6 +147,36 @@ def test_a_disk_that_is_full_leaves_the_old_one(make: Callable[..., Path], monke
         promotion.replace_bundle(old, new)
     assert open_bundle(old).fingerprint == first
     assert not list(old.parent.glob(".live-*"))
+
+
+@pytest.mark.parametrize("has_exchange", [True, False])
+def test_an_old_bundle_that_cannot_be_kept_stays_in_its_place(
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, has_exchange: bool
+) -> None:
+    if not has_exchange:
+        monkeypatch.setattr(promotion.sys, "platform", "darwin")
+    old, new, third = make("live", COLOUR_BLIND), open_bundle(make("new")), open_bundle(make("third", SEASON_BLIND))
+    first = open_bundle(old).fingerprint
+    kept = old.with_name(f"live.{first[:12]}")
+    real = os.replace
+
+    def refuse(one: Path, other: Path) -> None:
+        if other == kept:
+            raise OSError(28, "No space left on device")
+        real(one, other)
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "replace", refuse)
+        with pytest.raises(OSError, match="No space"):
+            promotion.replace_bundle(old, new)
+    assert open_bundle(old).fingerprint == first
+    third.write(kept)
+    with pytest.raises(UsageError, match="holds another bundle than the one to be kept there; move it away"):
+        promotion.replace_bundle(old, new)
+    (kept / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(BundleDamagedError, match=kept.name):
+        promotion.replace_bundle(old, new)
+    assert open_bundle(old).fingerprint == first
 
 
 @pytest.mark.parametrize(

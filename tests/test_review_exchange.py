@@ -201,6 +201,9 @@ def test_annotations_become_verdicts_once(ledger: Ledger, bundle: Bundle, tmp_pa
         ("<xml/>", "is not JSON; export it from Label Studio as JSON"),
         ('[{"image": "x", "baseColour": "Red"}]', "not as JSON-MIN"),
         ('{"a": 1}', "not as JSON-MIN"),
+        ('[{"data": {}, "annotations": 5}]', "not as JSON-MIN"),
+        ('[{"data": {}, "annotations": [1]}]', "not as JSON-MIN"),
+        ('[{"data": {}, "annotations": [{"result": [1]}]}]', "not as JSON-MIN"),
     ],
 )
 def test_a_file_of_something_else_is_refused(
@@ -247,3 +250,35 @@ def test_the_verbs_tell_what_waits_and_what_was_said(
         refused = vestiary("review", *words)
         assert (refused.code, refused.err.count("\n")) == (2, 1)
         assert told in refused.err
+
+
+def test_a_name_from_outside_is_shown_as_it_is(
+    ledger: Ledger, make_bundle: Callable[..., Path], vestiary: Vestiary
+) -> None:
+    """Who sends a photo chooses its name; it must neither break the list nor steer the terminal."""
+    ledger.add([make_record(1, name="[/red] \x1b[2J \udcff é")])
+    listed = vestiary("review", "list", "--bundle", make_bundle())
+    assert listed.code == 0, listed.err
+    assert "[/red] \\x1b[2J \\udcff é" in listed.out
+
+
+def test_odd_answers_are_unusable_and_odd_names_are_told(
+    ledger: Ledger, make_bundle: Callable[..., Path], tmp_path: Path, vestiary: Vestiary
+) -> None:
+    """None of them ends in a fault, now or when it is exported."""
+    ledger.add([make_record(1, id="p1")])
+    values = ({"choices": ["Blue"]}, {"choices": "Blue"}, {"choices": []}, ["Blue"], None)
+    result = [{"type": "choices", "from_name": "baseColour", "value": value} for value in values]
+    annotation = {"completed_by": {"email": "a@b\ud800\x1b"}, "result": result}
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps([{"data": {"prediction_id": "p1"}, "annotations": [annotation]}]))
+    done = vestiary("review", "import", file, "--bundle", make_bundle(), "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert (told["verdicts"], told["unusable"]) == (1, 4)
+    assert "      1  a@b?\\x1b" in vestiary("review", "progress").out
+    ledger.add_verdict(
+        Verdict(prediction_id="p1", attribute="season", value="Summer", previous_value="Summer", reviewer="\ud800")
+    )
+    assert vestiary("review", "export", tmp_path / "out").code == 0
+    assert {row["reviewer"] for row in read_table(tmp_path / "out")} == {"a@b?\x1b", "\\ud800"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from vestiary.bundle import Bundle, open_bundle
 from vestiary.errors import UsageError
 from vestiary.ledger import Ledger, PredictionRecord, Verdict, open_ledger
 from vestiary.review import Item, Queue, find_band, fit_thresholds
+from vestiary.review.ranking import Candidate, Rarity, rank_by_value
 
 HEX = "0123456789abcdef"
 
@@ -241,8 +243,57 @@ def test_a_photo_that_was_answered_twice_is_looked_at_once(ledger: Ledger, bundl
     ada, bob = open_queue(ledger, bundle), open_queue(ledger, bundle, "bob")
     [item] = ada.next_items(5)
     assert bob.next_items(5) == []
+    assert ada.progress().waiting == 1
     ada.accept(item)
     assert ada.next_items(5) == bob.next_items(5) == []
+    assert ada.progress().waiting == 0, "as many as the queue still gives"
+
+
+def test_a_photo_that_was_answered_twice_waits_once(ledger: Ledger, bundle: Bundle) -> None:
+    for number, share in ((1, 0.4), (2, 0.5)):
+        two = {"baseColour": make_tag("Red", share), "season": make_tag("Summer", 0.6)}
+        ledger.add([make_record(number, two, image_sha256="a" * 64)])
+    ledger.add([unsure(3, 0.7)])
+    queue = open_queue(ledger, bundle)
+    assert names(queue.peek(5, "newest")) == ["3.png", "2.png"]
+    [item, _] = queue.peek(5, "uncertain")
+    queue.correct(item, "baseColour", "Blue")
+    assert queue.progress().waiting == 2
+    queue.skip(item)
+    assert names(open_queue(ledger, bundle, "bob").next_items(5, "uncertain")) == ["1.png", "3.png"]
+
+
+def test_a_photo_answered_again_stands_where_its_first_answer_does(ledger: Ledger, bundle: Bundle) -> None:
+    ledger.add([unsure(1, 0.5, image_sha256="a" * 64), unsure(2, 0.5), unsure(3, 0.5, image_sha256="a" * 64)])
+    assert names(open_queue(ledger, bundle).peek(5, "newest")) == ["3.png", "2.png"]
+
+
+def test_undo_takes_back_what_was_said_of_a_photo_that_was_only_looked_up(ledger: Ledger, bundle: Bundle) -> None:
+    ledger.add([unsure(1, 0.5)])
+    queue = open_queue(ledger, bundle)
+    [item] = queue.peek()
+    queue.accept(item)
+    assert queue.undo() is not None
+    assert not said(ledger)
+
+
+def test_by_value_many_are_ranked_as_a_few_are(bundle: Bundle) -> None:
+    """The order is that of choosing the best of all that are left, one after the other."""
+    chance = random.Random(1)
+    rarity = Rarity(bundle)
+    told = [
+        {
+            "baseColour": make_tag(chance.choice(["Red", "Green", "Blue"]), round(chance.uniform(0.2, 0.8), 1)),
+            "season": make_tag(chance.choice(["Summer", "Winter"]), round(chance.uniform(0.5, 0.8), 1)),
+        }
+        for _ in range(60)
+    ]
+    left = [Candidate(make_record(number, tags), tuple(tags)) for number, tags in enumerate(told)]
+    ranked = list(rank_by_value(left, rarity))
+    for number, chosen in enumerate(ranked):
+        seen = [own.record for own in ranked[:number]]
+        assert chosen is next(rank_by_value(left, rarity, seen))
+        left.remove(chosen)
 
 
 def test_what_is_not_finished_in_time_is_given_to_others(

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -265,11 +267,33 @@ def test_pictures_are_found_after_all_has_moved_together_and_missed_in_words(
         found.neighbours[0].picture()
 
 
+OPEN_FIRST = """
+import sys
+from vestiary.bundle import open_bundle
+from vestiary.similar import find_similar, open_index
+
+bundle = open_bundle(sys.argv[2])
+index = open_index(sys.argv[1], bundle)
+loaded = list(sys.modules)
+assert loaded.index("onnxruntime") < loaded.index("usearch")
+from vestiary.predictor import Predictor
+
+[found] = find_similar(index, Predictor(bundle, threads=1), [("", sys.argv[3])], top_k=1)
+print(found.neighbours[0].product_id)
+"""
+
+
+def test_an_index_opened_before_the_model_leaves_the_process_alive(index: Index, tmp_path: Path) -> None:
+    """The search library must not be loaded before the one that runs the model."""
+    (tmp_path / "photo.png").write_bytes(paint_picture((0, 200, 0)))
+    words = [sys.executable, "-c", OPEN_FIRST, tmp_path / "index", tmp_path / "bundle", tmp_path / "photo.png"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "green\n"), done.stderr
+
+
 def test_without_the_package_the_extra_is_named(
     index: Index, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
     monkeypatch.delitem(sys.modules, "usearch.index")
     monkeypatch.setitem(sys.modules, "usearch", None)
     with pytest.raises(VestiaryError, match=r"needs the package 'usearch.*vestiary\[similar\]"):

@@ -332,6 +332,27 @@ def test_a_photo_that_cannot_be_kept_costs_no_record(
     assert count_photos(running, "lost") == 2
 
 
+def test_an_answer_that_cannot_be_recorded_keeps_no_other_from_it(
+    start_service: Callable[..., Running],
+    make_bundle: Callable[..., Path],
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = Album.keep
+
+    def fail_once(self: Album, sha256: str, data: bytes) -> Path:
+        monkeypatch.setattr(Album, "keep", kept)
+        raise ValueError("a fault of ours")
+
+    running = start_service(bundle=make_bundle(), ledger_url=str(place), keep_pictures=tmp_path / "album")
+    monkeypatch.setattr(Album, "keep", fail_once)
+    for shade in (90, 91):
+        httpx.post(f"{running.url}/predict", files={"file": ("a.png", paint_picture((shade, shade, shade)))})
+    wait_until(lambda: count_records(running, "written") == 1)
+    assert (count_records(running, "lost"), count_photos(running, "kept")) == (1, 1)
+
+
 def test_an_album_that_cannot_be_is_refused_at_the_start(
     start_service: Callable[..., Running], make_bundle: Callable[..., Path], place: Path
 ) -> None:

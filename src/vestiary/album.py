@@ -16,6 +16,7 @@ from vestiary.errors import UsageError
 VARIABLE: Final = "VESTIARY_KEEP_PICTURES"
 """The variable that names the folder in which the service keeps the photos that a person is to look at."""
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
+_PART: Final = ".part-"
 
 
 class Album:
@@ -52,10 +53,11 @@ class Album:
         path = self._locate(sha256)
         try:
             os.utime(path)
-            return path
+            if path.stat().st_size == len(data):  # else the disk lost some of it
+                return path
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=".")  # readable for its owner alone
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=_PART)  # readable for its owner alone
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -75,12 +77,14 @@ class Album:
     def prune(self, older_than: datetime, *, is_wanted: Callable[[str], bool] = lambda sha256: False) -> int:
         """Remove the photos that were last kept before ``older_than`` (with a zone) and are not wanted any more.
 
-        ``is_wanted`` is asked about each by its SHA-256. Returns how many were removed.
+        ``is_wanted`` is asked about each by its SHA-256. Parts of photos that a process left when it was killed go
+        too. Returns how many files were removed.
         """
         removed = 0
         for path in self._walk():
             try:
-                if path.stat().st_mtime < older_than.timestamp() and not is_wanted(path.name):
+                is_old = path.stat().st_mtime < older_than.timestamp()
+                if is_old and (path.name.startswith(_PART) or not is_wanted(path.name)):
                     path.unlink()
                     removed += 1
             except FileNotFoundError:  # another prune was faster
@@ -88,7 +92,8 @@ class Album:
         return removed
 
     def _walk(self) -> Iterator[Path]:
-        return (path for path in sorted(self.folder.glob("??/*")) if _HASH.fullmatch(path.name))
+        found = sorted(self.folder.glob("[0-9a-f][0-9a-f]/*"))
+        return (path for path in found if _HASH.fullmatch(path.name) or path.name.startswith(_PART))
 
     def _locate(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / sha256

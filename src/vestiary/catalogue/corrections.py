@@ -88,9 +88,9 @@ def correct(catalogue: Catalogue, path: Path, *, progress: Progress | None = Non
     A row names the product by the SHA-256 of a picture's bytes (``image_sha256``), by a ``picture`` with the same
     pixels (its place is relative to the file), or by its id (``product_id``), and has ``attribute``, ``value`` and, if
     wanted, ``reviewer`` and ``at``. A picture that no product has becomes a product of the training split, never of
-    another, so that nothing people looked at since makes the test easier. Labels that contradict a corrected one by the
-    parent rules follow it where there is one answer, and are taken away where there is not. ``progress`` is told how
-    many pictures of the source have been looked at.
+    another, so that nothing people looked at since makes the test easier; several with one id are views of it. Labels
+    that contradict a corrected one by the parent rules follow it where there is one answer, and are taken away where
+    there is not. ``progress`` is told how many pictures of the source have been looked at.
 
     Raises UsageError for a file that cannot be used, and for a catalogue that has been corrected before.
     """
@@ -259,8 +259,12 @@ class _Work:
             product_id = row.product_id or f"review-{row.image_sha256[:16] or pixels[:16]}"
             source = f"{self._file}:{row.line}"
             self._new[pixels] = product_id
-            self._products[product_id] = Product(
-                product_id, (ADDED + row.picture,), (pixels,), {}, "", product_id, Split.TRAIN, source
+            views, hashes = (ADDED + row.picture,), (pixels,)
+            known = self._products.get(product_id)
+            self._products[product_id] = (
+                Product(product_id, views, hashes, {}, "", product_id, Split.TRAIN, source)
+                if known is None
+                else dataclasses.replace(known, images=known.images + views, pixel_hashes=known.pixel_hashes + hashes)
             )
         return self._new[pixels]
 

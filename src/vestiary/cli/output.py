@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 PIPED_WIDTH = 140
 """Columns of a table that goes to a file or a pipe, where no terminal says how wide it is."""
@@ -32,6 +33,13 @@ def make_console() -> Console:
 
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+
+
+def show_name(name: str) -> Text:
+    """A name for a table, whatever it is: nothing in it is markup, and what would steer the terminal is escaped."""
+    from rich.text import Text
+
+    return Text("".join(own if own.isprintable() else ascii(own)[1:-1] for own in name))
 
 
 class Show(Protocol):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from vestiary.metrics import Comparison
 
 
 def run(
@@ -32,14 +36,24 @@ def run(
         raise UsageError(f"{new} and {over} hold the same bundle ({mine.fingerprint[:12]}); there is nothing to do.")
     if mine.training.get("catalogue", {}).get("fingerprint") != loaded.fingerprint:
         say(f"{new} was not trained on this very catalogue; make sure that it has not learnt from its {split} split.")
-    comparison = compare(answer_split(loaded, new, split), answer_split(loaded, str(over), split))
-    objections = find_objections(comparison, mine, theirs)
+
+    def compare_in(precision: str) -> Comparison:
+        one, other = (answer_split(loaded, name, split, precision=precision) for name in (new, str(over)))
+        return compare(one, other)
+
+    comparison = compare_in("fp32")
+    int8 = compare_in("int8") if mine.int8 is not None and theirs.int8 is not None else None
+    objections = find_objections(comparison, mine, theirs, int8=int8)
     kept = None if objections else replace_bundle(over, mine)
     if as_json:
         answer = {"promoted": kept is not None, "objections": objections, "kept": None if kept is None else str(kept)}
-        print_json({**answer, "comparison": comparison.to_dict()})
+        in_int8 = None if int8 is None else int8.to_dict()
+        print_json({**answer, "comparison": comparison.to_dict(), "comparison_in_int8": in_int8})
     else:
         print_comparison(comparison)
+        if int8 is not None:
+            typer.echo("\nThe same in int8:")
+            print_comparison(int8)
         if kept is not None:
             typer.echo(f"\n{over} holds {mine.fingerprint[:12]} now; {theirs.fingerprint[:12]} is kept in {kept}.")
             typer.echo("A service that runs goes on with the old one until it is started anew.")

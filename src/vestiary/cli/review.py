@@ -46,7 +46,7 @@ def list_waiting(
     from rich.table import Table
 
     from vestiary.bundle import open_bundle
-    from vestiary.cli.output import make_console, print_json
+    from vestiary.cli.output import make_console, print_json, show_name
     from vestiary.ledger import open_ledger
     from vestiary.review import Queue
 
@@ -83,8 +83,7 @@ def list_waiting(
         tags = ", ".join(
             f"{name} {item.tags[name].value} {100 * item.tags[name].confidence:.0f} %" for name in item.open
         )
-        name = item.record.name.encode("utf-8", "backslashreplace").decode()
-        table.add_row(name, f"{item.record.at:%Y-%m-%d %H:%M}", item.band, tags)
+        table.add_row(show_name(item.record.name), f"{item.record.at:%Y-%m-%d %H:%M}", item.band, show_name(tags))
     make_console().print(table)
 
 
@@ -93,7 +92,7 @@ def show_progress(ledger: str | None = _LEDGER, as_json: bool = _JSON) -> None:
     """Tell how far the review is."""
     from dataclasses import asdict
 
-    from vestiary.cli.output import print_json
+    from vestiary.cli.output import print_json, show_name
     from vestiary.ledger import open_ledger
     from vestiary.ledger.claims import count_review
 
@@ -105,7 +104,7 @@ def show_progress(ledger: str | None = _LEDGER, as_json: bool = _JSON) -> None:
     typer.echo(f"Photos: {counts.waiting:,} wait, {counts.held:,} with a reviewer, {counts.reviewed:,} reviewed.")
     typer.echo(f"Tags that people looked at: {counts.verdicts:,}, of which {counts.corrected:,} were wrong.")
     for reviewer, n in counts.by_reviewer.items():
-        typer.echo(f"  {n:>7,}  {reviewer}")
+        typer.echo(f"  {n:>7,}  {show_name(reviewer)}")
 
 
 @app.command("agreement")

@@ -92,7 +92,7 @@ def _write_table(found: Iterable[Similar], attributes: Sequence[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from vestiary.cli.output import make_console
+    from vestiary.cli.output import make_console, show_name
 
     console = make_console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
@@ -103,11 +103,11 @@ def _write_table(found: Iterable[Similar], attributes: Sequence[str]) -> None:
         table.add_column(attribute)
     with console.status("Looking at photos"):
         for similar in found:
-            name = Text(Path(similar.id).name or similar.id)
+            name = show_name(Path(similar.id).name or similar.id)
             for neighbour in similar.neighbours:
-                cells = (Text(neighbour.labels.get(attribute, "")) for attribute in attributes)
+                cells = (show_name(neighbour.labels.get(attribute, "")) for attribute in attributes)
                 is_last = neighbour is similar.neighbours[-1]
-                product, distance = Text(neighbour.product_id), f"{neighbour.distance:.3f}"
+                product, distance = show_name(neighbour.product_id), f"{neighbour.distance:.3f}"
                 table.add_row(name, product, distance, *cells, end_section=is_last)
                 name = Text()
     if table.row_count:

@@ -204,9 +204,9 @@ def _new_table() -> Table:
 
 
 def _picture_name(prediction: Prediction) -> Text:
-    from rich.text import Text
+    from vestiary.cli.output import show_name
 
-    name = Text(Path(prediction.id).name or prediction.id)
+    name = show_name(Path(prediction.id).name or prediction.id)
     if _is_unfamiliar(prediction):
         name.append("\nunlike the training pictures", style="yellow")
     if prediction.note:

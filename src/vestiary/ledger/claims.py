@@ -15,7 +15,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, literal, not_, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from vestiary.ledger.ledger import Ledger, read_prediction, write_verdict
 from vestiary.ledger.records import PredictionRecord, Verdict, now
@@ -45,11 +59,12 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class ReviewCounts:
-    """How far the review is, in predictions.
+    """How far the review is.
 
-    ``waiting`` are for review, finished by nobody, and have a tag in need of a look that nobody has said anything of;
-    ``held`` are with a reviewer now; of ``reviewed`` somebody has said something. ``corrected`` of all ``verdicts``
-    said another value than the model. ``by_reviewer`` counts what each has finished.
+    ``waiting`` photos are for review, finished by nobody, and have a tag in need of a look that nobody has said
+    anything of; one that was answered several times counts once. ``held`` predictions are with a reviewer now; of
+    ``reviewed`` ones somebody has said something. ``corrected`` of all ``verdicts`` said another value than the model.
+    ``by_reviewer`` counts what each has finished.
     """
 
     waiting: int
@@ -175,7 +190,8 @@ class Claims:
             change = {"state": state, "until": at + HOLD, "acted_at": at}
             own = and_(claims.c.prediction_id == prediction_id, self._is_mine())
             if not connection.execute(update(claims).where(own).values(change)).rowcount:
-                row = {"prediction_id": prediction_id, "reviewer": self._reviewer, "at": at}
+                begun = min([at, *(verdict.at for verdict in verdicts)])  # so that undo finds them
+                row = {"prediction_id": prediction_id, "reviewer": self._reviewer, "at": begun}
                 connection.execute(insert(claims), [row | change])
 
     def undo(self) -> PredictionRecord | None:
@@ -233,10 +249,10 @@ class Claims:
 
 def count_review(ledger: Ledger) -> ReviewCounts:
     """How far the review of all predictions is, whoever reviews."""
-    judged = select(verdicts.c.id).where(verdicts.c.prediction_id == predictions.c.id).exists()
-    done = select(claims.c.state).where(claims.c.prediction_id == predictions.c.id, claims.c.state == DONE).exists()
-    is_open = and_(predictions.c.accepted.is_(False), not_(done))
-    untouched = select(func.count()).select_from(predictions).where(is_open, not_(judged))
+    photo = _photo_of(predictions)
+    done = select(photo).join_from(claims, predictions).where(claims.c.state == DONE)
+    is_open = and_(predictions.c.accepted.is_(False), photo.not_in(done))
+    untouched = select(func.count(photo.distinct())).where(is_open, not_(_is_judged(predictions)))
     held = select(func.count()).select_from(claims).where(claims.c.state == HELD, claims.c.until > now())
     changed = func.sum(case((verdicts.c.value != verdicts.c.previous_value, 1), else_=0))
     finished = select(claims.c.reviewer, func.count()).where(claims.c.state == DONE).group_by(claims.c.reviewer)
@@ -254,13 +270,30 @@ def count_review(ledger: Ledger) -> ReviewCounts:
 
 
 def _count_begun(connection: Connection, is_open: ColumnElement[bool]) -> int:
-    """Of the predictions that somebody has begun with, those that still have a tag in need of a look."""
-    query = select(predictions.c.id, predictions.c.tags, verdicts.c.attribute).join_from(predictions, verdicts)
-    left: dict[str, set[str]] = {}
-    for prediction_id, tags, attribute in connection.execute(query.where(is_open)):
-        own = left.setdefault(prediction_id, {name for name, tag in tags.items() if not tag["accepted"]})
+    """Of the photos that somebody has begun with, those that still have a tag in need of a look."""
+    columns = (_photo_of(predictions), predictions.c.id, predictions.c.tags, verdicts.c.attribute)
+    query = select(*columns).join_from(predictions, verdicts).where(is_open, not_(_is_waiting_again()))
+    left: dict[tuple[str, str], set[str]] = {}
+    for photo, prediction_id, tags, attribute in connection.execute(query):
+        own = left.setdefault((photo, prediction_id), {name for name, tag in tags.items() if not tag["accepted"]})
         own.discard(attribute)
-    return sum(map(bool, left.values()))
+    return len({photo for (photo, _), names in left.items() if names})
+
+
+def _is_waiting_again() -> ColumnElement[bool]:
+    """Whether the photo has another answer that is for review and that nobody has begun with."""
+    other = predictions.alias()
+    same = and_(other.c.image_sha256 == predictions.c.image_sha256, other.c.accepted.is_(False))
+    return select(other.c.id).where(same, not_(_is_judged(other))).exists()
+
+
+def _is_judged(table: FromClause) -> ColumnElement[bool]:
+    return select(verdicts.c.id).where(verdicts.c.prediction_id == table.c.id).exists()
+
+
+def _photo_of(table: FromClause) -> ColumnElement[str]:
+    """``_key`` in the database."""
+    return func.coalesce(table.c.image_sha256, table.c.id)
 
 
 def _is_taken() -> ColumnElement[bool]:

@@ -197,8 +197,8 @@ class Ledger:
         known = select(schema.predictions.c.id).where(schema.predictions.c.id == prediction_id)
         if connection.execute(known.with_for_update()).one_or_none() is None:
             raise UsageError(
-                f"The ledger {self.place} holds no prediction {prediction_id}; check the id, "
-                "which may have been pruned."
+                f"The ledger {self.place} holds no prediction {prediction_id}; it may have "
+                "been pruned, else check the id."
             )
 
     def start_job(self, job: Job) -> None:

@@ -77,9 +77,13 @@ def export_corrections(
                 progress(len(pictures), len(photos))
         labels += 1
         corrected += verdict.value != verdict.previous_value
-        row = {name: getattr(verdict, name) for name in ("attribute", "value", "previous_value", "reviewer")}
+        row = {name: getattr(verdict, name) for name in ("attribute", "value", "previous_value")}
         row |= {"image_sha256": record.image_sha256 or "", "product_id": "", "picture": pictures[photo]}
-        row |= {"at": verdict.at.isoformat(timespec="seconds"), "name": _printable(record.name)}
+        row |= {
+            "reviewer": _printable(verdict.reviewer),
+            "at": verdict.at.isoformat(timespec="seconds"),
+            "name": _printable(record.name),
+        }
         writer.writerow(row | {"prediction_id": record.id, "bundle": record.bundle})
     with new_file(out / TABLE, overwrite=True) as part:
         part.write_text(table.getvalue(), encoding="utf-8", newline="")

@@ -212,7 +212,10 @@ class Queue:
 
 def _drop_repeats(records: Sequence[PredictionRecord]) -> list[PredictionRecord]:
     """One prediction of each photo: the first."""
-    return list({record.image_sha256 or record.id: record for record in reversed(records)}.values())[::-1]
+    first: dict[str, PredictionRecord] = {}
+    for record in records:
+        first.setdefault(record.image_sha256 or record.id, record)
+    return list(first.values())
 
 
 def _read_tags(record: PredictionRecord, bundle: Bundle) -> dict[str, Tag]:

@@ -144,12 +144,21 @@ def _read_tasks(path: Path) -> list[dict[str, Any]]:
         raise UsageError(f"{path} cannot be read ({error.strerror}); check the path.") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON; export it from Label Studio as JSON.") from error
-    is_list = isinstance(plain, list) and all(isinstance(task, dict) for task in plain)
-    if not is_list or not all("annotations" in task and isinstance(task.get("data"), dict) for task in plain):
+    if not _are_objects(plain) or not all(map(_is_annotated, plain)):
         raise UsageError(
             f"{path} does not hold Label Studio's tasks with their annotations; export it as JSON, not as JSON-MIN."
         )
     return list(plain)
+
+
+def _is_annotated(task: dict[str, Any]) -> bool:
+    annotations = task.get("annotations") or []
+    is_whole = "annotations" in task and isinstance(task.get("data"), dict) and _are_objects(annotations)
+    return is_whole and all(_are_objects(own.get("result") or []) for own in annotations)
+
+
+def _are_objects(plain: Any) -> bool:
+    return isinstance(plain, list) and all(isinstance(own, dict) for own in plain)
 
 
 def _read_choices(
@@ -159,8 +168,9 @@ def _read_choices(
     for result in annotation.get("result") or []:
         if result.get("type") != "choices":
             continue
-        name, chosen = str(result.get("from_name")), (result.get("value") or {}).get("choices") or []
-        is_known = name in taxonomy.names and name in record.tags and len(chosen) == 1
+        name, value = str(result.get("from_name")), result.get("value")
+        chosen: Any = value.get("choices") if isinstance(value, dict) else None
+        is_known = name in taxonomy.names and name in record.tags and isinstance(chosen, list) and len(chosen) == 1
         place = taxonomy[name].index_of(str(chosen[0])) if is_known else -1
         yield (name, taxonomy[name].values[place]) if place >= 0 else None
 
@@ -179,6 +189,8 @@ def _make_verdict(annotation: dict[str, Any], record: PredictionRecord, attribut
 def _name_reviewer(given: Any) -> str:
     if isinstance(given, dict):
         given = given.get("email") or given.get("id")
+    if isinstance(given, str):
+        given = given.encode("utf-8", "replace").decode()
     return given if isinstance(given, str) and "@" in given else f"label-studio:{given if given is not None else '?'}"
 
 

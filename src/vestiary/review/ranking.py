@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -63,15 +64,23 @@ def rank_by_value(
                       2008, for documents that repeat what was shown before)
     """
     shown = Counter((name, tag["value"]) for record in seen for name, tag in record.tags.items() if not tag["accepted"])
-    left = [(own, [(name, _doubt(own.record, name, rarity)) for name in own.open]) for own in candidates]
+    entries = [(own, [(name, _doubt(own.record, name, rarity)) for name in own.open]) for own in candidates]
 
-    def value(entry: tuple[Candidate, list[tuple[str, float]]]) -> float:
-        tags = entry[0].record.tags
-        return sum(doubt * NOVELTY ** shown[name, tags[name]["value"]] for name, doubt in entry[1])
+    def weigh(number: int) -> tuple[float, int]:
+        """What a heap sorts by: minus the value, and of equal ones the first."""
+        own, doubts = entries[number]
+        tags = own.record.tags
+        return -sum(doubt * NOVELTY ** shown[name, tags[name]["value"]] for name, doubt in doubts), number
 
-    while left:
-        best = max(range(len(left)), key=lambda number: value(left[number]))
-        chosen, _ = left.pop(best)
+    left = [weigh(number) for number in range(len(entries))]
+    heapq.heapify(left)
+    while left:  # values only ever fall, so one that is still the best when it is told anew is the best of all
+        _, number = left[0]
+        if left[0] != (told := weigh(number)):
+            heapq.heapreplace(left, told)
+            continue
+        heapq.heappop(left)
+        chosen, _ = entries[number]
         shown.update((name, chosen.record.tags[name]["value"]) for name in chosen.open)
         yield chosen
 

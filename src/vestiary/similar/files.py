@@ -27,7 +27,13 @@ _NAMES: Final = re.compile(r"index\.json|products-[0-9a-f]{16}\.json|vectors-[0-
 
 
 def require_usearch() -> Any:
-    """The search library. MissingExtraError when it is not installed."""
+    """The search library. MissingExtraError when it is not installed.
+
+    ONNX Runtime is loaded before it: the other way round the process dies of a segmentation fault while ONNX Runtime
+    loads (seen with usearch 2.26 and onnxruntime 1.31 on Linux).
+    """
+    import onnxruntime  # noqa: F401
+
     return require("usearch.index", extra="similar", feature="Looking for similar products")
 
 

@@ -148,7 +148,7 @@ class Recorder:
     def _write_waiting(self) -> bool:
         """Whether the ledger took all that waited."""
         while self._waiting or self._begun:
-            self._begun = self._begun or self._take()
+            self._begin()
             try:
                 self._write()
             except LedgerError as error:
@@ -160,8 +160,15 @@ class Recorder:
             self._begun = []
         return True
 
-    def _take(self) -> list[PredictionRecord | FailureRecord]:
-        return [self._make_record(self._waiting.popleft()) for _ in range(min(AT_ONCE, len(self._waiting)))]
+    def _begin(self) -> None:
+        """Make records of what waits, where there are none that the ledger has yet to take."""
+        while self._waiting and len(self._begun) < AT_ONCE:
+            entry = self._waiting.popleft()
+            try:
+                self._begun.append(self._make_record(entry))
+            except Exception as error:  # of one, so that the others are recorded
+                self._tally.count("records_lost")
+                write_line("fault", **describe_fault(error))
 
     def _keep_photo(self, sha256: str, photo: bytes) -> None:
         self._photos_out += len(photo)

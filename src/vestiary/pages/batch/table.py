@@ -11,6 +11,7 @@ from typing import Any, Final
 import streamlit as st
 
 from vestiary.bundle import Bundle
+from vestiary.charts import keep_text
 from vestiary.errors import VestiaryError
 from vestiary.ledger import Job, Ledger
 from vestiary.pages.batch.downloads import draw_report, make_table, pack_photos
@@ -172,12 +173,12 @@ def _make_cells(rows: Sequence[Row], taxonomy: Taxonomy, find: Find, about: str 
     return [
         {
             "photo": draw(row),
-            "name": row.name,
+            "name": keep_text(row.name),
             "decision": WORDS[row.decision],
             "confidence": None if (least := row.confidence(about)) is None else round(100 * least),
             "corrected": ", ".join(taxonomy.titles[name] for name in sorted(row.verdicts)),
             **{name: row.value(name) for name in taxonomy.names},
-            "problem": row.problem or "",
+            "problem": keep_text(row.problem or ""),
         }
         for row in rows
     ]

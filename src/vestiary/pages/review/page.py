@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import streamlit as st
 
-from vestiary.errors import LedgerError, VestiaryError
+from vestiary.charts import keep_text
+from vestiary.errors import LedgerError, UsageError, VestiaryError
 from vestiary.ledger import Ledger
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.look import (
@@ -143,12 +144,13 @@ def _find_turn(queue: Queue, reviewer: str, asked: dict[str, Any]) -> Turn | Non
 
 
 def _do(step: Callable[[], None], *, finishes: bool = False) -> None:
-    """One step of the reviewer; what the ledger does not take is told, and the photo stays."""
+    """One step of the reviewer; what the ledger does not take is told, and the photo stays, if it is there still."""
     try:
         step()
     except VestiaryError as error:
         st.session_state["review_problem"] = str(error)
-        return
+        if not isinstance(error, UsageError):  # which tells that the prediction has been pruned meanwhile
+            return
     if finishes:
         st.session_state["review_turn"] = None
 
@@ -220,9 +222,9 @@ def _show_turn(desk: Desk, queue: Queue, turn: Turn) -> None:
 def _show_photo(item: Item) -> None:
     small = recall_thumbnail(item.record.image_sha256, LONGEST, item.photo)
     if small is None:
-        nothing_yet(f"The photo {item.record.name} is no longer where it was.")
+        nothing_yet(f"The photo {keep_text(item.record.name)} is no longer where it was.")
     else:
-        name = html.escape(item.record.name)
+        name = html.escape(keep_text(item.record.name))
         st.html(
             f'<img alt="{name}" data-photo="{item.record.id}" src="{to_data_url(small)}" '
             'style="width:100%;height:min(50vh,34rem);object-fit:contain;background:#fff;border-radius:6px">'
