@@ -174,7 +174,7 @@ def _show_broken(jobs: Jobs, standing: Standing) -> None:
         try:
             jobs.go_on(standing.id)
         except (VestiaryError, OSError) as error:
-            refuse(_say(error))
+            refuse(tell_error(error, "The batch cannot go on"))
             return
         st.rerun()
 
