@@ -410,7 +410,7 @@ def test_a_value_chosen_by_keyboard_shows_its_photos_page_by_page(
     app.selectbox(key="values-of-season").select("Summer").run()
     n = sum(product.labels.get("season") == "Summer" for product in shelf.catalogue.products)
     assert f"1–24 of {n} photos" in [own.value for own in app.caption]
-    app.button(key="values-page-season-Summer-More").click().run()
+    app.button(key="values-page-season-Summer-Next").click().run()
     assert f"25–48 of {n} photos" in [own.value for own in app.caption]
 
 
