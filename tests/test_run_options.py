@@ -235,13 +235,13 @@ def test_the_moving_average_is_what_is_measured_and_shipped(tmp_path: Path) -> N
 
 def spoil_late_epochs(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
     """Let the validation loss rise from an epoch on."""
-    real = fit_module._Run._validate
+    real = fit_module.validate
 
-    def validate(self: Any) -> dict[str, float]:
-        epoch = self.step // self.batches.per_epoch
-        return real(self) | {"validation_loss": 1.0 + abs(epoch - after) / 10}
+    def validate(model: Any, taxonomy: Any, batches: Any, step: int, loss: Any) -> dict[str, float]:
+        epoch = (step + 1) // batches.per_epoch
+        return real(model, taxonomy, batches, step, loss) | {"validation_loss": 1.0 + abs(epoch - after) / 10}
 
-    monkeypatch.setattr(fit_module._Run, "_validate", validate)
+    monkeypatch.setattr(fit_module, "validate", validate)
 
 
 def test_patience_stops_the_run_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
