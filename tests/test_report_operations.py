@@ -292,7 +292,7 @@ def test_what_needs_a_person_is_told_first(place: Path, bundle: Bundle) -> None:
             out="o",
             bundle="f",
             state=state,  # type: ignore[arg-type]
-            started_at=at(2, 2),
+            started_at=at(2, "abcl".index(name[0])),  # one after the other, all of them before the period
             heartbeat_at=heartbeat,
             ended_at=ended,
             **more,
