@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import re
 from collections.abc import Callable
@@ -384,7 +385,8 @@ def test_page_pdf_and_card_on_the_command_line(
     vestiary: Vestiary,
 ) -> None:
     pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
-    pytest.importorskip("weasyprint", reason="the extra 'pdf' is not installed")
+    if importlib.util.find_spec("weasyprint") is None:  # importing it here would change Pillow for all other tests
+        pytest.skip("the extra 'pdf' is not installed")
     tiny_catalogue.save(tmp_path / "catalogue")
     places = {name: tmp_path / "out" / name for name in ("report.html", "report.pdf", "card.md")}
     command = ["report", "model", trained_bundle, tmp_path / "catalogue", "--split", "validation", "--against"]

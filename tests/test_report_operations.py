@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import re
@@ -384,7 +385,8 @@ def test_an_empty_ledger_gives_a_friendly_page(
 def test_the_command_tells_the_figures_as_json_and_writes_both_files(
     vestiary: Vestiary, place: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("weasyprint", reason="the extra 'pdf' is not installed")
+    if importlib.util.find_spec("weasyprint") is None:  # importing it here would change Pillow for all other tests
+        pytest.skip("the extra 'pdf' is not installed")
     fill(place)
     files = {"--out": tmp_path / "r.html", "--pdf": tmp_path / "r.pdf"}
     given = [word for entry in files.items() for word in entry]

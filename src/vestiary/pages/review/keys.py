@@ -17,23 +17,30 @@ MOST: Final = 40
 """Keys that the browser keeps in its log."""
 _SCRIPT: Final = """
 const FIELDS = "input, textarea, select, [contenteditable], [role=combobox], [role=listbox], [role=dialog]";
+const GONE_MS = 2000; // a page that is made anew is back before; until then keys are kept
 export default function ({ data, setStateValue }) {
-  const own = (window.vestiaryKeys ??= { log: [], last: 0 });
-  own.photo = data.photo;
-  own.send = (log) => setStateValue("log", log);
-  if (own.listener) document.removeEventListener("keydown", own.listener);
-  own.listener = (event) => {
+  const own = (window.vestiaryKeys ??= { log: [], last: 0, isWaiting: false });
+  clearTimeout(own.leaving);
+  own.data = data;
+  own.send = () => setStateValue("log", own.log);
+  own.listener ??= (event) => {
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || !data.keys.includes(key)) return;
+    if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || !own.data.keys.includes(key)) return;
     if (event.target.closest?.(FIELDS)) return;
     event.preventDefault();
     own.last = Math.max(own.last + 1, Date.now());
-    own.log = [...own.log, [own.last, own.photo, key]].slice(-data.most);
-    own.send(own.log);
+    own.log = [...own.log, [own.last, own.data.photo, key]].slice(-own.data.most);
+    own.isWaiting = !own.send;
+    own.send?.();
   };
   document.addEventListener("keydown", own.listener);
+  if (own.isWaiting) own.send();
+  own.isWaiting = false;
   document.body.dataset.vestiaryKeys = data.photo;
-  return () => { document.removeEventListener("keydown", own.listener); own.listener = null; };
+  return () => {
+    own.send = null;
+    own.leaving = setTimeout(() => document.removeEventListener("keydown", own.listener), GONE_MS);
+  };
 }
 """
 
