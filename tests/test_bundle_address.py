@@ -302,6 +302,7 @@ def test_several_processes_that_start_at_once_fetch_one_whole_copy(bundle: Path,
     assert set(outputs) == {open_bundle(bundle).fingerprint}
     assert [path.name for path in cached(tmp_path)] == [outputs[0]]
     assert not list((tmp_path / "cache" / "vestiary" / "bundles").glob(".new-*"))
+    assert not list((tmp_path / "cache" / "vestiary" / "bundles").glob(".*-*"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a file in the place of a folder is told otherwise there")

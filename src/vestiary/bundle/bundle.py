@@ -183,15 +183,20 @@ class Bundle:
             CARD: self.card.encode(),
         } | ({} if self.int8 is None else {INT8: self.int8.model})
         folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-        try:
-            (staging / "new").mkdir()
-            for name, data in files.items():
-                (staging / "new" / name).write_bytes(data)
-            swap_folders(staging / "new", folder, aside=staging / "old")
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        write_folder(folder, files)
         return replace(self, fingerprint=fingerprint)
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """A folder of these files, whole or not at all, in the place of what was there."""
+    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        (staging / "new").mkdir()
+        for name, data in files.items():
+            (staging / "new" / name).write_bytes(data)
+        swap_folders(staging / "new", folder, aside=staging / "old")
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def swap_folders(new: Path, folder: Path, *, aside: Path) -> None:

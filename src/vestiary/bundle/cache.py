@@ -14,9 +14,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
 import tempfile
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +22,7 @@ from typing import Any, Final
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from vestiary.bundle.bundle import MANIFEST, find_manifest, read_manifest, read_parts, swap_folders
+from vestiary.bundle.bundle import MANIFEST, find_manifest, read_manifest, read_parts, write_folder
 from vestiary.catalogue.remote import RemoteSource, find_files, open_remote
 from vestiary.catalogue.sources import FolderSource, Source, hide_password
 from vestiary.errors import AddressUnreachableError, BundleError, VestiaryError
@@ -74,7 +72,7 @@ def _fetch_into(cache: Path, address: str) -> str:
                     raise
                 continue
             if plain == found:
-                _keep(copy, files)
+                write_folder(copy, files)
                 return copy.name
     raise BundleError(f"{place} changes while it is fetched; try again when its upload is over.")
 
@@ -96,18 +94,6 @@ def _is_whole(copy: Path) -> bool:
         return bool(read_parts(copy, FolderSource(copy), "")[0]["fingerprint"] == copy.name)
     except VestiaryError:
         return False
-
-
-def _keep(copy: Path, files: Mapping[str, bytes]) -> None:
-    """Write a bundle's files, whole or not at all, in the place of a damaged copy."""
-    staging = Path(tempfile.mkdtemp(dir=copy.parent, prefix=".new-"))
-    try:
-        (staging / "new").mkdir()
-        for name, data in files.items():
-            (staging / "new" / name).write_bytes(data)
-        swap_folders(staging / "new", copy, aside=staging / "old")
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _write_whole(file: Path, data: bytes) -> None:

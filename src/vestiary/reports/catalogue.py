@@ -139,7 +139,7 @@ def build_catalogue_report(
         rejects=_sum_up_rejects(catalogue),
         distributions=distributions,
         crosses=tuple(cross_labels(catalogue, pair) for pair in pairs),
-        levels=tuple(catalogue.taxonomy[name].title or name for name in levels),
+        levels=tuple(catalogue.taxonomy.titles[name] for name in levels),
         tree=tree,
         n_unusual=sum(n for _, n in unusual),
         pictures=pictures,

@@ -160,7 +160,7 @@ def cross_labels(catalogue: Catalogue, pair: tuple[str, str]) -> CrossTab:
     for (row, column), n in both.items():
         folded[rows[row], columns[column]] += n
     row_names, column_names = (tuple(dict.fromkeys(names.values())) for names in (rows, columns))
-    titles = {name: catalogue.taxonomy[name].title or name for name in pair}
+    titles = catalogue.taxonomy.titles
     return CrossTab(
         down=titles[down],
         across=titles[across],

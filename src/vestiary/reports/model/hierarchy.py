@@ -66,7 +66,7 @@ def build_matrix(name: str, taxonomy: Taxonomy, catalogue: Catalogue, outcome: O
     keys = {index: above.get(outcome.values[index], ("",) * len(levels)) for index in kept}
     order = sorted(kept, key=lambda index: (*keys[index], outcome.values[index])) if levels else kept
     places = [keys[index] for index in order]
-    titles = {own.name: own.title or own.name for own in taxonomy.attributes}
+    titles = taxonomy.titles
     return Matrix(
         values=tuple(outcome.values[index] for index in order),
         counts=pairs[np.ix_(order, order)],

@@ -86,7 +86,7 @@ async def front(request: Request) -> Response:
     """HTML for a client that accepts it, JSON for any other."""
     service: Service = request.app.state.service
     if "text/html" in request.headers.get("accept", ""):
-        titles = [(attribute.title or attribute.name).lower() for attribute in service.bundle.taxonomy.attributes]
+        titles = [title.lower() for title in service.bundle.taxonomy.titles.values()]
         return render_page(
             "upload.html.j2", bundle=service.bundle, limits=service.settings, titles=titles, formats=_FORMATS
         )
@@ -173,7 +173,7 @@ def _render_result(service: Service, upload: Upload, outcome: Outcome, name: str
     category = taxonomy.category
     tags = {tag.attribute: tag for tag in outcome.prediction.tags}
     own = tags.pop(category)
-    titles = {attribute.name: attribute.title or attribute.name for attribute in taxonomy.attributes}
+    titles = taxonomy.titles
     is_sure = own.confidence >= service.settings.uploader_min_confidence
     unfamiliar = outcome.prediction.unfamiliar
     return render_page(
