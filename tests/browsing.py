@@ -163,8 +163,16 @@ def take_screenshot(page: Page, name: str) -> Path:
 
 
 def assert_no_axe_findings(page: Page) -> None:
-    """Axe, the checker for screen readers and keyboards, finds nothing serious on the page as it is now."""
+    """Axe, the checker for screen readers and keyboards, finds nothing serious on the page once it has come to rest.
+
+    While a script runs Streamlit fades what it is about to replace, and what fades has too little contrast on the way.
+    """
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    wait_until_idle(page)
+    page.wait_for_function(
+        """() => !document.querySelector('[data-stale="true"]') && document.getAnimations().every(
+          it => it.playState !== 'running' || it.effect.getComputedTiming().iterations === Infinity)"""
+    )
     found = axe.Axe().run(page).response["violations"]
     serious = [
         f"{entry['id']}: {entry['help']}: {[node['html'][:200] for node in entry['nodes']][:3]}"
