@@ -20,6 +20,13 @@ class Tag:
     candidates: tuple[str, ...] = ()
     """The conformal set, best first: the true value is among them as often as the bundle promises for photos like those
     it was calibrated on. Empty for a bundle that promises nothing."""
+    decides: bool = True
+    """Whether the decision on the whole picture waits for this answer."""
+
+    @property
+    def needs_look(self) -> bool:
+        """Whether a person is to look at it: it decides, and is not accepted."""
+        return self.decides and not self.accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +86,8 @@ class Prediction:
 
     @property
     def accepted(self) -> bool:
-        """Whether every tag is accepted, so that no person needs to look."""
-        return self.failure is None and all(tag.accepted for tag in self.tags)
+        """Whether every tag that decides is accepted, so that no person needs to look."""
+        return self.failure is None and not any(tag.needs_look for tag in self.tags)
 
     def to_dict(self) -> dict[str, Any]:
         """The wire form: JSON-ready, ``tags`` by attribute name, ``status`` either "success" or "error"."""

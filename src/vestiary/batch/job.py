@@ -52,9 +52,10 @@ Show = Callable[[int, int], None]
 class BatchOptions:
     """What is asked of a batch, the same for every run of it.
 
-    ``format`` is "jsonl", "csv" or "parquet", ``layout`` "full" or "r5"; ``file_by`` names an attribute by whose
-    value the pictures are put into folders, by ``file_mode`` "copy", "link" or "move". ``images`` and ``image_column``
-    are for a table: where its pictures lie, and which column names them.
+    ``format`` is "jsonl", "csv" or "parquet", ``layout`` "full" or "r5"; ``file_by`` names an attribute by whose value
+    the pictures are put into folders, by ``file_mode`` "copy", "link" or "move". ``decide_on`` names attributes, with
+    commas between them, whose answers must be accepted for a picture to need no review (None: all). ``images`` and
+    ``image_column`` are for a table: where its pictures lie, and which column names them.
     """
 
     format: str = "jsonl"
@@ -62,6 +63,7 @@ class BatchOptions:
     file_by: str | None = None
     file_mode: str = "copy"
     precision: str = "fp32"
+    decide_on: str | None = None
     images: str | None = None
     image_column: str | None = None
 
@@ -123,23 +125,33 @@ def run_batch(
     if watch and cluster is not None:
         raise UsageError("A folder is watched by one machine, not by a cluster; leave --watch or --engine ray out.")
     filing = Filing(pictures, out, options.file_mode, say=say) if options.file_by is not None else None
-    with closing(_open_pipeline(bundle, pictures, options.precision, threads, cluster, actors)) as pipeline:
+    with closing(_open_pipeline(bundle, pictures, options, threads, cluster, actors)) as pipeline:
         job = _Job(pictures, out, bundle, ledger, options, resume, pipeline, filing, is_stopped, show, sleep)
         with hold_folder(out), job.running():
             return job.watch() if watch else job.run()
 
 
 def _open_pipeline(
-    bundle: Bundle, pictures: Pictures, precision: str, threads: int, cluster: Cluster | None, actors: int
+    bundle: Bundle, pictures: Pictures, options: BatchOptions, threads: int, cluster: Cluster | None, actors: int
 ) -> Pipeline | RayPipeline:
     """What answers the pictures: the threads of this process, or a cluster."""
+    deciding = tuple(options.decide_on.split(",")) if options.decide_on else ()
     if cluster is None:
-        predictor = Predictor(bundle, precision=precision, threads=1)
+        predictor = Predictor(bundle, precision=options.precision, decide_on=deciding, threads=1)
         n_threads = threads or (count_cores() if pictures.is_here else REMOTE_THREADS)
         return Pipeline(predictor, pictures, threads=n_threads)
-    bundle.choose_model(precision)
+    bundle.choose_model(options.precision)
+    bundle.choose_attributes(deciding)
     n_threads = threads or (1 if pictures.is_here else REMOTE_THREADS)
-    return RayPipeline(cluster, bundle, pictures, precision=precision, threads=n_threads, actors=actors)
+    return RayPipeline(
+        cluster,
+        bundle,
+        pictures,
+        precision=options.precision,
+        decide_on=deciding,
+        threads=n_threads,
+        actors=actors,
+    )
 
 
 def _say_once(say: Say) -> Say:

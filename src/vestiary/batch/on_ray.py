@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,7 @@ class Order:
 
     bundle: Bundle
     precision: str
+    decide_on: Collection[str]
     place: Path | str
     threads: int
     version: str = __version__
@@ -76,7 +77,7 @@ class Answerer:
             return
         try:
             self._pictures = Pictures(str(given.place), open_source(given.place), lambda: iter(()))
-            predictor = Predictor(given.bundle, precision=given.precision, threads=1)
+            predictor = Predictor(given.bundle, precision=given.precision, decide_on=given.decide_on, threads=1)
             self._pipeline = Pipeline(predictor, self._pictures, threads=given.threads)
         except VestiaryError as error:
             self._refusal = str(error).rstrip(".")
@@ -109,7 +110,15 @@ class RayPipeline:
     """
 
     def __init__(
-        self, cluster: Cluster, bundle: Bundle, pictures: Pictures, *, precision: str, threads: int, actors: int
+        self,
+        cluster: Cluster,
+        bundle: Bundle,
+        pictures: Pictures,
+        *,
+        precision: str,
+        decide_on: Collection[str],
+        threads: int,
+        actors: int,
     ) -> None:
         """Connect. Raises MissingExtraError, and UsageError for an address that does not answer."""
         self._pictures, self._actors = pictures, actors
@@ -120,7 +129,7 @@ class RayPipeline:
         for handler in logging.getLogger("ray.data").handlers:
             if isinstance(handler, logging.StreamHandler):
                 handler.setLevel(logging.CRITICAL)  # its file has it all
-        self._order = self._ray.put(Order(bundle, precision, pictures.source.path, threads))
+        self._order = self._ray.put(Order(bundle, precision, decide_on, pictures.source.path, threads))
 
     def answer(self, items: Iterable[Item]) -> Iterator[list[Answered]]:
         """Parcels of answers, in the order of ``items``.

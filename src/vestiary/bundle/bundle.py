@@ -32,7 +32,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
@@ -105,6 +105,12 @@ class Bundle:
     fingerprint: str = ""
     int8: Int8 | None = None
     reference: Reference | None = None
+
+    def choose_attributes(self, names: Collection[str]) -> frozenset[str]:
+        """The attributes of these names, all of them where none is named. UsageError for one that is not answered."""
+        if unknown := sorted(set(names) - set(self.taxonomy.names)):
+            raise UsageError(f"The bundle answers no {unknown[0]!r}; choose from: {', '.join(self.taxonomy.names)}.")
+        return frozenset(names or self.taxonomy.names)
 
     def choose_model(self, precision: str) -> bytes:
         """ONNX bytes of the model in a precision of PRECISIONS. UsageError for another, or when there is none in it."""

@@ -14,6 +14,7 @@ from vestiary.errors import UsageError
 
 if TYPE_CHECKING:
     from vestiary.batch import BatchReport
+    from vestiary.bundle import Bundle
 
 
 def run(
@@ -24,6 +25,9 @@ def run(
     out: Path = typer.Option(help="Folder for the results; the same folder again goes on with the same job."),
     bundle: str | None = typer.Option(None, help="Bundle folder, zip or address; the default one when left out."),
     precision: str = typer.Option("fp32", help="fp32, or int8 where the bundle has such a model."),
+    decide_on: str | None = typer.Option(
+        None, metavar="ATTRIBUTE,…", help="A picture needs no review once these are accepted; all when left out."
+    ),
     out_format: str = typer.Option("jsonl", "--format", help="jsonl, csv or parquet."),
     layout: str = typer.Option("full", help="full, or r5: filename, category, confidence, status, timestamp, error."),
     file_by: str | None = typer.Option(
@@ -70,6 +74,7 @@ def run(
         file_by=file_by,
         file_mode=file_mode,
         precision=precision,
+        decide_on=decide_on,
         images=images,
         image_column=image_column,
     )
@@ -98,6 +103,11 @@ def run(
         print_json(report.summary)
     elif sys.stderr.isatty():
         say(_describe(report, out))
+        if report.tally.answered and not report.tally.accepted and (never := _list_never_sure(opened, decide_on)):
+            say(
+                f"Every picture is for review, since this bundle is never sure enough of {' and '.join(never)}; "
+                "--decide-on names the attributes that count, for a batch with another --out."
+            )
     _leave(report, out, watch=watch, max_failure_rate=max_failure_rate)
 
 
@@ -116,6 +126,13 @@ def _describe(report: BatchReport, out: Path) -> str:
     return sentence + (
         f"; {n_failed:,} could not be answered, see {out / 'errors.jsonl'}." if n_failed else f"; see {out}."
     )
+
+
+def _list_never_sure(bundle: Bundle, decide_on: str | None) -> list[str]:
+    """Titles of the attributes that decide and of which no answer is ever accepted."""
+    deciding = bundle.choose_attributes(decide_on.split(",") if decide_on else ())
+    limits = bundle.calibration.thresholds
+    return [title for name, title in bundle.taxonomy.titles.items() if name in deciding and limits[name] is None]
 
 
 def _leave(report: BatchReport, out: Path, *, watch: bool, max_failure_rate: float) -> None:

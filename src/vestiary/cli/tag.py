@@ -33,6 +33,9 @@ def run(
     bundle: str | None = typer.Option(None, help="Bundle folder, zip or address; the default one when left out."),
     out_format: str = typer.Option("table", "--format", help="table, json, jsonl or csv."),
     precision: str = typer.Option("fp32", help="fp32, or int8 where the bundle has such a model."),
+    decide_on: str | None = typer.Option(
+        None, metavar="ATTRIBUTE,…", help="A picture needs no review once these are accepted; all when left out."
+    ),
     top_k: int = typer.Option(3, min=1, help="How many answers per attribute, in json and jsonl."),
 ) -> None:
     """Tag pictures; one that cannot be read is named on stderr (exit code 2), and all others are answered."""
@@ -41,7 +44,7 @@ def run(
     from vestiary.bundle import open_bundle
     from vestiary.predictor import Predictor
 
-    predictor = Predictor(open_bundle(bundle), precision=precision)
+    predictor = Predictor(open_bundle(bundle), precision=precision, decide_on=decide_on.split(",") if decide_on else ())
     failed = 0
 
     def watched() -> Iterator[Prediction]:

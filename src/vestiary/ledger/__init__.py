@@ -3,7 +3,7 @@
 from vestiary.ledger.copies import back_up, restore
 from vestiary.ledger.exports import export
 from vestiary.ledger.ledger import Ledger, open_ledger, write_records
-from vestiary.ledger.records import FailureRecord, Job, PredictionRecord, TagRecord, Verdict, make_id, now
+from vestiary.ledger.records import FailureRecord, Job, PredictionRecord, TagRecord, Verdict, make_id, needs_look, now
 from vestiary.ledger.retention import Pruned, prune
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "back_up",
     "export",
     "make_id",
+    "needs_look",
     "now",
     "open_ledger",
     "prune",

@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 
 from vestiary.ledger.ledger import Ledger, read_prediction, write_verdict
-from vestiary.ledger.records import PredictionRecord, Verdict, now
+from vestiary.ledger.records import PredictionRecord, Verdict, needs_look, now
 from vestiary.ledger.schema import AnyText, claims, predictions, verdicts
 
 HELD, DONE, SKIPPED = "held", "done", "skipped"
@@ -275,7 +275,7 @@ def _count_begun(connection: Connection, is_open: ColumnElement[bool]) -> int:
     query = select(*columns).join_from(predictions, verdicts).where(is_open, not_(_is_waiting_again()))
     left: dict[tuple[str, str], set[str]] = {}
     for photo, prediction_id, tags, attribute in connection.execute(query):
-        own = left.setdefault((photo, prediction_id), {name for name, tag in tags.items() if not tag["accepted"]})
+        own = left.setdefault((photo, prediction_id), {name for name, tag in tags.items() if needs_look(tag)})
         own.discard(attribute)
     return len({photo for (photo, _), names in left.items() if names})
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 from vestiary.tags import Prediction, Tag
 
@@ -21,12 +21,16 @@ MAX_RUNNERS_UP: Final = 5
 
 
 class TagRecord(TypedDict):
-    """A tag as it is stored; ``runners_up`` are [value, confidence] pairs, best first, five at most."""
+    """A tag as it is stored; ``runners_up`` are [value, confidence] pairs, best first, five at most.
+
+    ``decides`` is only there, and false, where the decision on the picture did not wait for it.
+    """
 
     value: str
     confidence: float
     accepted: bool
     runners_up: list[list[Any]]
+    decides: NotRequired[bool]
 
 
 def make_id() -> str:
@@ -112,13 +116,21 @@ class PredictionRecord:
         return min((tag["confidence"] for tag in self.tags.values()), default=None)
 
 
+def needs_look(tag: TagRecord) -> bool:
+    """Whether a person was to look at it: the decision waited for it, and it was not accepted."""
+    return tag.get("decides", True) and not tag["accepted"]
+
+
 def _record_tag(tag: Tag) -> TagRecord:
-    return {
+    record: TagRecord = {
         "value": tag.value,
         "confidence": round(tag.confidence, 6),
         "accepted": tag.accepted,
         "runners_up": [[value, round(score, 6)] for value, score in tag.runners_up[:MAX_RUNNERS_UP]],
     }
+    if not tag.decides:
+        record["decides"] = False
+    return record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import streamlit as st
 
 from vestiary.charts import keep_text
 from vestiary.errors import VestiaryError
+from vestiary.tags import Tag
 
 ICON: Final = Path(__file__).with_name("icon.svg")
 MAX_NAME: Final = 60
@@ -26,8 +27,7 @@ class Band(NamedTuple):
 
 BANDS: Final = (Band(0.8, "sure", "high"), Band(0.6, "fairly sure", "middle"), Band(0.0, "unsure", "low"))
 """The bands of R1, best first: green, orange and red, never told by colour alone."""
-DECISIONS: Final = {True: "accepted", False: "for review"}
-"""What becomes of a tag, by ``accepted``."""
+
 
 _STYLE: Final = """
 <style>
@@ -54,6 +54,7 @@ _STYLE: Final = """
 .v-decision { font-size: .8rem; font-weight: 600; padding: .1rem .5rem; border-radius: 1rem; white-space: nowrap;
   vertical-align: .12rem; border: 1px solid currentColor; }
 .v-accepted, .v-corrected, .v-confirmed { color: light-dark(#1f6b2c, #7fd08d); }
+.v-left-open { color: light-dark(#555b61, #b3b8be); }
 .v-for-review { color: light-dark(#8a4300, #f0b060); }
 .v-other { display: flex; gap: .6rem; align-items: center; color: light-dark(#555b61, #b3b8be); padding: .1rem 0;
   font-size: .95rem; font-variant-numeric: tabular-nums; }
@@ -150,3 +151,8 @@ def ask_reviewer(*, key: str = "reviewer", label: str = "Your name") -> str:
         label, max_chars=MAX_NAME, key=field, on_change=remember, help="Kept beside what you decide, and nowhere else."
     )
     return name
+
+
+def name_decision(tag: Tag) -> str:
+    """What becomes of a tag; one that nothing waits for is left open."""
+    return "accepted" if tag.accepted else "for review" if tag.needs_look else "left open"

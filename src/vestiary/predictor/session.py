@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,8 @@ class Predictor:
     """An ONNX Runtime session over a bundle. Safe to share between threads.
 
     ``threads`` is the number of cores one call may use; 0 takes them all. ``precision`` is "fp32", or "int8" for the
-    faster model of a bundle that has one.
+    faster model of a bundle that has one. ``decide_on`` names the attributes whose answers must be accepted for a
+    picture to need no person's eye; none stands for all.
     """
 
     def __init__(
@@ -46,14 +47,18 @@ class Predictor:
         bundle: Bundle | None = None,
         *,
         precision: str = "fp32",
+        decide_on: Collection[str] = (),
         threads: int = 0,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """Load a model of ``bundle`` (None: the default one).
 
-        Raises UsageError when it has none in that precision, BundleError when it does not fit its manifest.
+        Raises UsageError when it has none in that precision or does not answer what is to decide, BundleError when it
+        does not fit its manifest.
         """
         self.bundle = bundle if bundle is not None else open_bundle()
+        self.decide_on = tuple(decide_on)
+        self._deciding = self.bundle.choose_attributes(decide_on)
         self.limits = limits
         self.precision = precision
         options = onnxruntime.SessionOptions()
@@ -251,7 +256,12 @@ class Predictor:
         outputs = self.outputs(pixels)
         answers = self.bundle.answer(outputs)
         columns = [
-            _build_tags(own, answers[own.name], top_k if isinstance(top_k, int) else top_k[own.name])
+            _build_tags(
+                own,
+                answers[own.name],
+                top_k if isinstance(top_k, int) else top_k[own.name],
+                decides=own.name in self._deciding,
+            )
             for own in self.bundle.taxonomy.attributes
         ]
         sizes = [entry.size or (0, 0) for entry in prepared]
@@ -277,7 +287,7 @@ class Predictor:
         return [Unfamiliar(float(score), bool(flag)) for score, flag in zip(scores, flags, strict=True)]
 
 
-def _build_tags(attribute: Attribute, answers: Answers, top_k: int) -> list[Tag]:
+def _build_tags(attribute: Attribute, answers: Answers, top_k: int, *, decides: bool) -> list[Tag]:
     """One tag per picture."""
     values = attribute.values
     shares = answers.probabilities
@@ -288,7 +298,7 @@ def _build_tags(attribute: Attribute, answers: Answers, top_k: int) -> list[Tag]
     for row, ranked, accepted, size in zip(order.tolist(), best, answers.accepted.tolist(), sizes, strict=True):
         told = [(values[index], share) for index, share in zip(row, ranked, strict=False)]
         candidates = tuple(values[index] for index in row[:size])
-        tags.append(Tag(attribute.name, *told[0], accepted, tuple(told[1:]), candidates))
+        tags.append(Tag(attribute.name, *told[0], accepted, tuple(told[1:]), candidates, decides))
     return tags
 
 

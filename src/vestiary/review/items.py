@@ -225,5 +225,6 @@ def _read_tags(record: PredictionRecord, bundle: Bundle) -> dict[str, Tag]:
         if name in record.tags:
             tag = record.tags[name]
             runners_up = tuple((value, share) for value, share in tag["runners_up"])
-            found[name] = Tag(name, tag["value"], tag["confidence"], tag["accepted"], runners_up)
+            told = (tag["value"], tag["confidence"], tag["accepted"])
+            found[name] = Tag(name, *told, runners_up, decides=tag.get("decides", True))
     return found

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from vestiary.bundle import Bundle
-from vestiary.ledger import PredictionRecord
+from vestiary.ledger import PredictionRecord, needs_look
 
 NOVELTY: Final[float] = 0.5
 """What the next photo of a kind is worth, beside the one before it."""
@@ -63,7 +63,7 @@ def rank_by_value(
         diversity     NOVELTYᵏ, after k photos with this value of this attribute (the gain of α-nDCG: Clarke et al.
                       2008, for documents that repeat what was shown before)
     """
-    shown = Counter((name, tag["value"]) for record in seen for name, tag in record.tags.items() if not tag["accepted"])
+    shown = Counter((name, tag["value"]) for record in seen for name, tag in record.tags.items() if needs_look(tag))
     entries = [(own, [(name, _doubt(own.record, name, rarity)) for name in own.open]) for own in candidates]
 
     def weigh(number: int) -> tuple[float, int]:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, or_, select
 
 from vestiary.bundle import Bundle
 from vestiary.errors import UsageError
-from vestiary.ledger import Ledger, PredictionRecord, TagRecord
+from vestiary.ledger import Ledger, PredictionRecord, TagRecord, needs_look
 from vestiary.ledger.schema import predictions
 
 MOST_PICTURES: Final = 20_000
@@ -77,7 +77,7 @@ class Scope:
         if self.thresholds is not None:
             limit = self.thresholds[attribute]
             return unfamiliar or limit is None or tag["confidence"] < limit
-        return not tag["accepted"]
+        return needs_look(tag)
 
 
 def make_scope(

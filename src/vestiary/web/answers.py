@@ -33,6 +33,7 @@ def describe_outcome(outcome: Outcome, asked: Options, bundle: Bundle) -> dict[s
     tags = {tag.attribute: tag for tag in prediction.tags}
     category = tags[bundle.taxonomy.category]
     attributes = {name: _describe_tag(tag, asked) for name, tag in tags.items()}
+    needs_look = any(tag.decides and not attributes[name]["accepted"] for name, tag in tags.items())
     width, height = outcome.size or (0, 0)
     unfamiliar = prediction.unfamiliar
     return {
@@ -40,7 +41,7 @@ def describe_outcome(outcome: Outcome, asked: Options, bundle: Bundle) -> dict[s
         "predictions": {name: tag.value for name, tag in tags.items()},
         "confidences": {name: round(tag.confidence, 6) for name, tag in tags.items()},
         "attributes": attributes,
-        "decision": "auto" if all(entry["accepted"] for entry in attributes.values()) else "review",
+        "decision": "review" if needs_look else "auto",
         "category": category.value,
         "confidence": round(category.confidence, 6),
         "unfamiliar": unfamiliar and {"score": round(unfamiliar.score, 6), "flag": unfamiliar.flag},

@@ -64,7 +64,13 @@ class Service:
         """
         self.settings = settings
         limits = Limits(max_bytes=settings.max_body_bytes, max_pixels=settings.max_pixels)
-        self.predictor = Predictor(open_bundle(settings.bundle), precision=settings.precision, threads=1, limits=limits)
+        self.predictor = Predictor(
+            open_bundle(settings.bundle),
+            precision=settings.precision,
+            decide_on=settings.decide_on,
+            threads=1,
+            limits=limits,
+        )
         self.bundle = self.predictor.bundle
         self.index = open_index(settings.index, self.bundle) if settings.index else None
         self._warm_up()

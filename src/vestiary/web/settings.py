@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     precision: Literal["fp32", "int8"] = Field(
         "fp32", description="the model to load: `fp32`, or `int8` where the bundle has such a model"
     )
+    decide_on: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="attributes, with commas between them, whose answers must be accepted for a photo's decision to be "
+        "`auto`",
+        json_schema_extra={"unset": "all of them"},
+    )
     threads: int = Field(
         0,
         ge=0,
@@ -175,7 +181,7 @@ class Settings(BaseSettings):
                     )
         return given
 
-    @field_validator("cors_origins", "trusted_proxies", mode="before")
+    @field_validator("cors_origins", "decide_on", "trusted_proxies", mode="before")
     @classmethod
     def _read_list(cls, given: Any) -> Any:
         return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given

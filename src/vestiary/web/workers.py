@@ -40,7 +40,7 @@ def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
     """Serve until SIGTERM or SIGINT; ``tell`` gets the listening socket just before the start.
 
     Raises BundleError for a bundle that cannot be used, UsageError for one without a model in the precision that is set
-    and for an address that cannot be had.
+    or without an attribute that is to decide, and for an address that cannot be had.
     """
     if sys.platform == "win32" and settings.workers > 1:
         raise UsageError("Several workers need a POSIX system; start one, with --workers 1.")
@@ -56,7 +56,9 @@ def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
     # What no worker could use is refused here, once, and not by each of them for ever. A bundle at an address is looked
     # up here alone, so that a worker that is started later answers by the same one.
     settings = settings.model_copy(update={"bundle": str(locate_bundle(settings.bundle))})
-    open_bundle(settings.bundle).choose_model(settings.precision)
+    bundle = open_bundle(settings.bundle)
+    bundle.choose_model(settings.precision)
+    bundle.choose_attributes(settings.decide_on)
     if settings.ledger_url != NO_LEDGER and (ledger := open_if_kept(settings.ledger_url or None)) is not None:
         ledger.close()
     listener = open_socket(settings)

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -102,11 +102,20 @@ class Standing:
 class Jobs:
     """The batches of one service. Threads may share it.
 
-    ``place`` is the folder of the jobs; ``precision`` is that of the service's model.
+    ``place`` is the folder of the jobs; ``precision`` is that of the service's model, ``decide_on`` as for a Predictor.
     """
 
-    def __init__(self, place: Path, ledger: Ledger, bundle: Bundle, *, precision: str = "fp32") -> None:
-        self.place, self._ledger, self._bundle, self._precision = place.absolute(), ledger, bundle, precision
+    def __init__(
+        self,
+        place: Path,
+        ledger: Ledger,
+        bundle: Bundle,
+        *,
+        precision: str = "fp32",
+        decide_on: Collection[str] = (),
+    ) -> None:
+        self.place, self._ledger, self._bundle = place.absolute(), ledger, bundle
+        self._precision, self._decide_on = precision, decide_on
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
 
@@ -177,6 +186,8 @@ class Jobs:
             self._require_room()
             command = [sys.executable, "-m", "vestiary", "batch", str(source), "--out", str(folder / "out")]
             command += ["--bundle", str(bundle), "--precision", self._precision, "--max-failure-rate", "1"]
+            if self._decide_on:
+                command += ["--decide-on", ",".join(self._decide_on)]
             command += ["--threads", str(max(1, count_cores() // 2))]
             with (folder / LOG).open("wb") as log:
                 self._processes[job_id] = subprocess.Popen(

@@ -59,7 +59,13 @@ def show() -> None:
 def _open_jobs(place: Path, _ledger: Ledger, fingerprint: str) -> Jobs:
     """One for all visitors: it knows the processes that it started."""
     desk = current_desk()
-    return Jobs(place, _ledger, desk.bundle, precision=desk.predictor.precision)
+    return Jobs(
+        place,
+        _ledger,
+        desk.bundle,
+        precision=desk.predictor.precision,
+        decide_on=desk.predictor.decide_on,
+    )
 
 
 def _show_new(desk: Desk, jobs: Jobs, *, is_open: bool) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from vestiary.errors import UsageError
-from vestiary.ledger import FailureRecord, Ledger, PredictionRecord, Verdict
+from vestiary.ledger import FailureRecord, Ledger, PredictionRecord, Verdict, needs_look
 from vestiary.ledger.progress import list_job_verdicts
 from vestiary.taxonomy import Attribute, Taxonomy
 
@@ -58,8 +58,8 @@ class Row:
         """Whether somebody should look at it."""
         if self.answer is None:
             return "failed"
-        settled = all(tag["accepted"] or name in self.verdicts for name, tag in self.answer.tags.items())
-        return "sure" if settled else "review"
+        is_open = any(needs_look(tag) and name not in self.verdicts for name, tag in self.answer.tags.items())
+        return "review" if is_open else "sure"
 
     def to_wire(self) -> dict[str, Any]:
         """The row as ``Prediction.to_dict`` has it, and its time; a person's value is accepted, without confidence."""

@@ -242,7 +242,7 @@ def _show_tag(desk: Desk, visit: Visit, result: Result, tag: Tag) -> None:
         before = "" if decision == "confirmed" else f"; answered: {html.escape(tag.value)}"
         below = f'<div class="v-quiet">{decision} by {html.escape(corrected.reviewer or "somebody")}{before}</div>'
     else:
-        below, decision = look.draw_bar(tag.confidence), look.DECISIONS[tag.accepted]
+        below, decision = look.draw_bar(tag.confidence), look.name_decision(tag)
     st.html(
         f'<div class="v-tag"><div><div class="v-quiet">{html.escape(title)}</div>'
         f'<div class="v-value">{value} <span class="v-decision v-{decision.replace(" ", "-")}">{decision}</span></div>'

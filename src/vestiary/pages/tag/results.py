@@ -76,7 +76,7 @@ class Result:
     @property
     def open_attributes(self) -> list[str]:
         """Attributes that are for review and that nobody has corrected."""
-        return [tag.attribute for tag in self.tags if not tag.accepted and tag.attribute not in self.corrections]
+        return [tag.attribute for tag in self.tags if tag.needs_look and tag.attribute not in self.corrections]
 
     def value_of(self, attribute: str) -> str:
         """The value that counts: the corrected one, else the answered one."""
