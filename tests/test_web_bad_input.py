@@ -47,6 +47,7 @@ def check_problem(answer: httpx.Response, status: int, code: str) -> None:
         assert leaked not in answer.text
 
 
+JSON = {"Content-Type": "application/json"}
 GOOD = base64.b64encode(paint_picture((1, 2, 3))).decode()
 JSON_ROWS = {
     "empty body": (b"", "no-image"),
@@ -72,7 +73,7 @@ JSON_ROWS = {
 @pytest.mark.parametrize(("body", "code"), JSON_ROWS.values(), ids=JSON_ROWS)
 @pytest.mark.parametrize("route", ["/predict", "/predict_base64"])
 def test_json_that_cannot_be_read_is_400(api: httpx.Client, route: str, body: bytes, code: str) -> None:
-    check_problem(api.post(route, content=body, headers={"Content-Type": "application/json"}), 400, code)
+    check_problem(api.post(route, content=body, headers=JSON), 400, code)
 
 
 FORM_ROWS = {
@@ -192,7 +193,7 @@ def test_an_endless_list_is_refused_at_its_first_entry_too_many_or_wrong(
 
     before = read_memory()
     body = head + entry * 1_000_000 + end
-    answer = api.post(route, content=body, headers={"Content-Type": "application/json"})
+    answer = api.post(route, content=body, headers=JSON)
     check_problem(answer, status, "bad-request" if status == 400 else "too-many-images")
     assert read_memory() - before < 100_000_000
 
@@ -216,9 +217,21 @@ def test_small_bodies_of_many_pieces_are_not_taken_apart_on_the_event_loop(
     monkeypatch.setattr(payloads, "_parse_multipart", note(parse))
     url = f"{start_service().url}/predict_batch"
     assert httpx.post(url, json={"images": [""] * 2_000}).status_code == 413
+    assert httpx.post(url, content=b'{"x": [' + (b"[" * 100 + b"]" * 100 + b",") * 100 + b"1]}", headers=JSON).is_error
     assert httpx.post(url, files=[("note", b"x")] * 100).status_code == 400
     assert all(place.startswith("vestiary-talk") for place in places), places
-    assert len(places) == 2
+    assert len(places) == 3
+
+
+@pytest.mark.parametrize("piece", [b"1,", b"{},", b"[" * 50 + b"]" * 50 + b","], ids=["numbers", "objects", "nested"])
+def test_a_body_of_very_many_values_that_nobody_asked_for_is_not_read(api: httpx.Client, piece: bytes) -> None:
+    from vestiary.web.schemas import PictureRequest
+
+    body = b'{"image": "' + GOOD.encode() + b'", "x": [' + piece * (8_000_000 // len(piece)) + b"1]}"
+    assert PictureRequest.model_validate_json(body, strict=True).image
+    answer = api.post("/predict", content=body, headers=JSON)
+    check_problem(answer, 400, "bad-request")
+    assert "too many values" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

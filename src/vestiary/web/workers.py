@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import secrets
@@ -49,7 +50,7 @@ def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
         server = Server(settings)
         listener = open_socket(settings)
         tell(listener)
-        server.run(sockets=[listener])
+        _run(server, listener)
         return
     from vestiary.bundle import locate_bundle, open_bundle
 
@@ -141,10 +142,17 @@ def _work(settings: Settings, listener: socket.socket, shared: Shared) -> None:
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
     try:
-        Server(settings, shared).run(sockets=[listener])
+        _run(Server(settings, shared), listener)
     except VestiaryError as error:
         write_line("fault", kind=type(error).__name__)
         sys.exit(error.exit_code)
+
+
+def _run(server: Server, listener: socket.socket) -> None:
+    """Serve until told to stop; what has been loaded by now stays, and the garbage collector need not look at it."""
+    gc.collect()
+    gc.freeze()
+    server.run(sockets=[listener])
 
 
 def _follow(sentinel: int) -> None:
