@@ -12,10 +12,11 @@ from typing import cast
 
 def encode_request(photo: bytes) -> bytes:
     """A whole POST /predict, for a connection that is kept."""
-    body = b'--cut\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n'
-    body += b"Content-Type: image/jpeg\r\n\r\n" + photo + b"\r\n--cut--\r\n"
-    head = "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=cut\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    cut = b"6f1c0f4e8a7b4d0c9e55a1b2c3d4e5f6"  # as long as clients make it: it is what the body is searched for
+    body = b"--" + cut + b'\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n'
+    body += b"Content-Type: image/jpeg\r\n\r\n" + photo + b"\r\n--" + cut + b"--\r\n"
+    head = "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary="
+    return f"{head}{cut.decode()}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 async def send_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> tuple[bool, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import struct
 import threading
@@ -104,6 +105,22 @@ FORM_ROWS = {
 def test_a_form_that_cannot_be_read_is_400(api: httpx.Client, body: bytes, kind: str, code: str) -> None:
     for route in ("/predict", "/predict_batch", "/uploader"):
         check_problem(api.post(route, content=body, headers={"Content-Type": kind}), 400, code)
+
+
+@pytest.mark.parametrize(
+    ("before", "padding", "after"),
+    [(b"", b"", b""), (b"\r\n", b"", b""), (b"", b" \t", b""), (b"", b"", b"\r\nwhat nobody reads")],
+    ids=["plain", "a line before", "padded lines", "text after"],
+)
+def test_a_form_is_read_as_it_was_sent(api: httpx.Client, before: bytes, padding: bytes, after: bytes) -> None:
+    picture = paint_picture((9, 8, 7)) + b"\r\n--cutter\r\n--cut\r--cu\r\n\r\n--"
+    line = b"--cut" + padding + b"\r\n"
+    body = before + line + b'content-disposition:form-data; name="file"; filename="a.png"\r\n\r\n' + picture + b"\r\n"
+    body += line + b'Content-Disposition: form-data; name="id"\r\n\r\nshirt\r\n--cut--' + after
+    answer = api.post("/predict", content=body, headers={"Content-Type": "multipart/form-data; boundary=cut"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["image"]["sha256"] == hashlib.sha256(picture).hexdigest()
+    assert answer.json()["id"] == "shirt"
 
 
 def test_two_pictures_where_one_belongs_are_400(api: httpx.Client, photo: bytes) -> None:

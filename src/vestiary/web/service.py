@@ -41,6 +41,8 @@ INLINE_PIECES: Final = 1_500
 """Values of JSON in such a body at most: more of them take longer."""
 INLINE_PARTS: Final = 50
 """Beginnings of parts of a form in such a body at most."""
+INLINE_LINE: Final = 256
+"""Bytes of the first of them at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +244,12 @@ class Service:
 
 def _is_quick(body: bytearray) -> bool:
     """Whether a body is taken apart in a moment, whatever its form."""
-    if len(body) > INLINE_BYTES or body.count(b"\r\n--") > INLINE_PARTS:
+    if len(body) > INLINE_BYTES:
         return False
-    return body.startswith(b"--") or count_pieces(body) <= INLINE_PIECES  # no JSON begins like a form
+    if not body.startswith(b"--"):
+        return count_pieces(body) <= INLINE_PIECES and body.count(b"\r\n--") <= INLINE_PARTS
+    line_end = body.find(b"\r\n", 0, INLINE_LINE)  # of a form, whose first line stands before each of its parts
+    return line_end > 0 and body.count(body[:line_end].rstrip()) <= INLINE_PARTS
 
 
 def _make_fetcher(settings: Settings) -> Fetcher:
