@@ -14,7 +14,6 @@ from types import FrameType
 from typing import Any, Final, cast
 
 import uvicorn
-from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from vestiary.errors import UsageError
@@ -174,7 +173,7 @@ class Protocol(HttpToolsProtocol):
         most = self.settings.max_in_flight
         return len(self.tasks) >= most and len(self.connections) > 2 * most
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle  # not always self.cycle, which is that of the last request sent ahead
         super()._start_asgi_task(cycle, app)
 
