@@ -139,10 +139,10 @@ def read_usage(group: int) -> tuple[float, int]:
     return cpu, memory
 
 
-def measure(port: int, pid: int, work: Callable[[], Any]) -> Figures:
+def measure(port: int, pid: int, work: Callable[[], tuple[list[float], int]]) -> Figures:
     """What a load did, and what it cost the server."""
     before, start = read_usage(pid)[0], time.perf_counter()
-    times, failed = asyncio.run(work())
+    times, failed = work()
     seconds = time.perf_counter() - start
     after, memory = read_usage(pid)
     return Figures(seconds, times, failed, after - before, memory)
@@ -240,7 +240,7 @@ def run_rival(
     with running(rival) as (port, pid):
         for size, photo in photos.items():
             request = encode_request(photo)
-            asyncio.run(load_closed(port, request, 4, 2.0))  # the first answers are not counted
+            load_closed(port, request, 4, 2.0)  # the first answers are not counted
             for n in connections:
                 note(size, n, measure(port, pid, lambda r=request, c=n: load_closed(port, r, c, seconds)))  # type: ignore[misc]
     return found
@@ -304,7 +304,7 @@ def hold_steady(photos: dict[str, bytes], own: dict[tuple[str, int], Figures], n
     with running("vestiary") as (port, pid):
         for size, photo in photos.items():
             rate, request = 0.8 * own[size, n].rate, encode_request(photo)
-            figures = measure(port, pid, lambda r=request, per_s=rate: load_open(port, r, per_s, seconds))  # type: ignore[misc]
+            figures = measure(port, pid, lambda r=request, per_s=rate: asyncio.run(load_open(port, r, per_s, seconds)))  # type: ignore[misc]
             print(f"steady {rate:.0f}/s for {seconds:g} s, {size}: {figures.describe()}", flush=True)
 
 

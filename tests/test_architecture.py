@@ -57,6 +57,7 @@ WALLS = {
     "starlette": "web",
     "streamlit": "pages",
     "uvicorn": "web",
+    "httptools": "web",
     "httpx": "client web",
     "alembic": "ledger",
     "usearch": "similar",

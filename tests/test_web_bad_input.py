@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import struct
 import threading
@@ -47,6 +48,7 @@ def check_problem(answer: httpx.Response, status: int, code: str) -> None:
         assert leaked not in answer.text
 
 
+JSON = {"Content-Type": "application/json"}
 GOOD = base64.b64encode(paint_picture((1, 2, 3))).decode()
 JSON_ROWS = {
     "empty body": (b"", "no-image"),
@@ -72,7 +74,7 @@ JSON_ROWS = {
 @pytest.mark.parametrize(("body", "code"), JSON_ROWS.values(), ids=JSON_ROWS)
 @pytest.mark.parametrize("route", ["/predict", "/predict_base64"])
 def test_json_that_cannot_be_read_is_400(api: httpx.Client, route: str, body: bytes, code: str) -> None:
-    check_problem(api.post(route, content=body, headers={"Content-Type": "application/json"}), 400, code)
+    check_problem(api.post(route, content=body, headers=JSON), 400, code)
 
 
 FORM_ROWS = {
@@ -103,6 +105,22 @@ FORM_ROWS = {
 def test_a_form_that_cannot_be_read_is_400(api: httpx.Client, body: bytes, kind: str, code: str) -> None:
     for route in ("/predict", "/predict_batch", "/uploader"):
         check_problem(api.post(route, content=body, headers={"Content-Type": kind}), 400, code)
+
+
+@pytest.mark.parametrize(
+    ("before", "padding", "after"),
+    [(b"", b"", b""), (b"\r\n", b"", b""), (b"", b" \t", b""), (b"", b"", b"\r\nwhat nobody reads")],
+    ids=["plain", "a line before", "padded lines", "text after"],
+)
+def test_a_form_is_read_as_it_was_sent(api: httpx.Client, before: bytes, padding: bytes, after: bytes) -> None:
+    picture = paint_picture((9, 8, 7)) + b"\r\n--cutter\r\n--cut\r--cu\r\n\r\n--"
+    line = b"--cut" + padding + b"\r\n"
+    body = before + line + b'content-disposition:form-data; name="file"; filename="a.png"\r\n\r\n' + picture + b"\r\n"
+    body += line + b'Content-Disposition: form-data; name="id"\r\n\r\nshirt\r\n--cut--' + after
+    answer = api.post("/predict", content=body, headers={"Content-Type": "multipart/form-data; boundary=cut"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["image"]["sha256"] == hashlib.sha256(picture).hexdigest()
+    assert answer.json()["id"] == "shirt"
 
 
 def test_two_pictures_where_one_belongs_are_400(api: httpx.Client, photo: bytes) -> None:
@@ -192,7 +210,7 @@ def test_an_endless_list_is_refused_at_its_first_entry_too_many_or_wrong(
 
     before = read_memory()
     body = head + entry * 1_000_000 + end
-    answer = api.post(route, content=body, headers={"Content-Type": "application/json"})
+    answer = api.post(route, content=body, headers=JSON)
     check_problem(answer, status, "bad-request" if status == 400 else "too-many-images")
     assert read_memory() - before < 100_000_000
 
@@ -216,9 +234,21 @@ def test_small_bodies_of_many_pieces_are_not_taken_apart_on_the_event_loop(
     monkeypatch.setattr(payloads, "_parse_multipart", note(parse))
     url = f"{start_service().url}/predict_batch"
     assert httpx.post(url, json={"images": [""] * 2_000}).status_code == 413
+    assert httpx.post(url, content=b'{"x": [' + (b"[" * 100 + b"]" * 100 + b",") * 100 + b"1]}", headers=JSON).is_error
     assert httpx.post(url, files=[("note", b"x")] * 100).status_code == 400
     assert all(place.startswith("vestiary-talk") for place in places), places
-    assert len(places) == 2
+    assert len(places) == 3
+
+
+@pytest.mark.parametrize("piece", [b"1,", b"{},", b"[" * 50 + b"]" * 50 + b","], ids=["numbers", "objects", "nested"])
+def test_a_body_of_very_many_values_that_nobody_asked_for_is_not_read(api: httpx.Client, piece: bytes) -> None:
+    from vestiary.web.schemas import PictureRequest
+
+    body = b'{"image": "' + GOOD.encode() + b'", "x": [' + piece * (8_000_000 // len(piece)) + b"1]}"
+    assert PictureRequest.model_validate_json(body, strict=True).image
+    answer = api.post("/predict", content=body, headers=JSON)
+    check_problem(answer, 400, "bad-request")
+    assert "too many values" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

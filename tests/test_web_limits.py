@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import json
@@ -285,7 +284,7 @@ def test_a_stop_needs_nothing_that_the_event_loop_of_windows_lacks(
         raise NotImplementedError
 
     monkeypatch.setattr("vestiary.web.server.sys", SimpleNamespace(platform="win32"))
-    monkeypatch.setattr(asyncio.SelectorEventLoop, "remove_reader", refuse)
+    monkeypatch.setattr(socket.socket, "accept", refuse)
     running = start_service()
     running.server.handle_exit(signal.SIGTERM, None)
     running.thread.join(30)

@@ -26,7 +26,15 @@ def run(
     ),
 ) -> None:
     """Serve the API; every setting can also be given as a VESTIARY_* variable."""
-    for module in ("fastapi", "jinja2", "prometheus_client", "pydantic_settings", "python_multipart", "uvicorn"):
+    for module in (
+        "fastapi",
+        "httptools",
+        "jinja2",
+        "prometheus_client",
+        "pydantic_settings",
+        "python_multipart",
+        "uvicorn",
+    ):
         require(module, extra="serve", feature="The service")
     if new_key is not None:
         _print_key(new_key)

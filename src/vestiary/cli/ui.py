@@ -17,7 +17,7 @@ def run(
 ) -> None:
     """Open the pages in the browser: tag, batch, review, catalogue, model, monitor."""
     require("streamlit", extra="serve,ui", feature="The pages")
-    for module in ("fastapi", "prometheus_client", "pydantic_settings", "python_multipart", "uvicorn"):
+    for module in ("fastapi", "httptools", "prometheus_client", "pydantic_settings", "python_multipart", "uvicorn"):
         require(module, extra="serve,ui", feature="The pages")
     import socket
     import threading

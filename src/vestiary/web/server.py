@@ -13,9 +13,8 @@ import time
 from types import FrameType
 from typing import Any, Final, cast
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from vestiary.errors import UsageError
 from vestiary.web import errors
@@ -28,6 +27,10 @@ from vestiary.web.settings import Settings
 BACKLOG: Final = 2048
 LINGER_S: Final = 5.0
 """Seconds for a sender to notice that it was answered before its body was whole; what it still sends is dropped."""
+STRAY_BYTES: Final = 16_384
+"""Bytes that may come one after another without a whole head or a piece of a body among them, beside the first read."""
+MOST_AHEAD: Final = 64
+"""Requests that one connection may send before its first is answered."""
 MESSAGE_BYTES: Final = 4_000_000
 """Of one message of a page's connection; the longest names as many photos as may be handed over at once."""
 STEADY_TICKS: Final = 3
@@ -68,14 +71,22 @@ class _Joined:
         return getattr(self._transport, name)
 
 
-class Protocol(H11Protocol):
-    """HTTP/1.1 with limits on the number of connections, on the head's time, and on a sender that was refused."""
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1 with limits on the number of connections, on the head's size and time, and on a sender that was refused.
+
+    The parser (llhttp) is quick because it bounds and checks little: what it leaves open is closed here.
+    """
 
     service: Service
     settings: Settings
     _timer: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
-    _is_refused = False
+    _is_in_message = False
+    """Whether a head has come whole and its body has not."""
+    _is_over = False
+    """Whether what comes is no longer for this protocol: it has refused, or another has the connection."""
+    _n_stray = 0
+    _answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection in, or say that there is no room."""
@@ -87,17 +98,74 @@ class Protocol(H11Protocol):
             self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what came, and watch over the time that a head takes."""
-        if self._is_refused:
+        """Pass on what came, and watch over the time and the bytes that a head takes."""
+        if self._is_over:
             return
-        if self._is_flooded and data.startswith(b"POST ") and self.conn.their_state is h11.IDLE:
+        if self._is_flooded and data.startswith(b"POST ") and self._is_between:
             self._refuse(errors.overloaded(self.settings.retry_after_s))
             return
+        self._n_stray += len(data)
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+        if self._is_over:
+            return
+        if self._n_stray > STRAY_BYTES:
+            self.send_400_response("")
+        elif self._is_between and not self.transport.is_closing():
             self._await_head()
-        elif self.conn.our_state is not h11.DONE:
+        elif not self._is_answered_early:
             self._cancel()
+
+    def on_message_begin(self) -> None:
+        """Count from here what comes of a head."""
+        self._n_stray = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Take a request in. Raises ValueError, which is 400, for hosts that HTTP does not allow, as for any fault."""
+        n_hosts = sum(name == b"host" for name, _ in self.headers)
+        if n_hosts > 1 or (n_hosts == 0 and self.parser.get_http_version() == "1.1"):
+            raise ValueError("not one host")
+        if len(self.pipeline) >= MOST_AHEAD:
+            self._refuse(errors.overloaded(self.settings.retry_after_s))
+            raise ValueError("too many requests ahead")
+        self._is_in_message = True
+        super().on_headers_complete()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a line of a head; those that come after a body are nobody's."""
+        if not self._is_in_message:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        self._n_stray = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request has come whole."""
+        self._is_in_message = False
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Give the connection away, to what serves those of pages."""
+        self._is_over = True
+        self._cancel()
+        super().handle_websocket_upgrade()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether no request waits for its answer."""
+        return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def _is_between(self) -> bool:
+        """Whether a head is what has to come next."""
+        return self._is_idle and not self._is_in_message
+
+    @property
+    def _is_answered_early(self) -> bool:
+        """Whether the sender has its answer and still sends."""
+        return self._is_idle and self._is_in_message
 
     @property
     def _is_flooded(self) -> bool:
@@ -105,9 +173,20 @@ class Protocol(H11Protocol):
         most = self.settings.max_in_flight
         return len(self.tasks) >= most and len(self.connections) > 2 * most
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle  # not always self.cycle, which is that of the last request sent ahead
+        super()._start_asgi_task(cycle, app)
+
+    def _abandon(self) -> None:
+        """Tell the app, should it be at an answer, that nobody is there for it any more."""
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._cancel()
+        self._abandon()
         if self._reading is not None:
             self._reading.cancel()
         super().connection_lost(exc)
@@ -116,7 +195,7 @@ class Protocol(H11Protocol):
         """Send the answer, and give a sender that has not sent everything a moment to read it."""
         self._joined.flush()
         super().on_response_complete()
-        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+        if self._is_answered_early and not self.transport.is_closing():
             self._cancel()
             self._timer = self.loop.call_later(LINGER_S, self.transport.abort)
 
@@ -138,7 +217,8 @@ class Protocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """The answer to what is no HTTP."""
-        self._refuse(errors.bad_request("This is not a request that HTTP/1.1 allows; mend it and send it again."))
+        if not self._is_over:
+            self._refuse(errors.bad_request("This is not a request that HTTP/1.1 allows; mend it and send it again."))
 
     def _await_head(self) -> None:
         if self._timer is None:
@@ -146,7 +226,7 @@ class Protocol(H11Protocol):
 
     def _head_is_late(self) -> None:
         self._timer = None
-        if self.conn.their_state is h11.IDLE and self.conn.our_state is h11.IDLE:
+        if self._is_between:
             self._refuse(errors.body_timeout(self.settings.header_timeout_s))
 
     def _cancel(self) -> None:
@@ -157,7 +237,8 @@ class Protocol(H11Protocol):
     def _refuse(self, problem: errors.Problem) -> None:
         """Answer without asking the app, then close: what the sender still sends is read for a moment and dropped."""
         self._cancel()
-        self._is_refused = True
+        self._is_over = True
+        self._abandon()
         self.service.tally.count_refusal(problem.status)
         request_id = make_request_id()
         if self.settings.log_requests:
@@ -186,7 +267,7 @@ class Server(uvicorn.Server):
         protocol = type("SetProtocol", (Protocol,), {"service": self.service, "settings": settings})
         config = uvicorn.Config(
             app,
-            loop="asyncio",
+            loop="auto",  # uvloop, where there is one
             http=protocol,
             # Only pages have connections of that kind.
             ws="none" if self.service.visitors is None else "websockets-sansio",
@@ -243,10 +324,8 @@ class Server(uvicorn.Server):
 
     async def _stop_listening(self) -> None:
         """Take in whoever has connected already, whom the system would cut off otherwise, and close the port."""
-        loop = asyncio.get_running_loop()
         waiting = []
         for listener in self._listeners if sys.platform != "win32" else ():  # where the loop has taken them in itself
-            loop.remove_reader(listener.fileno())
             with contextlib.suppress(OSError):  # nobody is waiting any more, or one has gone or cannot be had
                 while True:
                     waiting.append(listener.accept()[0])
@@ -255,7 +334,7 @@ class Server(uvicorn.Server):
         self._listeners = []
         for connection in waiting:
             connection.setblocking(False)
-            await loop.connect_accepted_socket(self._make_protocol, connection)
+            await asyncio.get_running_loop().connect_accepted_socket(self._make_protocol, connection)
 
     def _make_protocol(self) -> Protocol:
         state = self.lifespan.state

@@ -22,7 +22,7 @@ from vestiary.similar import open_index
 from vestiary.web import errors
 from vestiary.web.batching import Outcome, Scheduler
 from vestiary.web.limits import Held, Rates, read_body
-from vestiary.web.payloads import Link, Upload
+from vestiary.web.payloads import Link, Upload, count_pieces
 from vestiary.web.recorder import make_recorder
 from vestiary.web.settings import Settings
 from vestiary.web.tally import Tally
@@ -38,10 +38,11 @@ INLINE_BYTES: Final = 262_144
 """Bodies up to this size are taken apart on the event loop (0.6 ms for base64, a quarter of it for a form): that is
 quicker than handing them to a thread and back."""
 INLINE_PIECES: Final = 1_500
-"""Commas in such a body at most (a picture of that size has about 1,000 of them by chance): a longer list takes longer.
-"""
+"""Values of JSON in such a body at most: more of them take longer."""
 INLINE_PARTS: Final = 50
 """Beginnings of parts of a form in such a body at most."""
+INLINE_LINE: Final = 256
+"""Bytes of the first of them at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +250,12 @@ class Service:
 
 def _is_quick(body: bytearray) -> bool:
     """Whether a body is taken apart in a moment, whatever its form."""
-    is_small = len(body) <= INLINE_BYTES
-    return is_small and body.count(b",") <= INLINE_PIECES and body.count(b"\r\n--") <= INLINE_PARTS
+    if len(body) > INLINE_BYTES:
+        return False
+    if not body.startswith(b"--"):
+        return count_pieces(body) <= INLINE_PIECES and body.count(b"\r\n--") <= INLINE_PARTS
+    line_end = body.find(b"\r\n", 0, INLINE_LINE)  # of a form, whose first line stands before each of its parts
+    return line_end > 0 and body.count(body[:line_end].rstrip()) <= INLINE_PARTS
 
 
 def _make_fetcher(settings: Settings) -> Fetcher:

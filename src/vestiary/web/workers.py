@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import secrets
@@ -36,6 +37,16 @@ multiprocessing.allow_connection_pickling()
 _spawn = multiprocessing.get_context("spawn")
 
 
+class _Resident(Server):
+    """A server with a process of its own."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen; what has been loaded by now stays, and the garbage collector need not look at it again."""
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+
+
 def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
     """Serve until SIGTERM or SIGINT; ``tell`` gets the listening socket just before the start.
 
@@ -46,7 +57,7 @@ def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
         raise UsageError("Several workers need a POSIX system; start one, with --workers 1.")
     _allow_files(settings.max_connections + SPARE_FILES)
     if settings.workers == 1:
-        server = Server(settings)
+        server = _Resident(settings)
         listener = open_socket(settings)
         tell(listener)
         server.run(sockets=[listener])
@@ -143,7 +154,7 @@ def _work(settings: Settings, listener: socket.socket, shared: Shared) -> None:
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
     try:
-        Server(settings, shared).run(sockets=[listener])
+        _Resident(settings, shared).run(sockets=[listener])
     except VestiaryError as error:
         write_line("fault", kind=type(error).__name__)
         sys.exit(error.exit_code)
