@@ -21,6 +21,7 @@ from vestiary.pages.batch.jobs import Standing
 from vestiary.pages.batch.page import tell_progress
 from vestiary.pages.desk import Desk, set_desk
 from vestiary.predictor import Predictor
+from vestiary.review import Queue
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="the extra 'ui' is not installed")
 
@@ -169,6 +170,29 @@ def test_a_photo_that_is_pruned_under_the_reviewers_eyes_is_let_go(desk: Desk, t
     next(own for own in shown.button if own.label.startswith("Accept")).click().run()
     assert "holds no prediction" in text(shown)
     assert "Nothing waits for a look" in text(shown)
+
+
+def test_who_comes_back_late_is_told_and_shown_the_next_photo(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vestiary.ledger import claims
+
+    assert desk.ledger is not None
+    one_look = "f" * 32  # of those that one reviewer looks at
+    desk.ledger.add([make_record(n, id=f"{n}{one_look[1:]}", data=bytes([n])) for n in range(1, 6)])
+    shown = run("review")
+    shown.text_input[0].input("Anna").run()
+    real = claims.now
+    monkeypatch.setattr(claims, "now", lambda: real() + timedelta(minutes=16))
+    (first, *_), ben = shown.session_state["review_items"], Queue(desk.ledger, desk.bundle, reviewer="Ben")
+    seen = shown.session_state["review_turn"].item.record.id
+    theirs = {own.record.id for own in ben.next_items(4)}
+    assert theirs >= {seen, first.record.id}
+    next(own for own in shown.button if own.label.startswith("Accept")).click().run()
+    assert "Another reviewer was given this photo" in text(shown)
+    assert not list(desk.ledger.verdicts())
+    assert shown.session_state["review_turn"].item.record.id not in theirs
+    next(own for own in shown.button if own.label.startswith("Accept")).click().run()
+    assert "Another reviewer" not in text(shown)
+    assert list(desk.ledger.verdicts())
 
 
 def test_progress_is_told_in_words() -> None:
