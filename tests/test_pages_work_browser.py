@@ -134,6 +134,10 @@ def test_the_answers_of_a_batch_can_be_read_on_any_screen(
     page.get_by_text("1 of 5 photos.").wait_for()
     take_screenshot(page, f"batch-filter-{size[0]}-{scheme}")
     assert_no_axe_findings(page)
+    page.get_by_text("Plain table", exact=True).click()
+    page.get_by_role("table").get_by_role("img", name="The photo unsure.png").wait_for()
+    take_screenshot(page, f"batch-plain-{size[0]}-{scheme}")
+    assert_no_axe_findings(page)
 
 
 def test_a_cell_is_corrected_and_the_correction_outlives_the_service(
