@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,14 +26,17 @@ def remove_old_batches(place: Path, ledger: Ledger, keep: timedelta | None) -> i
     """
     removed = 0
     for folder in (place / BATCHES).iterdir() if (place / BATCHES).is_dir() else ():
-        if folder.name.startswith(DRAFT):
-            is_old = now() - datetime.fromtimestamp(folder.stat().st_mtime, UTC) > DRAFTS_KEPT
-        else:
-            is_old = keep is not None and now() - _find_last_sign(folder, ledger) > keep
-        if is_old and not is_held(folder / "out"):
-            shutil.rmtree(folder)
-            removed += 1
+        with contextlib.suppress(FileNotFoundError):  # it arrived, or was removed, meanwhile
+            if _is_old(folder, ledger, keep) and not is_held(folder / "out"):
+                shutil.rmtree(folder)
+                removed += 1
     return removed
+
+
+def _is_old(folder: Path, ledger: Ledger, keep: timedelta | None) -> bool:
+    if folder.name.startswith(DRAFT):
+        return now() - datetime.fromtimestamp(folder.stat().st_mtime, UTC) > DRAFTS_KEPT
+    return keep is not None and now() - _find_last_sign(folder, ledger) > keep
 
 
 def _find_last_sign(folder: Path, ledger: Ledger) -> datetime:
