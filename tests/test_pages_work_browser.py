@@ -136,6 +136,7 @@ def test_the_answers_of_a_batch_can_be_read_on_any_screen(
     assert_no_axe_findings(page)
     page.get_by_text("Plain table", exact=True).click()
     page.get_by_role("table").get_by_role("img", name="The photo unsure.png").wait_for()
+    page.get_by_role("button", name="Save the correction").scroll_into_view_if_needed()
     take_screenshot(page, f"batch-plain-{size[0]}-{scheme}")
     assert_no_axe_findings(page)
 

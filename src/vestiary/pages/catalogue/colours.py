@@ -77,7 +77,8 @@ def _show_swatches(shelf: Shelf, own: Distribution, swatches: Sequence[Swatch]) 
             with st.container(width=WIDTH, gap="xxsmall"):
                 st.html(draw_swatch(swatch))
                 words = f"{keep_plain(swatch.value)} · {swatch.n:,}"
-                if st.button(words, key=f"colours-{own.name}-{swatch.value}", type="tertiary"):
+                key = f"colours-{own.name}-{swatch.value}"
+                if st.button(words, key=key, type="tertiary", icon=":material/photo_library:"):
                     pressed = swatch.value
     if pressed is not None:
         products = shelf.select({own.name: {pressed}})

@@ -243,7 +243,8 @@ def _show_findings(shelf: Shelf) -> None:
 def _list_findings(shelf: Shelf, findings: Sequence[Finding]) -> None:
     counts = Counter(own.severity for own in findings)
     present = [own for own in Severity if counts[own]]
-    chosen = st.pills(
+    left, right = st.columns([3, 2])
+    chosen = left.pills(
         "Which findings",
         present,
         selection_mode="multi",
@@ -252,7 +253,7 @@ def _list_findings(shelf: Shelf, findings: Sequence[Finding]) -> None:
         key="findings-severity",
     )
     kinds = Counter(_name_kind(own) for own in findings if own.severity in chosen)
-    about = st.selectbox(
+    about = right.selectbox(
         "About",
         sorted(kinds),
         index=None,

@@ -61,7 +61,7 @@ def _show_branch(branch: Branch, levels: Sequence[str], above: Mapping[str, str]
     own = {**above, levels[len(above)]: branch.value}
     leaves = [child for child in branch.children if not child.children]
     with st.container(gap="xsmall", border=len(own) == 2):
-        pressed = own if _show_place(branch, own) else {}
+        pressed: Mapping[str, str] = own if _show_place(branch, own) else {}
         if leaves:
             with st.container(horizontal=True, gap="xsmall"):
                 for leaf in leaves:
@@ -76,11 +76,12 @@ def _show_branch(branch: Branch, levels: Sequence[str], above: Mapping[str, str]
 def _show_place(branch: Branch, own: Mapping[str, str]) -> bool:
     """Its button; whether it was pressed."""
     words = f"{keep_plain(branch.value)} · {branch.n:,}"
+    usual_icon = ":material/photo_library:" if branch.children else None
     return st.button(
         words if branch.usual else f"{words} · unusual",
         key=f"tree-{_name_place(own)}",
         type="tertiary" if branch.children else "secondary",
-        icon=None if branch.usual else ":material/warning:",
+        icon=usual_icon if branch.usual else ":material/warning:",
     )
 
 
