@@ -299,8 +299,10 @@ def _show_all(desk: Desk, visit: Visit) -> None:
     if n_refused:
         said.append(f"{n_refused} could not be read")
     st.caption(" · ".join(said))
+    cards = st.container(horizontal=True, gap="small", key="cards")
+    # The control is below, since above it would push the cards down, and away from a click, while more come.
     part = choose_part(len(visit.results), PER_PAGE, "photo", key=_PAGE)
-    with st.container(horizontal=True, gap="small", key="cards"):
+    with cards:
         for result in visit.results[part]:
             _show_card(desk, visit, result)
     with st.container(horizontal=True):
