@@ -23,7 +23,7 @@ from vestiary.catalogue import Catalogue, Progress
 from vestiary.charts import SCREEN_BAR, SCREEN_LINE, SCREEN_RARE, Band, contrast, let_pick, plot_counts, to_screen
 from vestiary.charts.grid import plot_matrix
 from vestiary.charts.screen import INKS
-from vestiary.checks import run_checks
+from vestiary.checks import Finding, Severity, run_checks
 from vestiary.checks.label_errors import check_label_errors
 from vestiary.errors import CatalogueError, UsageError
 from vestiary.health import State
@@ -474,6 +474,27 @@ def test_the_tree_leads_to_the_photos_of_each_place(run_page: Callable[..., AppT
     shown[f"tree-{' › '.join(map(str, path))}"].click().run()
     assert not app.exception
     assert any(own.value.endswith(f"{n} photos") for own in app.caption)
+
+
+def test_wrong_labels_are_among_the_findings_when_they_are_asked_for(
+    run_page: Callable[..., AppTest], shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(shelf.key, tuple)
+    odd = shelf.catalogue.products[7]
+    wrong = Finding("labels.likely_error", Severity.WARNING, (odd.id,), "It looks like something else.", "Look at it.")
+    monkeypatch.setattr("vestiary.pages.catalogue.page.survey_labels", lambda *_: (wrong,))
+    app = run_page("catalogue", catalogue=Path(shelf.key[0]))
+    choose_view(app, "Findings")
+    wait_until(lambda: "What to do next" in [own.label for own in app.run().expander])
+    assert "It looks like something else." not in [own.value for own in app.text]
+    app.toggle(key="findings-labels").set_value(True).run()
+    wait_until(lambda: "labels probably wrong (1)" in app.run().selectbox(key="findings-about").options)
+    app.selectbox(key="findings-about").select("labels probably wrong").run()
+    assert not app.exception
+    assert app.text[0].value == "It looks like something else."
+    (box,) = [own for own in app.toggle if own.label == "Show the photo"]
+    box.set_value(True).run()
+    assert odd.id in read_all(app)
 
 
 def test_a_catalogue_of_other_attributes_is_refused_by_the_model_page(
