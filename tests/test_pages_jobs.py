@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +24,7 @@ from vestiary.errors import UsageError
 from vestiary.ledger import Job, Ledger, PredictionRecord, now, open_ledger
 from vestiary.ledger.progress import measure_rate
 from vestiary.pages.batch.jobs import Jobs, Standing
+from vestiary.pages.batch.retention import remove_old_batches
 from vestiary.pages.batch.rows import read_rows
 
 RED = paint_picture((250, 5, 5))
@@ -36,6 +39,10 @@ class Sent(io.BytesIO):
 
     def __post_init__(self) -> None:
         super().__init__(self.data)
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
 
 
 @pytest.fixture
@@ -195,6 +202,41 @@ def test_the_rate_is_told_from_the_blocks_after_the_first(ledger: Ledger) -> Non
     add(10, 40)
     add(0, 60)
     assert measure_rate(ledger, "j", at) == pytest.approx(5.0)
+
+
+def test_old_batches_go_and_their_answers_stay(unstarted: Jobs, ledger: Ledger) -> None:
+    old, new, unknown, busy = (unstarted.begin_uploads([Sent("a.png", RED)], most=1) for _ in range(4))
+    long_ago = now() - timedelta(days=31)
+    for job_id, at in ((old, long_ago), (new, now()), (busy, long_ago)):
+        job = Job(id=job_id, kind="batch", source="s", out="o", bundle="b", state="finished", started_at=long_ago)
+        ledger.start_job(replace(job, ended_at=at))
+    (unstarted.place / "batches" / "notes").mkdir()
+    for name, days in ((".new-killed", 2), (".new-arriving", 0)):
+        (unstarted.place / "batches" / name).mkdir()
+        at = (now() - timedelta(days=days)).timestamp()
+        os.utime(unstarted.place / "batches" / name, (at, at))
+
+    def left() -> set[str]:
+        return {folder.name for folder in (unstarted.place / "batches").iterdir()}
+
+    assert remove_old_batches(unstarted.place, ledger, None) == 1
+    assert left() == {old, new, unknown, busy, "notes", ".new-arriving"}
+    with hold_folder(unstarted.place / "batches" / busy / "out"):
+        assert remove_old_batches(unstarted.place, ledger, timedelta(days=30)) == 1
+    assert left() == {new, unknown, busy, "notes", ".new-arriving"}
+    assert find(unstarted, old).folder is None, "the ledger knows it still"
+    assert remove_old_batches(unstarted.place / "nowhere", ledger, timedelta(days=30)) == 0
+
+
+def test_what_would_fill_the_disk_is_refused_before_it_is_written(
+    unstarted: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = 500_000_000 + len(RED)
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=left))
+    unstarted.begin_uploads([Sent("a.png", RED)], most=2)
+    with pytest.raises(UsageError, match=r"almost full: it has no room for these 0\.\d MB .* remove older batches"):
+        unstarted.begin_uploads([Sent("a.png", RED), Sent("b.png", RED)], most=2)
+    assert len(unstarted.list_all()) == 1
 
 
 def test_a_stopped_batch_goes_on(jobs: Jobs, ledger: Ledger, tmp_path: Path) -> None:

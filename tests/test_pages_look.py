@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,8 @@ from vestiary.catalogue import Catalogue, Progress
 from vestiary.charts import SCREEN_BAR, SCREEN_LINE, SCREEN_RARE, Band, contrast, let_pick, plot_counts, to_screen
 from vestiary.charts.grid import plot_matrix
 from vestiary.charts.screen import INKS
-from vestiary.checks import run_checks
+from vestiary.checks import Finding, Severity, run_checks
+from vestiary.checks.label_errors import check_label_errors
 from vestiary.errors import CatalogueError, UsageError
 from vestiary.health import State
 from vestiary.ledger import FailureRecord, PredictionRecord, open_ledger
@@ -30,6 +32,7 @@ from vestiary.metrics import Outcome
 from vestiary.pages import cache, desk
 from vestiary.pages.background import Chores
 from vestiary.pages.catalogue import survey
+from vestiary.pages.catalogue.colours import draw_swatch
 from vestiary.pages.desk import Desk, set_desk
 from vestiary.pages.gallery import draw_grid
 from vestiary.pages.model.comparison import list_bundles
@@ -46,9 +49,9 @@ from vestiary.pages.model.page import prepare_card
 from vestiary.pages.monitor.page import choose_dates, list_concerns
 from vestiary.pages.monitor.watch import Watch, look
 from vestiary.pages.shelf import Shelf, cross, match_text, open_shelf
-from vestiary.predictor import Predictor, evaluate
+from vestiary.predictor import Predictor, collect_embeddings, evaluate
 from vestiary.product import Split
-from vestiary.reports.gallery import Photo
+from vestiary.reports.gallery import Photo, Swatch
 from vestiary.reports.operations import choose_period
 from vestiary.taxonomy import Taxonomy
 
@@ -196,16 +199,39 @@ def test_what_was_clicked_is_found_though_charts_show_some_letters_otherwise() -
 
 
 def test_the_survey_is_made_once_and_says_what_the_checks_say(
-    tiny_catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+    tiny_catalogue: Catalogue, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = survey.survey(tiny_catalogue)
     assert list(first.findings) == run_checks(tiny_catalogue)
     assert first.pictures.n == sum(len(product.images) for product in tiny_catalogue.products)
     monkeypatch.setattr(survey, "measure_pictures", lambda *_, **__: pytest.fail("looked at every photo again"))
     assert survey.survey(tiny_catalogue) == first
-    survey.forget_survey(tiny_catalogue)
+    survey.forget_survey(tiny_catalogue, tiny_bundle)
     with pytest.raises(pytest.fail.Exception):
         survey.survey(tiny_catalogue)
+
+
+def test_labels_that_are_probably_wrong_are_looked_for_once(
+    tiny_catalogue: Catalogue, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cleanlab", reason="the extra 'checks' is not installed")
+    wrong = replace(tiny_catalogue.taxonomy, attributes=(tiny_catalogue.taxonomy["baseColour"],), parents=())
+    small = replace(tiny_catalogue, taxonomy=wrong, products=tiny_catalogue.products[:120])
+    embeddings = collect_embeddings(Predictor(tiny_bundle), small, small.products)
+    found = survey.survey_labels(small, tiny_bundle)
+    assert list(found) == check_label_errors(small, embeddings)
+    monkeypatch.setattr(survey, "collect_embeddings", lambda *_, **__: pytest.fail("looked at every photo again"))
+    assert survey.survey_labels(small, tiny_bundle) == found
+    survey.forget_survey(small, tiny_bundle)
+    with pytest.raises(pytest.fail.Exception):
+        survey.survey_labels(small, tiny_bundle)
+
+
+def test_a_swatch_tells_its_colour_in_words_and_a_name_is_no_markup() -> None:
+    html = draw_swatch(Swatch("<b>Sea</b>", 9, "#0a0b0c", ("#010203", "#040506"), 7))
+    assert 'role="img" aria-label="&lt;b&gt;Sea&lt;/b&gt;: measured colour #0a0b0c, in 7 of 9"' in html
+    assert html.count("<i ") == 2
+    assert "nothing stands out" in draw_swatch(Swatch("Grey", 9, None, (), 0))
 
 
 # The model
@@ -412,6 +438,63 @@ def test_a_value_chosen_by_keyboard_shows_its_photos_page_by_page(
     assert f"1–24 of {n} photos" in [own.value for own in app.caption]
     app.button(key="values-page-season-Summer-Next").click().run()
     assert f"25–48 of {n} photos" in [own.value for own in app.caption]
+
+
+def choose_view(app: AppTest, name: str) -> None:
+    app.button_group(key="catalogue-view").set_value(name).run()
+
+
+def test_each_colour_is_shown_as_its_photos_have_it(run_page: Callable[..., AppTest], shelf: Shelf) -> None:
+    assert isinstance(shelf.key, tuple)
+    app = run_page("catalogue", catalogue=Path(shelf.key[0]))
+    choose_view(app, "Colours")
+    wait_until(lambda: "measured colour" in read_all(app.run()))
+    counts = [(value, n) for value, n in shelf.distributions["baseColour"].counts if n]
+    pressed = [own for own in app.button if (own.key or "").startswith("colours-baseColour-")]
+    assert [own.label for own in pressed] == [f"{value} · {n:,}" for value, n in counts]
+    pressed[1].click().run()
+    assert not app.exception
+    value, n = counts[1]
+    assert any(own.value.endswith(f"{n} photos") for own in app.caption)
+    assert len(shelf.select({"baseColour": {value}})) == n
+
+
+def test_the_tree_leads_to_the_photos_of_each_place(run_page: Callable[..., AppTest], shelf: Shelf) -> None:
+    assert isinstance(shelf.key, tuple)
+    app = run_page("catalogue", catalogue=Path(shelf.key[0]))
+    choose_view(app, "Tree")
+    levels = ("masterCategory", "subCategory", "articleType")
+    chosen = app.button_group(key="tree-top").value
+    paths = Counter(tuple(own.labels.get(name) for name in levels) for own in shelf.catalogue.products)
+    leaves = {path: n for path, n in paths.items() if path[0] == chosen and all(path)}
+    shown = {own.key: own for own in app.button if (own.key or "").startswith("tree-")}
+    for path, n in leaves.items():
+        assert shown[f"tree-{' › '.join(map(str, path))}"].label.startswith(f"{path[-1]} · {n:,}")
+    path, n = max(leaves.items(), key=lambda own: own[1])
+    shown[f"tree-{' › '.join(map(str, path))}"].click().run()
+    assert not app.exception
+    assert any(own.value.endswith(f"{n} photos") for own in app.caption)
+
+
+def test_wrong_labels_are_among_the_findings_when_they_are_asked_for(
+    run_page: Callable[..., AppTest], shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(shelf.key, tuple)
+    odd = shelf.catalogue.products[7]
+    wrong = Finding("labels.likely_error", Severity.WARNING, (odd.id,), "It looks like something else.", "Look at it.")
+    monkeypatch.setattr("vestiary.pages.catalogue.page.survey_labels", lambda *_: (wrong,))
+    app = run_page("catalogue", catalogue=Path(shelf.key[0]))
+    choose_view(app, "Findings")
+    wait_until(lambda: "What to do next" in [own.label for own in app.run().expander])
+    assert "It looks like something else." not in [own.value for own in app.text]
+    app.toggle(key="findings-labels").set_value(True).run()
+    wait_until(lambda: "labels probably wrong (1)" in app.run().selectbox(key="findings-about").options)
+    app.selectbox(key="findings-about").select("labels probably wrong").run()
+    assert not app.exception
+    assert app.text[0].value == "It looks like something else."
+    (box,) = [own for own in app.toggle if own.label == "Show the photo"]
+    box.set_value(True).run()
+    assert odd.id in read_all(app)
 
 
 def test_a_catalogue_of_other_attributes_is_refused_by_the_model_page(

@@ -114,6 +114,29 @@ def test_a_click_on_a_cell_of_the_cross_tab_shows_as_many_photos_as_it_says(
     assert_no_axe_findings(page)
 
 
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+def test_the_tree_and_the_colours_lead_to_their_photos(
+    looking: Pages, open_page: OpenPage, size: tuple[int, int], scheme: str
+) -> None:
+    page = open_page(f"{looking.url}/catalogue", size=size, scheme=scheme)
+    page.get_by_text("480 products of").wait_for()
+    choose_view(page, "Tree")
+    page.get_by_role("button", name=re.compile(r" · \d+$")).first.wait_for()
+    take_screenshot(page, f"catalogue-tree-{size[0]}-{scheme}")
+    assert_no_axe_findings(page)
+    choose_view(page, "Colours")
+    page.get_by_role("img", name=re.compile("measured colour")).first.wait_for(timeout=120_000)
+    take_screenshot(page, f"catalogue-colours-{size[0]}-{scheme}")
+    assert_no_axe_findings(page)
+    name = page.get_by_role("button", name=re.compile(r" · \d+$")).first
+    n = count_told(name.inner_text())
+    name.click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator("li img").first.wait_for()
+    assert count_told(dialog.get_by_text(re.compile("photos?$")).first.inner_text()) == n
+    take_screenshot(page, f"catalogue-colour-{size[0]}-{scheme}")
+
+
 def test_findings_come_with_their_photos(looking: Pages, open_page: OpenPage) -> None:
     page = open_page(f"{looking.url}/catalogue")
     page.get_by_text("480 products of").wait_for()

@@ -47,6 +47,17 @@ def test_the_front_is_the_pages_for_a_browser_and_the_summary_for_any_other(page
     assert httpx.get(pages_server.url).json()["service"] == "vestiary"
 
 
+def test_photos_of_batches_go_when_their_days_are_over(start_pages: Callable[..., Pages], tmp_path: Path) -> None:
+    for name, at in (("old", "2026-01-01T00:00:00+00:00"), ("new", "2999-01-01T00:00:00+00:00")):
+        folder = tmp_path / "batches" / name
+        folder.mkdir(parents=True)
+        (folder / "ask.json").write_text(json.dumps({"source": "photos", "title": "photos", "at": at}))
+    server = start_pages(VESTIARY_JOBS=str(tmp_path), VESTIARY_JOBS_KEEP_DAYS="30")
+    wait_until(lambda: not (tmp_path / "batches" / "old").exists())
+    wait_until(lambda: [own["removed"] for own in read_log(server, "batches")] == [1])
+    assert (tmp_path / "batches" / "new").is_dir()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/predict", 405), ("GET", "/nonsense", 404), ("GET", "/batch", 404), ("GET", "/_stcore/metrics", 404)],

@@ -21,6 +21,7 @@ from vestiary.pages.batch.jobs import Standing
 from vestiary.pages.batch.page import tell_progress
 from vestiary.pages.desk import Desk, set_desk
 from vestiary.predictor import Predictor
+from vestiary.review import Queue
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="the extra 'ui' is not installed")
 
@@ -101,6 +102,43 @@ def test_a_batch_of_the_command_line_is_shown_counted_and_filtered(desk: Desk, t
     assert "No photo is like that" in text(shown)
 
 
+def test_the_plain_table_says_everything_in_words_and_takes_corrections(desk: Desk, tmp_path: Path) -> None:
+    answer(desk, tmp_path, ["a.png", "<b>.png"])
+    shown = run("batch")
+    shown.toggle(key="batch_plain").set_value(True).run()
+    (table,) = [own.proto.body for own in shown.get("html") if "<table>" in own.proto.body]
+    assert not shown.dataframe
+    assert '<th scope="col">Base colour</th>' in table
+    assert '<th scope="row">&lt;b&gt;.png</th><td>sure</td>' in table
+    assert table.count('alt="The photo ') == 3 and 'alt="The photo &lt;b&gt;.png"' in table
+    assert "% · " in table and '<td>not answered</td><td colspan="3">' in table
+    shown.selectbox(key="batch_plain_value_baseColour").select("Green").run()
+    shown.button(key="batch_plain_save").click().run()
+    assert "A correction needs a name" in text(shown)
+    shown.text_input(key="batch_reviewer_field").input("Anna").run()
+    shown.button(key="batch_plain_save").click().run()
+    assert desk.ledger is not None
+    assert [(own.reviewer, own.value) for own in desk.ledger.verdicts()] == [("Anna", "Green")]
+    assert "<td>Green (corrected)</td>" in text(shown)
+
+
+def test_a_batch_of_many_photos_is_shown_a_page_at_a_time(desk: Desk, tmp_path: Path) -> None:
+    from vestiary.pages.batch import table
+
+    answer(desk, tmp_path, [f"{n}.png" for n in range(10)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "PAGE", 2)
+        shown = run("batch")
+        assert "1–2 of 12 photos" in text(shown)
+        shown.button(key="batch_page-Next").click().run()
+        assert "3–4 of 12 photos" in text(shown)
+        shown.number_input(key="batch_page-number").set_value(6).run()
+        assert "11–12 of 12 photos" in text(shown)
+        assert shown.button(key="batch_page-Next").disabled
+        shown.text_input(key="batch_words").input("1").run()
+        assert "1 of 12 photos." in text(shown), "what is chosen since has fewer pages"
+
+
 def test_a_name_that_is_no_utf8_is_shown_with_a_mark(desk: Desk, tmp_path: Path) -> None:
     answer(desk, tmp_path, ["h\udcfct.png"])
     assert desk.ledger is not None
@@ -116,6 +154,8 @@ def test_a_broken_off_batch_says_how_to_go_on(desk: Desk, tmp_path: Path) -> Non
     shown = run("batch")
     assert "was stopped with 6 photos still to do" in text(shown)
     assert "run the same command again" in text(shown)
+    desk.ledger.change_job(job.id, out=str(desk.jobs / "batches" / job.id / "out"))
+    assert "Its photos were removed from the server" in text(run("batch"))
 
 
 def test_a_ledger_that_went_away_is_told_and_nothing_else_breaks(desk: Desk) -> None:
@@ -169,6 +209,29 @@ def test_a_photo_that_is_pruned_under_the_reviewers_eyes_is_let_go(desk: Desk, t
     next(own for own in shown.button if own.label.startswith("Accept")).click().run()
     assert "holds no prediction" in text(shown)
     assert "Nothing waits for a look" in text(shown)
+
+
+def test_who_comes_back_late_is_told_and_shown_the_next_photo(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vestiary.ledger import claims
+
+    assert desk.ledger is not None
+    one_look = "f" * 32  # of those that one reviewer looks at
+    desk.ledger.add([make_record(n, id=f"{n}{one_look[1:]}", data=bytes([n])) for n in range(1, 6)])
+    shown = run("review")
+    shown.text_input[0].input("Anna").run()
+    real = claims.now
+    monkeypatch.setattr(claims, "now", lambda: real() + timedelta(minutes=16))
+    (first, *_), ben = shown.session_state["review_items"], Queue(desk.ledger, desk.bundle, reviewer="Ben")
+    seen = shown.session_state["review_turn"].item.record.id
+    theirs = {own.record.id for own in ben.next_items(4)}
+    assert theirs >= {seen, first.record.id}
+    next(own for own in shown.button if own.label.startswith("Accept")).click().run()
+    assert "Another reviewer was given this photo" in text(shown)
+    assert not list(desk.ledger.verdicts())
+    assert shown.session_state["review_turn"].item.record.id not in theirs
+    next(own for own in shown.button if own.label.startswith("Accept")).click().run()
+    assert "Another reviewer" not in text(shown)
+    assert list(desk.ledger.verdicts())
 
 
 def test_progress_is_told_in_words() -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from browsing import DESKTOP, PHONE, Pages, assert_no_axe_findings, hand_over, take_screenshot
 from conftest import paint_picture, wait_until
 from vestiary.batch import run_batch
 from vestiary.bundle import open_bundle
-from vestiary.ledger import Ledger, open_ledger
+from vestiary.ledger import Ledger, now, open_ledger
 from vestiary.ledger.claims import Claims
+from vestiary.ledger.schema import claims
 from vestiary.review.items import AGREEMENT_SHARE
 
 if TYPE_CHECKING:
@@ -134,6 +137,11 @@ def test_the_answers_of_a_batch_can_be_read_on_any_screen(
     page.get_by_text("1 of 5 photos.").wait_for()
     take_screenshot(page, f"batch-filter-{size[0]}-{scheme}")
     assert_no_axe_findings(page)
+    page.get_by_text("Plain table", exact=True).click()
+    page.get_by_role("table").get_by_role("img", name="The photo unsure.png").wait_for()
+    page.get_by_role("button", name="Save the correction").scroll_into_view_if_needed()
+    take_screenshot(page, f"batch-plain-{size[0]}-{scheme}")
+    assert_no_axe_findings(page)
 
 
 def test_a_cell_is_corrected_and_the_correction_outlives_the_service(
@@ -235,6 +243,28 @@ def test_photos_are_reviewed_by_keys_alone_and_nothing_is_lost(unsure: Pages, op
     assert_no_axe_findings(page)
 
 
+@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "dark"), (PHONE, "light")])
+def test_who_comes_back_late_is_told_and_goes_on(
+    unsure: Pages, open_page: Callable[..., Page], size: tuple[int, int], scheme: str
+) -> None:
+    page = open_page(f"{unsure.url}/review?reviewer=Anna", size=size, scheme=scheme)
+    page.locator("img[alt$='.png']").wait_for()
+    name = str(page.locator("img[alt$='.png']").get_attribute("alt"))
+    wait_for_photo(page, name)
+    with open_ledger(unsure.ledger) as ledger:
+        (seen,) = [record for record in ledger.predictions() if record.name == name]
+        with ledger.writing() as connection:  # a quarter of an hour later
+            connection.execute(update(claims).values(until=now() - timedelta(seconds=1)))
+        for reviewer in ("Ben", "Cem"):  # as many as look at any photo
+            assert Claims(ledger, reviewer, second_share=1).take([seen], 1)
+    page.keyboard.press("a")
+    page.get_by_text("Another reviewer was given this photo after your 15 minutes with it").wait_for()
+    wait_for_photo(page, "second.png" if name == "first.png" else "first.png")
+    take_screenshot(page, f"review-late-{size[0]}-{scheme}")
+    assert_no_axe_findings(page)
+    assert read_verdicts(unsure) == {}
+
+
 def test_two_reviewers_have_the_same_photo_only_where_two_are_wanted(
     unsure: Pages, open_page: Callable[..., Page]
 ) -> None:
@@ -244,7 +274,7 @@ def test_two_reviewers_have_the_same_photo_only_where_two_are_wanted(
         page.locator("img[alt$='.png']").or_(page.get_by_text("Nothing waits for a look")).wait_for()
         seen.append({own.get_attribute("alt") for own in page.locator("img[alt$='.png']").all()})
     with open_ledger(unsure.ledger) as ledger:
-        claims = Claims(ledger, "Ben", second_share=AGREEMENT_SHARE)
-        wanted_twice = {record.name for record in ledger.predictions() if claims.wants_second(record.id)}
+        own = Claims(ledger, "Ben", second_share=AGREEMENT_SHARE)
+        wanted_twice = {record.name for record in ledger.predictions() if own.wants_second(record.id)}
     assert len(seen[0]) == 1
     assert seen[1] <= wanted_twice and bool(seen[1]) == bool(wanted_twice), "Anna has both of them"

@@ -296,22 +296,73 @@ def test_by_value_many_are_ranked_as_a_few_are(bundle: Bundle) -> None:
         left.remove(chosen)
 
 
+@pytest.fixture
+def go_late(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes it sixteen minutes later."""
+    from vestiary.ledger import claims
+
+    real = claims.now
+    return lambda: monkeypatch.setattr(claims, "now", lambda: real() + timedelta(minutes=16))
+
+
 def test_what_is_not_finished_in_time_is_given_to_others(
-    ledger: Ledger, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, bundle: Bundle, go_late: Callable[[], None]
 ) -> None:
     ledger.add([unsure(1, 0.5)])
     ada, bob = open_queue(ledger, bundle), open_queue(ledger, bundle, "bob")
-    from vestiary.ledger import claims
-
     [item] = ada.next_items()
     ada.correct(item, "season", "Winter")
-    real = claims.now
-    monkeypatch.setattr(claims, "now", lambda: real() + timedelta(minutes=16))
+    go_late()
     [other] = bob.next_items()
     assert other.record.id == item.record.id
     assert other.given == {}
+    for say in (ada.accept, lambda item: ada.correct(item, "season", "Summer")):
+        with pytest.raises(UsageError, match="Another reviewer was given this photo after your 15 minutes with it"):
+            say(item)
+    bob.correct(other, "baseColour", "Blue")
+    bob.accept(other)
+    with pytest.raises(UsageError, match="what you said last was not kept"):
+        ada.accept(item)
+    assert said(ledger) == {
+        ("ada", "season", "Summer", "Winter"),
+        ("bob", "baseColour", "Red", "Blue"),
+        ("bob", "season", "Summer", "Summer"),
+    }
+    assert ada.next_items() == []
+    bob.accept(other)
+    assert ada.progress().by_reviewer == {"bob": 1}
+
+
+def test_who_is_late_with_a_photo_that_nobody_took_loses_nothing(
+    ledger: Ledger, bundle: Bundle, go_late: Callable[[], None]
+) -> None:
+    ledger.add([unsure(1, 0.5)])
+    ada, bob = open_queue(ledger, bundle), open_queue(ledger, bundle, "bob")
+    [item] = ada.next_items()
+    go_late()
+    ada.correct(item, "baseColour", "Blue")
+    assert bob.next_items() == [], "it is hers again"
     ada.accept(item)
-    assert ("ada", "baseColour", "Red", "Red") in said(ledger), "who is late loses nothing"
+    assert said(ledger) == {("ada", "baseColour", "Red", "Blue"), ("ada", "season", "Summer", "Summer")}
+
+
+def test_who_is_late_with_a_photo_for_two_is_the_second(
+    ledger: Ledger, bundle: Bundle, go_late: Callable[[], None]
+) -> None:
+    ledger.add([unsure(1, 0.5)])
+    ada, bob, cem = (open_queue(ledger, bundle, name, agreement_share=1) for name in ("ada", "bob", "cem"))
+    [item] = ada.next_items()
+    go_late()
+    for other in (bob, cem):
+        with_other = other.next_items()
+        assert names(with_other) == ["1.png"]
+        if other is bob:
+            bob.accept(*with_other)
+    with pytest.raises(UsageError, match="Another reviewer"):
+        ada.accept(item)
+    cem.skip(item)
+    ada.accept(item)
+    assert {own[0] for own in said(ledger)} == {"ada", "bob"}
 
 
 def test_a_share_is_seen_by_two_and_no_more(ledger: Ledger, bundle: Bundle) -> None:

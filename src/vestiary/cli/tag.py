@@ -173,8 +173,8 @@ def _build_wide_table(predictions: Sequence[Prediction], taxonomy: Taxonomy) -> 
     from rich.text import Text
 
     table = _new_table()
-    for attribute in taxonomy.attributes:
-        table.add_column(attribute.title or attribute.name)
+    for title in taxonomy.titles.values():
+        table.add_column(title)
     for prediction in predictions:
         cells = (Text.assemble(tag.value, "\n", _confidence(tag)) for tag in prediction.tags)
         table.add_row(_picture_name(prediction), *cells, end_section=True)
@@ -185,14 +185,14 @@ def _build_long_table(predictions: Sequence[Prediction], taxonomy: Taxonomy) -> 
     """A row per tag, for narrow screens."""
     from rich.text import Text
 
-    table = _new_table()
+    table, titles = _new_table(), taxonomy.titles
     for column in ("Attribute", "Value", "Confidence"):
         table.add_column(column)
     for prediction in predictions:
         name = _picture_name(prediction)
         for tag in prediction.tags:
-            title = taxonomy[tag.attribute].title or tag.attribute
-            table.add_row(name, title, tag.value, _confidence(tag), end_section=tag is prediction.tags[-1])
+            end = tag is prediction.tags[-1]
+            table.add_row(name, titles[tag.attribute], tag.value, _confidence(tag), end_section=end)
             name = Text()
     return table
 

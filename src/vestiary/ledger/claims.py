@@ -31,6 +31,7 @@ from sqlalchemy import (
     update,
 )
 
+from vestiary.errors import UsageError
 from vestiary.ledger.ledger import Ledger, read_prediction, write_verdict
 from vestiary.ledger.records import PredictionRecord, Verdict, needs_look, now
 from vestiary.ledger.schema import AnyText, claims, predictions, verdicts
@@ -140,8 +141,7 @@ class Claims:
         """The first ``n`` of these that are still free, now held by this reviewer, all in one transaction."""
         at = now()
         with self._ledger.writing() as connection:
-            if self._ledger.engine.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            self._keep_others_out(connection)
             ids = [record.id for record in records]
             there = set(connection.scalars(select(predictions.c.id).where(predictions.c.id.in_(ids)).with_for_update()))
             taken = _read_claims(connection, records)
@@ -172,27 +172,31 @@ class Claims:
                 found[prediction_id].add(attribute)
         return found
 
-    def act(
-        self, prediction_id: str, state: str, verdicts: Sequence[Verdict] = (), *, keep_earlier: bool = False
+    def act_in_turn(
+        self, record: PredictionRecord, state: str, verdicts: Sequence[Verdict], *, keep_earlier: bool = False
     ) -> None:
+        """``act``, unless the reviewer's time with the photo ran out and it is with another, or done, by now.
+
+        Nothing is written then, and UsageError raised. Who is late with a photo that nobody took may go on.
+        """
+        with self._ledger.writing() as connection:
+            self._keep_others_out(connection)
+            known = _read_claims(connection, [record])[_key(record)]
+            is_mine = any(own.reviewer == self._reviewer and _counts(own) for own in known)
+            if not is_mine and self._is_full(record, known):
+                raise UsageError(
+                    f"Another reviewer was given this photo after your {HOLD.seconds // 60} minutes with it; what you "
+                    "said last was not kept, so go on with the next one."
+                )
+            self._act(connection, record.id, state, verdicts, keep_earlier=keep_earlier)
+
+    def act(self, prediction_id: str, state: str, verdicts: Sequence[Verdict] = ()) -> None:
         """Write verdicts and what became of the prediction, all in one transaction.
 
-        With ``keep_earlier`` what the reviewer said before of the same tags stays. Raises UsageError when the ledger
-        holds no such prediction.
+        Raises UsageError when the ledger holds no such prediction.
         """
-        at = now()
         with self._ledger.writing() as connection:
-            self._ledger.hold_prediction(connection, prediction_id)
-            known = self._find_said(connection, prediction_id) if keep_earlier else set()
-            for verdict in verdicts:
-                if verdict.attribute not in known:
-                    write_verdict(connection, verdict)
-            change = {"state": state, "until": at + HOLD, "acted_at": at}
-            own = and_(claims.c.prediction_id == prediction_id, self._is_mine())
-            if not connection.execute(update(claims).where(own).values(change)).rowcount:
-                begun = min([at, *(verdict.at for verdict in verdicts)])  # so that undo finds them
-                row = {"prediction_id": prediction_id, "reviewer": self._reviewer, "at": begun}
-                connection.execute(insert(claims), [row | change])
+            self._act(connection, prediction_id, state, verdicts)
 
     def undo(self) -> PredictionRecord | None:
         """Take back what the reviewer last did, verdicts and all, and hold that prediction again.
@@ -220,6 +224,34 @@ class Claims:
             connection.execute(update(claims).where(this).values(change))
         return record
 
+    def _act(
+        self,
+        connection: Connection,
+        prediction_id: str,
+        state: str,
+        said: Sequence[Verdict],
+        *,
+        keep_earlier: bool = False,
+    ) -> None:
+        """Write it; with ``keep_earlier`` what the reviewer said before of the same tags stays."""
+        at = now()
+        self._ledger.hold_prediction(connection, prediction_id)
+        known = self._find_said(connection, prediction_id) if keep_earlier else set()
+        for verdict in said:
+            if verdict.attribute not in known:
+                write_verdict(connection, verdict)
+        change = {"state": state, "until": at + HOLD, "acted_at": at}
+        own = and_(claims.c.prediction_id == prediction_id, self._is_mine())
+        if not connection.execute(update(claims).where(own).values(change)).rowcount:
+            begun = min([at, *(verdict.at for verdict in said)])  # so that undo finds them
+            row = {"prediction_id": prediction_id, "reviewer": self._reviewer, "at": begun}
+            connection.execute(insert(claims), [row | change])
+
+    def _keep_others_out(self, connection: Connection) -> None:
+        """Until the transaction ends, nobody else takes anything."""
+        if self._ledger.engine.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
     def _hold(self, connection: Connection, prediction_id: str, known: Collection[Claim], **times: datetime) -> None:
         """Write the claim; one that ran out keeps its beginning, so that all of it can be undone."""
         if any((one.prediction_id, one.reviewer) == (prediction_id, self._reviewer) for one in known):
@@ -243,8 +275,12 @@ class Claims:
         mine = [claim for claim in known if claim.reviewer == self._reviewer]
         if any(claim.state == SKIPPED or _counts(claim) or claim.prediction_id != record.id for claim in mine):
             return False
+        return not self._is_full(record, known)
+
+    def _is_full(self, record: PredictionRecord, known: Collection[Claim]) -> bool:
+        """Whether as many others as look at a photo have it or are done with it."""
         others = {claim.reviewer for claim in known if claim.reviewer != self._reviewer and _counts(claim)}
-        return len(others) <= self.wants_second(record.id)
+        return len(others) > self.wants_second(record.id)
 
 
 def count_review(ledger: Ledger) -> ReviewCounts:

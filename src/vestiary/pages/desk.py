@@ -53,6 +53,8 @@ class Desk:
     """An opened search index of similar products."""
     jobs: Path
     """The folder in which batches that are started from the page live."""
+    jobs_keep_days: int = 0
+    """Days that their photos and files stay after they ended; 0: until somebody removes them."""
     limits: Limits = Limits()  # noqa: RUF009
     max_upload_files: int = 200
     """Photos that one visitor may hand over at once."""

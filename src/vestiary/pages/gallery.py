@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from html import escape
 
 import streamlit as st
 
 from vestiary.charts import keep_text
 from vestiary.pages.look import keep_plain
+from vestiary.pages.paging import choose_part
 from vestiary.pages.shelf import Shelf
 from vestiary.product import Product
 from vestiary.reports.gallery import Photo
@@ -33,6 +33,8 @@ def show_gallery(shelf: Shelf, products: Sequence[Product], *, key: str, caption
     if not products:
         st.write("There is no such photo.")
         return
+    if len(products) <= PAGE:
+        st.caption(format_number(len(products), "photo"))
     part = choose_part(len(products), PAGE, "photo", key=key)
     photos = shelf.show(products[part])
     st.html(draw_grid(photos, captions[part] if captions is not None else [photo.product_id for photo in photos]))
@@ -53,22 +55,6 @@ def open_gallery(
 def name_cell(row: str | None, column: str | None) -> str:
     """The title of a cell's photos; None stands for all rows, or columns."""
     return " · ".join(keep_plain(own) for own in (row, column) if own is not None)
-
-
-def choose_part(n: int, size: int, noun: str, *, key: str) -> slice:
-    """The part of ``n`` things that is on the visitor's page of ``size``, told with buttons to the other pages."""
-    n_pages = max(1, -(-n // size))
-    place = min(st.session_state.get(key, 0), n_pages - 1)
-    first, last = place * size, min((place + 1) * size, n)
-    if n_pages == 1:
-        st.caption(format_number(n, noun))
-        return slice(first, last)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"{first + 1:,}–{last:,} of {format_number(n, noun)}", width="content")
-        for label, to in (("Back", place - 1), ("Next", place + 1)):
-            go = partial(st.session_state.__setitem__, key, to)
-            st.button(label, key=f"{key}-{label}", on_click=go, disabled=not 0 <= to < n_pages)
-    return slice(first, last)
 
 
 def draw_grid(photos: Sequence[Photo], captions: Sequence[str]) -> str:

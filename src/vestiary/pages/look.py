@@ -59,6 +59,17 @@ _STYLE: Final = """
 .v-other { display: flex; gap: .6rem; align-items: center; color: light-dark(#555b61, #b3b8be); padding: .1rem 0;
   font-size: .95rem; font-variant-numeric: tabular-nums; }
 .v-other > span:first-child { flex: 0 0 9rem; overflow-wrap: anywhere; }
+.v-plain { overflow: auto; max-height: 40rem; font-size: .9rem; }
+.v-plain table { border-collapse: collapse; }
+.v-plain :is(th, td) { padding: .35rem .6rem; text-align: start; vertical-align: middle;
+  border-bottom: 1px solid #8885; }
+.v-plain th[scope="row"] { font-weight: 600; min-width: 8rem; overflow-wrap: anywhere; }
+.v-plain .v-thumb { width: 3.6rem; }
+.v-swatch { min-height: 4.2rem; font-size: .85rem; }
+.v-swatch b { display: block; height: 3.2rem; border: 1px solid #8c8c8c; border-radius: 6px 6px 0 0; }
+.v-swatch span { display: flex; height: 1rem; border: 1px solid #8c8c8c; border-top: 0; border-radius: 0 0 6px 6px;
+  overflow: hidden; }
+.v-swatch i { flex: 1; }
 .v-quiet { color: light-dark(#555b61, #b3b8be); }
 .v-nothing { border: 1px dashed light-dark(#b9bfc5, #565b61); border-radius: 10px; padding: 1.6rem 1.4rem; }
 button[data-testid="stBaseButton-primary"]:enabled * { color: light-dark(#ffffff, #10263b); }

@@ -103,10 +103,11 @@ class PictureSummary:
 
 def count_labels(catalogue: Catalogue) -> tuple[Distribution, ...]:
     """The distribution of every attribute, in the taxonomy's order."""
-    return tuple(_count_attribute(catalogue.products, attribute) for attribute in catalogue.taxonomy.attributes)
+    titles = catalogue.taxonomy.titles
+    return tuple(_count_attribute(catalogue.products, own, titles[own.name]) for own in catalogue.taxonomy.attributes)
 
 
-def _count_attribute(products: Sequence[Product], attribute: Attribute) -> Distribution:
+def _count_attribute(products: Sequence[Product], attribute: Attribute, title: str) -> Distribution:
     by_split = {
         split: Counter(p.labels[attribute.name] for p in products if p.split == split and attribute.name in p.labels)
         for split in Split
@@ -114,7 +115,7 @@ def _count_attribute(products: Sequence[Product], attribute: Attribute) -> Distr
     counts = sum(by_split.values(), Counter[str]())
     return Distribution(
         name=attribute.name,
-        title=attribute.title or attribute.name,
+        title=title,
         counts=tuple(sorted(((v, counts[v]) for v in attribute.values), key=lambda pair: (-pair[1], pair[0]))),
         n_missing=len(products) - counts.total(),
         absent={split: sum(own[value] == 0 for value in counts) for split, own in by_split.items()},

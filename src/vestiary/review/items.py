@@ -51,8 +51,9 @@ class Queue:
     """What one reviewer is to look at, of the predictions in a ledger, which holds all that is known of it.
 
     Several may review at a time, on several machines: what one has before them is given to nobody else for a quarter
-    of an hour, but for ``agreement_share`` of all predictions, which two people see. Every method raises what
-    ``Ledger`` raises.
+    of an hour, but for ``agreement_share`` of all predictions, which two people see. Who says something later than
+    that is told by a UsageError where another has the photo by now, and nothing is written; else it counts. Every
+    method raises what ``Ledger`` raises.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class Queue:
     def accept(self, item: Item) -> None:
         """All tags of this item are right, but for those that were corrected before; it is finished."""
         rest = [self._make_verdict(item, name, tag.value) for name, tag in item.tags.items()]
-        self._claims.act(item.record.id, DONE, rest, keep_earlier=True)
+        self._claims.act_in_turn(item.record, DONE, rest, keep_earlier=True)
 
     def correct(self, item: Item, attribute: str, value: str) -> None:
         """``value`` is right for one attribute; it is kept at once, and the item stays until it is accepted or skipped.
@@ -131,7 +132,7 @@ class Queue:
         place = own.index_of(value)
         if place < 0:
             raise UsageError(f"{attribute} has no value {value!r}; choose one of those that the bundle knows.")
-        self._claims.act(item.record.id, HELD, [self._make_verdict(item, attribute, own.values[place])])
+        self._claims.act_in_turn(item.record, HELD, [self._make_verdict(item, attribute, own.values[place])])
 
     def skip(self, item: Item) -> None:
         """Leave the item to others; what was corrected of it stays. This reviewer is not given it again."""

@@ -103,7 +103,7 @@ def describe(taxonomy: Taxonomy) -> str:
     lines = ["<View>", '  <Image name="image" value="$image"/>']
     for attribute in taxonomy.attributes:
         layout = "select" if len(attribute.values) >= LONG_LIST else "inline"
-        lines.append(f"  <Header value={quoteattr(attribute.title or attribute.name)}/>")
+        lines.append(f"  <Header value={quoteattr(taxonomy.titles[attribute.name])}/>")
         lines.append(f'  <Choices name={quoteattr(attribute.name)} toName="image" choice="single" layout="{layout}">')
         lines += [f"    <Choice value={quoteattr(value)}/>" for value in attribute.values]
         lines.append("  </Choices>")

@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from starlette.responses import FileResponse
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from vestiary.errors import ServiceError
+from vestiary.errors import ServiceError, VestiaryError
 from vestiary.web import errors
 from vestiary.web.gate import make_request_id
 from vestiary.web.logs import JsonLines, describe_fault, write_line
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 RUNNERS_UP: Final = 6
 """Values of each attribute that a page gets beside the first."""
+TIDY_S: Final = 3600.0
+"""Seconds between two looks for batches to let go of."""
 SPARE_S: Final = 5.0
 """Seconds that a page waits for its answer beyond the deadline that the answer has."""
 
@@ -79,7 +82,11 @@ class PagesRoute(BaseRoute):
         set_desk(make_desk(self.service, asyncio.get_running_loop()))
         async with self.app.lifespan()(app):
             quiet_log(JsonLines())
-            yield
+            tidying = asyncio.create_task(_tidy_batches())
+            try:
+                yield
+            finally:
+                tidying.cancel()
 
     def _refresh(self) -> None:
         """A ledger that was away at the start is there for whoever comes after it is back."""
@@ -88,6 +95,23 @@ class PagesRoute(BaseRoute):
         recorder, desk = self.service.recorder, current_desk()
         if recorder is not None and recorder.ledger is not desk.ledger:
             set_desk(replace(desk, ledger=recorder.ledger))
+
+
+async def _tidy_batches() -> None:
+    """Let go of old batches of the page, again and again."""
+    from vestiary.pages.batch.retention import remove_old_batches
+    from vestiary.pages.desk import current_desk
+
+    while True:
+        desk = current_desk()
+        keep = timedelta(days=desk.jobs_keep_days) if desk.jobs_keep_days else None
+        if desk.ledger is not None:
+            try:
+                if n := await asyncio.to_thread(remove_old_batches, desk.jobs, desk.ledger, keep):
+                    write_line("batches", removed=n)
+            except (VestiaryError, OSError) as error:
+                _tell(error)
+        await asyncio.sleep(TIDY_S)
 
 
 def _tell(error: Exception) -> None:
@@ -121,6 +145,7 @@ def make_desk(service: Service, loop: asyncio.AbstractEventLoop) -> Desk:
         bundles=settings.bundles,
         index=service.index,
         jobs=settings.jobs or default_jobs(),
+        jobs_keep_days=settings.jobs_keep_days,
         limits=service.predictor.limits,
         max_upload_files=settings.max_upload_files,
         max_upload_bytes=settings.max_body_bytes,

@@ -157,6 +157,13 @@ class Settings(BaseSettings):
         "readable for the service alone, until they are removed there",
         json_schema_extra={"unset": "the user's own"},
     )
+    jobs_keep_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="days that the photos and files of such a batch stay after it ended or was broken off; then the "
+        "service deletes them, and only the answers stay, in the ledger. 0: until they are removed there",
+    )
     log_requests: bool = Field(
         True,
         description="one JSON line a request on stderr: id, route, status, milliseconds, bytes, name of the key; "

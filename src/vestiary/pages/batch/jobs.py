@@ -46,10 +46,15 @@ State = Literal["starting", "running", "finished", "stopped", "failed", "lost"]
 """As the ledger has it, and: "starting" before the ledger knows of the process, "lost" when nobody is at it."""
 
 INBOX: Final = "inbox"
+BATCHES: Final = "batches"
+DRAFT: Final = ".new-"
+"""What the name of a folder begins with that is no batch yet."""
 ASKED: Final = "ask.json"
 LOG: Final = "log.txt"
 MOST_AT_WORK: Final = 4
 """Batches that visitors may have at work at once: each is a process with a model of its own."""
+SPARE_BYTES: Final = 500_000_000
+"""Bytes of the disk that stay free for the answers, the ledger and the rest of the server."""
 MOST_LISTED: Final = 100
 """Batches that are listed, the newest ones."""
 ZIP: Final = ".zip"
@@ -62,6 +67,10 @@ class Upload(Protocol):
     @property
     def name(self) -> str:
         """What the visitor calls it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of it."""
 
     def read(self, n: int = ..., /) -> bytes:
         """The next bytes."""
@@ -131,13 +140,14 @@ class Jobs:
         """Begin a batch over what lies in ``inbox/`` under this name; its id. UsageError for any other name."""
         if name not in self.list_inbox():
             raise UsageError(f"There is no {name!r} in the folder {INBOX}; choose one of those that are listed.")
-        with self._draft() as folder:
+        with self._draft(0) as folder:
             return self._begin(folder, str(self.place / INBOX / name), title=name)
 
     def begin_uploads(self, uploads: Sequence[Upload], *, most: int) -> str:
         """Begin a batch over what a visitor sent, one zip or at most ``most`` photos; its id.
 
-        Raises UsageError for too many, for a mixture, and for files without any photo in them.
+        Raises UsageError for too many, for a mixture, for files without any photo in them, and when they would fill
+        the disk.
         """
         zips = [one for one in uploads if _is_zip(one.name)]
         if not uploads:
@@ -148,18 +158,26 @@ class Jobs:
             raise UsageError(
                 f"{len(uploads):,} photos are more than the {most:,} that can be dropped; put them in a zip."
             )
-        with self._draft() as folder:
+        with self._draft(sum(one.size for one in uploads)) as folder:
             source = _keep_zip(zips[0], folder) if zips else _keep_photos(uploads, folder)
             title = PurePosixPath(zips[0].name).name if zips else _count_photos(len(uploads))
             return self._begin(folder, source, title=title)
 
     @contextmanager
-    def _draft(self) -> Iterator[Path]:
-        """A folder that is gone afterwards unless it was given another name. UsageError when too many are at work."""
+    def _draft(self, n_bytes: int) -> Iterator[Path]:
+        """A folder for so many bytes, gone afterwards unless it was given another name.
+
+        UsageError when too many are at work, or when the disk has no room for it.
+        """
         with self._lock:
             self._require_room()
         self._batches.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._batches, prefix=".new-") as draft:
+        if shutil.disk_usage(self._batches).free < n_bytes + SPARE_BYTES:
+            raise UsageError(
+                f"The disk of the server is almost full: it has no room for these {n_bytes / 1e6:,.1f} MB and the "
+                "answers; remove older batches from the server, or ask the operator for room."
+            )
+        with tempfile.TemporaryDirectory(dir=self._batches, prefix=DRAFT) as draft:
             folder = Path(draft) / "batch"
             folder.mkdir(mode=0o700)  # photos that were sent are for the service alone
             yield folder
@@ -178,7 +196,7 @@ class Jobs:
         Raises UsageError when too many are.
         """
         folder = self._batches / job_id
-        source = folder / str(_read_asked(folder)["source"])
+        source = folder / str(read_asked(folder)["source"])
         bundle = self._keep_bundle()
         with self._lock:
             if self._runs(job_id):
@@ -220,6 +238,14 @@ class Jobs:
             raise UsageError("This batch is at work; stop it first.")
         shutil.rmtree(folder)
 
+    def has_removed(self, standing: Standing) -> bool:
+        """Whether the files of a batch that was begun here were deleted."""
+        return (
+            standing.folder is None
+            and standing.job is not None
+            and Path(standing.job.out).parent == self._batches / standing.id
+        )
+
     def list_all(self) -> list[Standing]:
         """The batches of the ledger, whoever started them, and those that it does not know yet; the newest first."""
         known = {job.id: job for job in list_newest_jobs(self._ledger, KIND, MOST_LISTED)}
@@ -232,7 +258,7 @@ class Jobs:
     def _judge(self, job: Job) -> Standing:
         folder = self._batches / job.id
         own = folder if (folder / ASKED).is_file() else None
-        title = str(_read_asked(folder)["title"]) if own is not None else PurePosixPath(hide_password(job.source)).name
+        title = str(read_asked(folder)["title"]) if own is not None else PurePosixPath(hide_password(job.source)).name
         state: State = job.state
         with self._lock:
             runs = self._runs(job.id)
@@ -247,7 +273,7 @@ class Jobs:
     def _judge_unknown(self, folder: Path) -> list[Standing]:
         """A batch whose process has not told the ledger of it, or ended before it could."""
         try:
-            asked = _read_asked(folder)
+            asked = read_asked(folder)
         except (OSError, ValueError):
             return []
         with self._lock:
@@ -278,7 +304,7 @@ class Jobs:
 
     @property
     def _batches(self) -> Path:
-        return self.place / "batches"
+        return self.place / BATCHES
 
 
 def _is_zip(name: str) -> bool:
@@ -327,7 +353,8 @@ def _copy(upload: Upload, file: BinaryIO) -> None:
         file.write(block)
 
 
-def _read_asked(folder: Path) -> dict[str, Any]:
+def read_asked(folder: Path) -> dict[str, Any]:
+    """What was asked of the batch in a folder. Raises OSError and ValueError where there is none."""
     return dict(json.loads((folder / ASKED).read_text(encoding="utf-8")))
 
 

@@ -17,11 +17,12 @@ from vestiary.ledger import Ledger
 from vestiary.ledger.progress import measure_rate, stamp_verdicts
 from vestiary.ledger.summaries import last_sign
 from vestiary.pages.batch.jobs import Jobs, Standing
-from vestiary.pages.batch.rows import DECISIONS, Row, count_decisions, read_rows
-from vestiary.pages.batch.table import MOST_ROWS, WORDS, show_answers
+from vestiary.pages.batch.rows import DECISIONS, WORDS, Row, count_decisions, read_rows
+from vestiary.pages.batch.table import MOST_ROWS, show_answers
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.dropzone import watch_field
 from vestiary.pages.look import nothing_yet, refuse, show_title, tell_error
+from vestiary.reports.page import format_number
 from vestiary.review import find_photo
 
 STATES: Final = {
@@ -87,6 +88,8 @@ def _show_new(desk: Desk, jobs: Jobs, *, is_open: bool) -> None:
             )
         else:
             st.caption("The operator can offer folders of the server here, too; the guide to the pages says how.")
+        if desk.jobs_keep_days:
+            st.caption(f"What you send stays on the server for {format_number(desk.jobs_keep_days, 'day')}.")
         is_ready = bool(uploads or chosen)  # photos are there when all of them have arrived
         if st.button("Answer these photos", type="primary", key="batch_start", disabled=not is_ready):
             try:
@@ -174,7 +177,9 @@ def _show_broken(jobs: Jobs, standing: Standing) -> None:
     st.warning(f"This batch {STATES[standing.state]}{left}; what was answered is kept.", icon=":material/pause_circle:")
     if standing.reason:
         refuse(standing.reason)
-    if standing.folder is None:
+    if jobs.has_removed(standing):
+        st.caption("Its photos were removed from the server, so it cannot go on.")
+    elif standing.folder is None:
         st.caption("It was begun on the command line: run the same command again, and it goes on where it was.")
     elif st.button("Go on", type="primary", key="batch_go_on", icon=":material/play_arrow:"):
         try:

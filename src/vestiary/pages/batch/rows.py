@@ -14,6 +14,7 @@ from vestiary.taxonomy import Attribute, Taxonomy
 Decision = Literal["sure", "review", "failed"]
 """A photo whose answers all hold, by their confidence or by a person's word; one to look at; one without answers."""
 DECISIONS: Final[tuple[Decision, ...]] = ("sure", "review", "failed")
+WORDS: Final[dict[Decision, str]] = {"sure": "sure", "review": "for review", "failed": "not answered"}
 Order = Literal["name", "least sure", "value"]
 
 
@@ -192,7 +193,7 @@ def save_edits(
             if row.answer is None:
                 raise UsageError(f"{row.name} could not be answered, so there is nothing to correct in it.")
             if value not in taxonomy[attribute].values:
-                raise UsageError(f"{taxonomy[attribute].title} has no value {value!r}; choose one of the list.")
+                raise UsageError(f"{taxonomy.titles[attribute]} has no value {value!r}; choose one of the list.")
             verdicts.append(
                 Verdict(
                     prediction_id=row.answer.id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -15,8 +15,9 @@ from vestiary.charts import keep_text
 from vestiary.errors import VestiaryError
 from vestiary.ledger import Job, Ledger
 from vestiary.pages.batch.downloads import draw_report, make_table, pack_photos
+from vestiary.pages.batch.plain import ask_correction, draw_plain
 from vestiary.pages.batch.rows import (
-    Decision,
+    WORDS,
     Order,
     Row,
     Wanted,
@@ -27,6 +28,7 @@ from vestiary.pages.batch.rows import (
     save_edits,
 )
 from vestiary.pages.look import ask_reviewer, nothing_yet, refuse, tell_error
+from vestiary.pages.paging import choose_part
 from vestiary.pages.thumbnails import Find, recall_thumbnail, to_data_url
 from vestiary.taxonomy import Taxonomy
 
@@ -36,7 +38,6 @@ PAGE: Final = 50
 """Rows that are shown at a time."""
 THUMBNAIL: Final = 160
 """Pixels of the longer side of a photo in the table."""
-WORDS: Final[dict[Decision, str]] = {"sure": "sure", "review": "for review", "failed": "not answered"}
 ORDERS: Final[dict[str, tuple[Order, bool]]] = {
     "Name": ("name", False),
     "Least sure first": ("least sure", False),
@@ -125,21 +126,19 @@ def _ask(rows: Sequence[Row], taxonomy: Taxonomy) -> tuple[Wanted, Order, bool]:
 
 def _show_table(ledger: Ledger, chosen: Sequence[Row], taxonomy: Taxonomy, find: Find, about: str | None) -> None:
     """A page of the rows, whose values can be changed; the confidence shown is the least, or that in ``about``."""
-    top = st.columns([3, 2], vertical_alignment="bottom")
-    with top[0]:
-        reviewer = ask_reviewer(key="batch_reviewer")
-    n_pages = -(-len(chosen) // PAGE)
-    number = 1
-    if n_pages > 1:
-        number = top[1].number_input(f"Page (of {n_pages:,})", 1, n_pages, 1, key=f"batch_page_{n_pages}")
-    shown = chosen[(number - 1) * PAGE : number * PAGE]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(width=300):
+            reviewer = ask_reviewer(key="batch_reviewer")
+        is_plain = st.toggle(
+            "Plain table", key="batch_plain", help="One that screen readers read; values are corrected in fields below."
+        )
+    shown = chosen[choose_part(len(chosen), PAGE, "photo", key="batch_page")]
     if problem := st.session_state.pop("batch_problem", None):
         refuse(problem)
     version = st.session_state.setdefault("batch_edits", 0)
     key = f"batch_table_{version}"
 
-    def save() -> None:
-        edits = st.session_state[key]["edited_rows"]
+    def save(edits: Mapping[int, Mapping[str, Any]]) -> None:
         try:
             n = save_edits(ledger, shown, edits, taxonomy=taxonomy, reviewer=reviewer)
             st.toast(f"{n} correction{'' if n == 1 else 's'} saved.", icon=":material/check:")
@@ -147,32 +146,36 @@ def _show_table(ledger: Ledger, chosen: Sequence[Row], taxonomy: Taxonomy, find:
             st.session_state["batch_problem"] = str(error)
         st.session_state["batch_edits"] = version + 1  # a new table, which does not repeat the edit
 
+    def draw(row: Row) -> bytes | None:
+        own = row.answer
+        return None if own is None else recall_thumbnail(own.image_sha256, THUMBNAIL, partial(find, own))
+
+    if is_plain:
+        st.html(draw_plain(shown, taxonomy, draw, about))
+        ask_correction(shown, taxonomy, lambda place, attribute, value: save({place: {attribute: value}}))
+        return
     with st.container(key="batch_answers"):
         st.data_editor(
-            _make_cells(shown, taxonomy, find, about),
+            _make_cells(shown, taxonomy, draw, about),
             key=key,
-            on_change=save,
+            on_change=lambda: save(st.session_state[key]["edited_rows"]),
             hide_index=True,
             row_height=72,
             height=min(640, 40 + 72 * len(shown)),
             disabled=["photo", "name", "decision", "confidence", "corrected", "problem"],
             column_config=_describe_columns(shown, taxonomy, about),
-            alt=f"{len(shown)} photos with their answers",
+            alt=f"{len(shown)} photos with their answers; the switch Plain table shows them as text",
             placeholder="",
         )
     st.caption("Double-click a value to change it: the correction is saved under your name, and the files have it.")
 
 
-def _make_cells(rows: Sequence[Row], taxonomy: Taxonomy, find: Find, about: str | None) -> list[dict[str, Any]]:
-    def draw(row: Row) -> str | None:
-        if row.answer is None:
-            return None
-        small = recall_thumbnail(row.answer.image_sha256, THUMBNAIL, partial(find, row.answer))
-        return None if small is None else to_data_url(small)
-
+def _make_cells(
+    rows: Sequence[Row], taxonomy: Taxonomy, draw: Callable[[Row], bytes | None], about: str | None
+) -> list[dict[str, Any]]:
     return [
         {
-            "photo": draw(row),
+            "photo": None if (small := draw(row)) is None else to_data_url(small),
             "name": keep_text(row.name),
             "decision": WORDS[row.decision],
             "confidence": None if (least := row.confidence(about)) is None else round(100 * least),

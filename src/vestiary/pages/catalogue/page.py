@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import streamlit as st
 
+from vestiary.bundle import Bundle
 from vestiary.charts import plot_counts, plot_crosstab
-from vestiary.checks import Finding, Severity
+from vestiary.checks import Finding, Severity, sort_findings
 from vestiary.errors import VestiaryError
-from vestiary.pages.background import CHORES, wait_for
-from vestiary.pages.catalogue.survey import Survey, forget_survey, survey
+from vestiary.pages.background import CHORES, Chore, wait_for
+from vestiary.pages.catalogue.colours import list_colours, show_colours
+from vestiary.pages.catalogue.survey import Survey, forget_survey, survey, survey_labels
+from vestiary.pages.catalogue.tree import grow_tree, has_tree, show_tree
 from vestiary.pages.clickable import Point, ask_for, ask_side, clear_click, show_chart, show_clickable, was_asked
-from vestiary.pages.gallery import choose_part, name_cell, open_gallery, show_gallery
+from vestiary.pages.desk import current_desk
+from vestiary.pages.gallery import name_cell, open_gallery, show_gallery
 from vestiary.pages.look import keep_plain, nothing_yet, refuse, show_title
+from vestiary.pages.paging import choose_part
 from vestiary.pages.shelf import Crossed, Shelf, cross, find_shelf, match_text
-from vestiary.reports.figures import RARE, Distribution, choose_crosses
+from vestiary.reports.advice import advise
+from vestiary.reports.figures import RARE, Distribution, choose_crosses, list_unusual
+
+T = TypeVar("T")
 
 FEW, MOST = 12, 300
 """Bars that are shown before all are asked for, and all that are then shown."""
@@ -52,9 +61,15 @@ def show() -> None:
     views: dict[str, Callable[[Shelf], None]] = {
         "Values": _show_values,
         "Two together": _show_cross,
+        "Tree": show_tree,
+        "Colours": show_colours,
         "Findings": _show_findings,
         "Photo files": _show_files,
     }
+    if not has_tree(shelf):
+        del views["Tree"]
+    if not list_colours(shelf):
+        del views["Colours"]
     chosen = st.segmented_control("Show", list(views), default="Values", required=True, key="catalogue-view")
     views[chosen](shelf)
 
@@ -165,25 +180,46 @@ def _show_cells(shelf: Shelf, crossed: Crossed) -> None:
         open_gallery(name_cell(row, column), shelf, products, key=f"cross-page-{key}-{row}-{column}")
 
 
-def _ask_survey(shelf: Shelf) -> Survey | None:
-    """The survey, or None while it goes on or after a refusal; the button beside it makes a new one."""
-    key = ("survey", shelf.key)
-    chore = CHORES.ask(key, lambda progress: survey(shelf.catalogue, progress))
+def _ask(chore: Chore[T], words: str) -> T | None:
+    """What the work gives, or None while it goes on or after a refusal."""
     if not chore.is_done:
-        wait_for(chore, "Looking at every photo, once; this may take minutes.")
+        wait_for(chore, words)
         return None
-
-    def look_again() -> None:
-        forget_survey(shelf.catalogue)
-        CHORES.forget(key)
-
     try:
-        found = chore.result()
+        return chore.result()
     except VestiaryError as error:
         refuse(str(error))
-        found = None
-    st.button("Look at every photo again", on_click=look_again, icon=":material/refresh:", type="tertiary")
+        return None
+
+
+def _ask_survey(shelf: Shelf) -> Survey | None:
+    """The survey, or None while there is none; the button beside it makes a new one."""
+    key = ("survey", shelf.key)
+    chore = CHORES.ask(key, lambda progress: survey(shelf.catalogue, progress))
+    found = _ask(chore, "Looking at every photo, once; this may take minutes.")
+    if chore.is_done:
+        bundle = current_desk().bundle
+
+        def look_again() -> None:
+            forget_survey(shelf.catalogue, bundle)
+            CHORES.forget(key)
+            CHORES.forget(_name_labels(shelf, bundle))
+
+        st.button("Look at every photo again", on_click=look_again, icon=":material/refresh:", type="tertiary")
     return found
+
+
+def _ask_labels(shelf: Shelf) -> tuple[Finding, ...]:
+    """The labels that are probably wrong, where they were asked for; none while they are looked for."""
+    if not st.toggle("Look for wrong labels too, which may take many minutes", key="findings-labels"):
+        return ()
+    bundle = current_desk().bundle
+    chore = CHORES.ask(_name_labels(shelf, bundle), lambda progress: survey_labels(shelf.catalogue, bundle, progress))
+    return _ask(chore, "The bundle looks at every photo, once; then every label is judged.") or ()
+
+
+def _name_labels(shelf: Shelf, bundle: Bundle) -> Hashable:
+    return ("labels", bundle.fingerprint, shelf.key)
 
 
 def _show_findings(shelf: Shelf) -> None:
@@ -191,27 +227,49 @@ def _show_findings(shelf: Shelf) -> None:
     found = _ask_survey(shelf)
     if found is None:
         return
-    if not found.findings:
+    findings = sort_findings([*found.findings, *_ask_labels(shelf)])
+    if not findings:
         nothing_yet("Nothing was found: files, labels, duplicates and balance are as they should be.")
         return
-    _list_findings(shelf, found)
+    _list_findings(shelf, findings)
+    with st.expander("What to do next", icon=":material/checklist:"):
+        distributions = tuple(shelf.distributions.values())
+        for step in advise(shelf.catalogue, distributions, found.pictures, list_unusual(grow_tree(shelf)), findings):
+            st.markdown(f"**{keep_plain(step.title)}**")
+            st.text(step.text)
 
 
 @st.fragment
-def _list_findings(shelf: Shelf, found: Survey) -> None:
-    present = [own for own in Severity if found.count(own)]
-    chosen = st.pills(
+def _list_findings(shelf: Shelf, findings: Sequence[Finding]) -> None:
+    counts = Counter(own.severity for own in findings)
+    present = [own for own in Severity if counts[own]]
+    left, right = st.columns([3, 2])
+    chosen = left.pills(
         "Which findings",
         present,
         selection_mode="multi",
         default=present,
-        format_func=lambda own: f"{_SEVERITIES[own][1]} {found.count(own):,}",
+        format_func=lambda own: f"{_SEVERITIES[own][1]} {counts[own]:,}",
         key="findings-severity",
     )
-    shown = [own for own in found.findings if own.severity in chosen]
-    part = choose_part(len(shown), PAGE, "finding", key="findings-page")
+    kinds = Counter(_name_kind(own) for own in findings if own.severity in chosen)
+    about = right.selectbox(
+        "About",
+        sorted(kinds),
+        index=None,
+        placeholder="everything",
+        format_func=lambda own: f"{own} ({kinds[own]:,})",
+        key="findings-about",
+    )
+    shown = [own for own in findings if own.severity in chosen and about in (None, _name_kind(own))]
+    part = choose_part(len(shown), PAGE, "finding", key=f"findings-page-{about}")
     for number, finding in enumerate(shown[part], start=part.start):
-        _show_finding(shelf, finding, f"finding-{number}-{finding.check}")
+        _show_finding(shelf, finding, f"finding-{about}-{number}-{finding.check}")
+
+
+def _name_kind(finding: Finding) -> str:
+    """What a finding is about, as people say it."""
+    return "labels probably wrong" if "likely_error" in finding.check else finding.check.partition(".")[0]
 
 
 def _show_finding(shelf: Shelf, finding: Finding, key: str) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vestiary.bundle import Bundle
 from vestiary.catalogue import Catalogue, Progress
 from vestiary.checks import Finding, Severity, measure_pictures, run_checks
+from vestiary.checks.label_errors import check_label_errors, require_packages
 from vestiary.pages.cache import drop, recall
+from vestiary.predictor import Predictor, collect_embeddings
 from vestiary.reports.figures import PictureSummary, sum_up_pictures
 
-_KIND = "survey"
+_KIND, _LABELS = "survey", "labels"
 
 
 @dataclass(frozen=True)
@@ -21,24 +25,17 @@ class Survey:
     findings: tuple[Finding, ...]
     pictures: PictureSummary
 
-    def count(self, severity: Severity) -> int:
-        """How many findings are of this severity."""
-        return sum(own.severity is severity for own in self.findings)
-
     def to_bytes(self) -> bytes:
         """As JSON."""
-        plain = {"findings": [own.to_dict() for own in self.findings], "pictures": asdict(self.pictures)}
+        plain = {"findings": _to_plain(self.findings), "pictures": asdict(self.pictures)}
         return json.dumps(plain).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Survey:
         """What ``to_bytes`` wrote."""
         plain = json.loads(data)
-        findings = (
-            Finding(**own | {"severity": Severity(own["severity"]), "products": tuple(own["products"])})
-            for own in plain["findings"]
-        )
-        return cls(tuple(findings), PictureSummary(**{name: _tuples(own) for name, own in plain["pictures"].items()}))
+        pictures = PictureSummary(**{name: _tuples(own) for name, own in plain["pictures"].items()})
+        return cls(_from_plain(plain["findings"]), pictures)
 
 
 def survey(catalogue: Catalogue, progress: Progress | None = None) -> Survey:
@@ -54,13 +51,40 @@ def survey(catalogue: Catalogue, progress: Progress | None = None) -> Survey:
     return Survey.from_bytes(recall(_KIND, _name_parts(catalogue), make))
 
 
-def forget_survey(catalogue: Catalogue) -> None:
-    """Make the next survey a new one, for photos that were mended since."""
+def survey_labels(catalogue: Catalogue, bundle: Bundle, progress: Progress | None = None) -> tuple[Finding, ...]:
+    """The labels that are probably wrong by a bundle's embeddings: kept from an earlier time, or new.
+
+    New ones take minutes; one core is used for the embeddings, so that the service beside it stays quick. Raises
+    MissingExtraError without the extra ``checks``, CatalogueError for a photo that cannot be read.
+    """
+    require_packages()
+
+    def make() -> bytes:
+        predictor = Predictor(bundle, threads=1)
+        embeddings = collect_embeddings(predictor, catalogue, catalogue.products, progress=progress)
+        return json.dumps(_to_plain(check_label_errors(catalogue, embeddings))).encode()
+
+    return _from_plain(json.loads(recall(_LABELS, (*_name_parts(catalogue), bundle.fingerprint), make)))
+
+
+def forget_survey(catalogue: Catalogue, bundle: Bundle) -> None:
+    """Make the next survey a new one, that of the labels too, for photos that were mended since."""
     drop(_KIND, _name_parts(catalogue))
+    drop(_LABELS, (*_name_parts(catalogue), bundle.fingerprint))
 
 
 def _name_parts(catalogue: Catalogue) -> tuple[str, ...]:
     return (catalogue.fingerprint, str(catalogue.source), str(len(catalogue.rejects)))
+
+
+def _to_plain(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    return [own.to_dict() for own in findings]
+
+
+def _from_plain(plain: Sequence[dict[str, Any]]) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(**own | {"severity": Severity(own["severity"]), "products": tuple(own["products"])}) for own in plain
+    )
 
 
 def _tuples(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any, Final
 
 import streamlit as st
@@ -12,6 +13,7 @@ import streamlit as st
 from vestiary.charts import keep_text
 from vestiary.errors import LedgerError, UsageError, VestiaryError
 from vestiary.ledger import Ledger
+from vestiary.ledger.claims import HOLD
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.look import (
     MAX_NAME,
@@ -136,7 +138,10 @@ def _find_turn(queue: Queue, reviewer: str, asked: dict[str, Any]) -> Turn | Non
     if state.get("review_wanted") != wanted:
         state["review_wanted"], state["review_items"], state["review_turn"] = wanted, [], None
     if state["review_turn"] is None:
-        items: list[Item] = state["review_items"] or queue.next_items(AHEAD, **asked)
+        items: list[Item] = state["review_items"] if monotonic() < state.get("review_until", 0) else []
+        if not items:
+            state["review_until"] = monotonic() + HOLD.total_seconds()
+            items = queue.next_items(AHEAD, **asked)
         state["review_items"] = items[1:]
         state["review_turn"] = Turn(queue, items[0]) if items else None
     turn: Turn | None = state["review_turn"]
@@ -144,13 +149,14 @@ def _find_turn(queue: Queue, reviewer: str, asked: dict[str, Any]) -> Turn | Non
 
 
 def _do(step: Callable[[], None], *, finishes: bool = False) -> None:
-    """One step of the reviewer; what the ledger does not take is told, and the photo stays, if it is there still."""
+    """One step of the reviewer; what the ledger does not take is told, and the photo stays, if it is theirs still."""
     try:
         step()
     except VestiaryError as error:
         st.session_state["review_problem"] = str(error)
-        if not isinstance(error, UsageError):  # which tells that the prediction has been pruned meanwhile
-            return
+        if isinstance(error, UsageError):  # it is with another by now, or pruned, and those next to it may be, too
+            st.session_state["review_items"], st.session_state["review_turn"] = [], None
+        return
     if finishes:
         st.session_state["review_turn"] = None
 

@@ -15,6 +15,7 @@ from vestiary.errors import ServiceError, VestiaryError
 from vestiary.pages import look
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.dropzone import watch_field
+from vestiary.pages.paging import choose_part
 from vestiary.pages.tag.results import (
     Result,
     answer_photos,
@@ -32,6 +33,7 @@ from vestiary.tags import Failure, Tag
 AT_ONCE: Final = 8
 """Photos that are answered before the page is drawn again."""
 PER_PAGE: Final = 12
+_PAGE: Final = "tag_page"
 _PAUSE_S: Final = 0.5
 
 
@@ -44,7 +46,6 @@ class Visit:
     n_taken: int = 0
     n_of_batch: int = 0
     open: int | None = None
-    page: int = 0
     round: int = 0
     refusal: str | None = None
     said: str | None = None
@@ -120,7 +121,7 @@ def _take(desk: Desk, visit: Visit, key: str) -> None:
     visit.n_of_batch = len(visit.waiting) + len(taken)
     visit.waiting += taken
     visit.round += 1
-    visit.page = 0
+    st.session_state[_PAGE] = 0
     visit.open = visit.n_taken if visit.n_of_batch == 1 else None
 
 
@@ -291,8 +292,6 @@ def _show_copies(desk: Desk, results: Sequence[Result]) -> None:
 
 def _show_all(desk: Desk, visit: Visit) -> None:
     """All photos of the visit, a page at a time."""
-    n_pages = -(-len(visit.results) // PER_PAGE)
-    visit.page = min(visit.page, n_pages - 1)
     n_open = sum(1 for result in visit.results if result.open_attributes)
     n_refused = sum(1 for result in visit.results if result.refusal)
     st.header(f"{len(visit.results)} photos", anchor=False)
@@ -300,12 +299,12 @@ def _show_all(desk: Desk, visit: Visit) -> None:
     if n_refused:
         said.append(f"{n_refused} could not be read")
     st.caption(" · ".join(said))
-    start = visit.page * PER_PAGE
-    with st.container(horizontal=True, gap="small", key="cards"):
-        for result in visit.results[start : start + PER_PAGE]:
+    cards = st.container(horizontal=True, gap="small", key="cards")
+    # The control is below, since above it would push the cards down, and away from a click, while more come.
+    part = choose_part(len(visit.results), PER_PAGE, "photo", key=_PAGE)
+    with cards:
+        for result in visit.results[part]:
             _show_card(desk, visit, result)
-    if n_pages > 1:
-        _turn_pages(visit, n_pages)
     with st.container(horizontal=True):
         st.download_button(
             "Download CSV", render_csv(visit.results, desk.bundle), "tags.csv", "text/csv", on_click="ignore"
@@ -340,19 +339,7 @@ def _open(visit: Visit, number: int) -> None:
     visit.open, visit.said = number, None
 
 
-def _turn_pages(visit: Visit, n_pages: int) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", key="turning"):
-        st.button("Back", disabled=visit.page == 0, on_click=_turn, args=(visit, -1), icon=":material/chevron_left:")
-        st.html(f'<span class="v-quiet">Page {visit.page + 1} of {n_pages}</span>', width="content")
-        st.button(
-            "Next", disabled=visit.page == n_pages - 1, on_click=_turn, args=(visit, 1), icon=":material/chevron_right:"
-        )
-
-
-def _turn(visit: Visit, by: int) -> None:
-    visit.page += by
-
-
 def _clear(visit: Visit) -> None:
-    visit.results, visit.open, visit.page = [], None, 0
+    visit.results, visit.open = [], None
+    st.session_state[_PAGE] = 0
     visit.refusal = visit.said = None

@@ -150,7 +150,7 @@ def _sum_up(
         chosen = (scores.coverage, 1 - scores.accepted_accuracy)
     return AttributeReport(
         name=name,
-        title=bundle.taxonomy[name].title or name,
+        title=bundle.taxonomy.titles[name],
         scores=scores,
         temperature=bundle.calibration.temperatures[name],
         threshold=bundle.calibration.thresholds[name],

@@ -239,7 +239,7 @@ def build_operations_report(
         bundles=tuple((name, fingerprint, n) for (name, fingerprint), n in tally.bundles.most_common()),
         days=days,
         histogram=tuple(tally.histogram),
-        attributes=tally.attributes({own.name: own.title for own in bundle.taxonomy.attributes}),
+        attributes=tally.attributes(bundle.taxonomy.titles),
         latency=tally.latency(),
         failures=failures.groups({job.id: job for job in jobs}),
         batches=tuple(_describe_batch(job, made_at) for job in jobs),

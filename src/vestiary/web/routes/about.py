@@ -93,7 +93,7 @@ async def info(request: Request) -> Response:
             "category": bundle.taxonomy.category,
             "attributes": {
                 attribute.name: {
-                    "title": attribute.title or attribute.name,
+                    "title": bundle.taxonomy.titles[attribute.name],
                     "n_values": len(attribute.values),
                     "threshold": bundle.calibration.thresholds[attribute.name],
                     "validation": _take_figures(validation.get(attribute.name, {})),
