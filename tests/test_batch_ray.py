@@ -183,12 +183,10 @@ def test_a_batch_that_waits_for_a_cluster_can_be_stopped_and_keeps_what_it_has(
 ) -> None:
     monkeypatch.setattr(lookout, "BEAT_S", 0.001)
     monkeypatch.setattr(lookout, "LEAVE_S", 0.001)
-    monkeypatch.setattr(lookout.Lookout, "find_reason", lambda self: None)
-    photos, never, shown = make_photos(tmp_path / "photos"), threading.Event(), []
+    photos, never, waited = make_photos(tmp_path / "photos"), threading.Event(), []
+    monkeypatch.setattr(lookout.Lookout, "find_reason", lambda self: waited.append(1))
     pretend(never.wait)
-    stopped = batches.run(
-        photos, cluster=Cluster(), is_stopped=lambda: len(shown) > 3, show=lambda done, total: shown.append(done)
-    )
+    stopped = batches.run(photos, cluster=Cluster(), is_stopped=lambda: len(waited) > 3)
     never.set()
     assert stopped.is_stopped and stopped.tally.pictures == 15 and stopped.left == len(NAMES) - 15
     batches.run(photos)

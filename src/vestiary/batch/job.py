@@ -310,7 +310,8 @@ class _Job:
         began = time.monotonic()
         for parcel in parcels:
             block += parcel
-            self.show(self.tally.pictures + len(block), self.total)
+            if parcel:
+                self.show(self.tally.pictures + len(block), self.total)
             if self.is_stopped():
                 break
             if len(block) >= BLOCK or (block and time.monotonic() - began > BLOCK_S):
