@@ -29,7 +29,8 @@ QUIET: Final[Mapping[str, str]] = {
     "RAY_ENABLE_AUTO_CONNECT": "0",
 }
 """Nothing is reported to Ray's makers, its advice for programmers is not printed, and processes stay in the folder that
-they were started in; what still runs when a cluster is left starts none of its own. Whoever sets one of these is obeyed."""
+they were started in; what still runs when a cluster is left starts none of its own. Whoever sets one of these is
+obeyed."""
 
 
 @dataclass(frozen=True)
