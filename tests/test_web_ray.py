@@ -149,7 +149,8 @@ def test_a_bundle_that_cannot_be_had_is_told_before_anything_is_deployed(
     def refuse(*given: Any, **more: Any) -> None:
         raise PermissionError("denied")
 
-    monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "cat_file", refuse)
+    for name in ("info", "cat_file", "_open"):
+        monkeypatch.setattr(fsspec.get_filesystem_class("memory"), name, refuse)
     with pytest.raises(UsageError, match=r"The store does not let memory://shop/tiny be read: no credentials were"):
         build({"bundle": "memory://shop/tiny"})
 
