@@ -40,11 +40,12 @@ class Simulated:
         ray = SimpleNamespace(
             JobID=SimpleNamespace(from_hex=lambda text: f"job {text}"),
             get_runtime_context=lambda: SimpleNamespace(get_job_id=lambda: "01"),
-            nodes=lambda: [{"NodeID": name, "Alive": name != "gone"} for name in self.nodes],
-            cluster_resources=lambda: {"CPU": 4.0},
-            available_resources=lambda: {"CPU": 1.0},
+            nodes=lambda: [
+                {"NodeID": name, "Alive": name != "gone", "Resources": {} if name == "head" else {"CPU": 2.0}}
+                for name in self.nodes
+            ],
         )
-        self.lookout = Lookout(ray, "Answerer", 2, self.said.append)
+        self.begin = lambda cores=2: Lookout(ray, "Answerer", cores, self.said.append)
 
 
 @pytest.fixture
@@ -54,6 +55,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Simulated:
     monkeypatch.setattr(lookout, "require", lambda *given, **more: state)
     monkeypatch.setattr(lookout, "time", SimpleNamespace(monotonic=lambda: made[0].at))
     made.append(Simulated())
+    made[0].lookout = made[0].begin()
     return made[0]
 
 
@@ -61,8 +63,7 @@ def test_without_room_for_an_actor_it_ends_and_says_what_room_there_is(cluster: 
     cluster.actors["a"] = ("PENDING_CREATION", 0)
     assert [cluster.pass_by(seconds) for seconds in (0, 300, 299)] == [None] * 3
     assert cluster.pass_by(1) == (
-        "none came for 600 s: no actor could start on its 2 nodes, where 1 of 4 cores are free and an actor needs 2 on "
-        "one node (--threads)"
+        "none came for 600 s: no actor could start, since the cores of its 2 nodes are taken by others"
     )
     assert not cluster.said
 
@@ -71,12 +72,15 @@ def test_where_all_nodes_are_gone_it_ends(cluster: Simulated) -> None:
     cluster.actors["a"] = ("ALIVE", 0)
     assert cluster.pass_by(0) is None
     cluster.nodes, cluster.actors["a"] = ["head", "gone"], ("RESTARTING", 1)
-    reason = cluster.pass_by(600)
-    assert reason is not None and reason.startswith("none came for 600 s, in which actors died 1 times")
+    ending = "that an actor needs (--threads)"
+    assert cluster.pass_by(600) == f"none came for 600 s: none of its 1 nodes has the 2 cores {ending}"
+    cluster.lookout = cluster.begin(1)
+    assert cluster.pass_by(600) == f"none came for 600 s: none of its 1 nodes has a core {ending}"
 
 
 def test_actors_that_are_at_work_are_waited_for_as_long_as_they_take_and_that_is_said(cluster: Simulated) -> None:
     cluster.actors |= {"a": ("ALIVE", 7), "b": ("DEAD", 9)}
+    cluster.lookout.hear()
     assert [cluster.pass_by(seconds) for seconds in (0, 600, 300, 300)] == [None] * 4
     assert cluster.said[-1] == (
         "The Ray cluster has given no answer for 1,200 s; 1 of its actors are at work, and are waited for."
@@ -102,7 +106,7 @@ def test_a_cluster_that_grows_is_given_as_long_again(cluster: Simulated) -> None
     cluster.nodes.append("two")
     assert cluster.pass_by(600) is None
     assert cluster.pass_by(599) is None
-    assert "where 1 of 4 cores are free" in (cluster.pass_by(1) or "")
+    assert "the cores of its 3 nodes are taken by others" in (cluster.pass_by(1) or "")
 
 
 def test_an_answer_lets_patience_begin_anew(cluster: Simulated) -> None:

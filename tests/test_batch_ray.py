@@ -128,6 +128,9 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]],
     monkeypatch.setattr(ray, "put", lambda thing: thing)
     monkeypatch.setattr(ray, "get", lambda thing: thing)
 
+    monkeypatch.setattr(lookout.Lookout, "_look", lambda self: None)
+    monkeypatch.setattr(lookout.Lookout, "find_reason", lambda self: None)
+
     def set_up(then: Callable[[], object]) -> None:
         def answer(pipeline: on_ray.RayPipeline, shard: list[Item]) -> Iterator[Any]:
             portion = pickle.dumps(shard[: on_ray.PORTION])

@@ -70,10 +70,14 @@ def wait_for(things: Iterable[Thing]) -> Iterator[Thing | None]:
 
 @dataclass(frozen=True)
 class _Sight:
-    """A cluster at one moment: its nodes, and of each of our actors whether it is at work and how often it died."""
+    """A cluster at one moment: its nodes, and of each of our actors whether it is at work and how often it died.
+
+    ``has_place`` tells whether a node is large enough for an actor, be it in use or not.
+    """
 
     at: float
     nodes: frozenset[str]
+    has_place: bool
     actors: Mapping[str, tuple[bool, int]]
 
     def count_deaths(self, actor: str) -> int:
@@ -84,13 +88,14 @@ class Lookout:
     """Tells a cluster that is slow from one that will never answer."""
 
     def __init__(self, ray: Any, actor: str, cores: int, say: Callable[[str], None]) -> None:
-        """``actor`` stands in the class name of the actors that are waited for; each needs so many ``cores``.
+        """To be made before the actors are: ``actor`` stands in the name of their class; each needs so many ``cores``.
 
         ``say`` is told, in a sentence, when the cluster goes on being waited for.
         """
         self._ray, self._actor, self._cores, self._say = ray, actor, cores, say
         self._state = require("ray._private.state", extra="ray", feature="The engine ray")
-        self._first: _Sight | None = None
+        self._first: _Sight | None = self._look()
+        self._last = self._first
 
     def hear(self) -> None:
         """An answer came: patience begins anew."""
@@ -116,7 +121,8 @@ class Lookout:
                 "waited for."
             )
             return None
-        if n_deaths := sum(deaths.values()):
+        n_deaths = sum(deaths.values())
+        if n_deaths and now.has_place:
             return (
                 f"none came for {idle_s:,} s, in which actors died {n_deaths} times, mostly for lack of memory: take "
                 "fewer of them with --actors, or nodes with more memory"
@@ -130,14 +136,14 @@ class Lookout:
             for actor, row in self._state.actors(job_id=job).items()
             if self._actor in row["ActorClassName"] and row["State"] != "DEAD"
         }
-        nodes = frozenset(node["NodeID"] for node in self._ray.nodes() if node["Alive"])
-        return _Sight(time.monotonic(), nodes, actors)
+        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        has_place = any(node["Resources"].get("CPU", 0) >= self._cores for node in nodes)
+        return _Sight(time.monotonic(), frozenset(node["NodeID"] for node in nodes), has_place, actors)
 
     def _describe_room(self, now: _Sight) -> str:
-        total, free = (
-            int(given.get("CPU", 0)) for given in (self._ray.cluster_resources(), self._ray.available_resources())
+        wanted = (
+            f"the {self._cores} cores that an actor needs (--threads)" if self._cores > 1 else "a core for an actor"
         )
-        return (
-            f"no actor could start on its {len(now.nodes)} nodes, where {free} of {total} cores are free and an actor "
-            f"needs {self._cores} on one node (--threads)"
-        )
+        if not now.has_place:
+            return f"none of its {len(now.nodes)} nodes has {wanted}"
+        return f"no actor could start, since the cores of its {len(now.nodes)} nodes are taken by others"
