@@ -63,7 +63,7 @@ def test_without_room_for_an_actor_it_ends_and_says_what_room_there_is(cluster: 
     cluster.actors["a"] = ("PENDING_CREATION", 0)
     assert [cluster.pass_by(seconds) for seconds in (0, 300, 299)] == [None] * 3
     assert cluster.pass_by(1) == (
-        "none came for 600 s: no actor could start, since the cores of its 2 nodes are taken by others"
+        "none came for 600 s: no actor came up on its 2 nodes, whose cores may be taken by others"
     )
     assert not cluster.said
 
@@ -106,7 +106,7 @@ def test_a_cluster_that_grows_is_given_as_long_again(cluster: Simulated) -> None
     cluster.nodes.append("two")
     assert cluster.pass_by(600) is None
     assert cluster.pass_by(599) is None
-    assert "the cores of its 3 nodes are taken by others" in (cluster.pass_by(1) or "")
+    assert "no actor came up on its 3 nodes" in (cluster.pass_by(1) or "")
 
 
 def test_an_answer_lets_patience_begin_anew(cluster: Simulated) -> None:

@@ -141,9 +141,7 @@ class Lookout:
         return _Sight(time.monotonic(), frozenset(node["NodeID"] for node in nodes), has_place, actors)
 
     def _describe_room(self, now: _Sight) -> str:
-        wanted = (
-            f"the {self._cores} cores that an actor needs (--threads)" if self._cores > 1 else "a core for an actor"
-        )
         if not now.has_place:
-            return f"none of its {len(now.nodes)} nodes has {wanted}"
-        return f"no actor could start, since the cores of its {len(now.nodes)} nodes are taken by others"
+            cores = "a core" if self._cores == 1 else f"the {self._cores} cores"
+            return f"none of its {len(now.nodes)} nodes has {cores} that an actor needs (--threads)"
+        return f"no actor came up on its {len(now.nodes)} nodes, whose cores may be taken by others"
