@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 
 NAMES = [f"{number:04d}.png" for number in range(3000)]
@@ -55,7 +56,13 @@ class Nodes:
         self.ray.init(address=self.simulated.address, log_to_driver=False, logging_level="ERROR")
 
     def add(self) -> None:
-        self.workers.append(self.simulated.add_node(num_cpus=1, object_store_memory=STORE_BYTES))
+        for tries_left in reversed(range(3)):  # a busy machine may start one too slowly
+            try:
+                self.workers.append(self.simulated.add_node(num_cpus=1, object_store_memory=STORE_BYTES))
+                return
+            except Exception as error:
+                if not tries_left or "timed out" not in str(error):
+                    raise
 
     def kill_one(self) -> None:
         self.simulated.remove_node(self.workers.pop(), allow_graceful=False)
