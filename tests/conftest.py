@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 
 # Nets in tests are tiny: one thread is faster than two that wait for each other, above all beside other work.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # Ray reads it when it is imported; the product sets it before that
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

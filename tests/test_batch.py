@@ -339,8 +339,51 @@ def test_results_that_do_not_fit_the_ledger_are_told(batches: Batches, photos: P
     batches.run(photos)
     summary = batches.summary()
     (batches.out / "summary.json").write_text(json.dumps(summary | {"pictures": 3}))
-    with pytest.raises(UsageError, match=r"holds 3 answers, but the ledger .* knows 5"):
+    with pytest.raises(UsageError, match=r"holds other answers than the ledger .* begin anew with another"):
         batches.run(photos)
+
+
+def test_parts_that_are_lost_are_answered_again_and_everything_counts_once(
+    batches: Batches, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "bad.png").write_bytes(b"no picture")
+    batches.run(photos)
+    (photos / "a.png").write_bytes(paint_picture((5, 5, 5)))  # another picture under a known name
+    more = [f"more/{number}.png" for number in range(8)]
+    paint_folder(photos, more)
+    (photos / "more" / "bad.png").write_bytes(b"no picture")
+
+    def be_killed(done: int, total: int) -> None:
+        if done == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        batches.run(photos, show=be_killed)
+    parts = sorted((batches.out / ".batch" / "parts").glob("*.jsonl"))
+    assert len(parts) >= 3
+    before = {record.id for record in batches.ledger.predictions()}
+    parts[0].unlink()
+    parts[2].write_text("")
+    batches.said.clear()
+    batches.run(photos)
+    batches.check_exact([*NAMES, "a.png", "bad.png", *more, "more/bad.png"])
+    assert len(before - {record.id for record in batches.ledger.predictions()}) == 4
+    assert [line.partition(" of the results")[0] for line in batches.said] == ["Part 5", "Part 7"]
+    assert "is gone or damaged; its 2 pictures are done again." in batches.said[0]
+    (kept,) = batches.ledger.jobs()
+    assert (kept.state, kept.n_total, kept.n_done, kept.n_failed) == ("finished", 16, 14, 2)
+
+
+def test_a_row_that_names_no_picture_is_refused_again_when_its_part_is_lost(batches: Batches, photos: Path) -> None:
+    table = photos / "list.csv"
+    table.write_text("image\n../x.png\na.png\nb.png\n")
+    batches.run(table)
+    (batches.out / "results.jsonl").unlink()
+    (batches.out / "summary.json").unlink()
+    (batches.out / "errors.jsonl").unlink()
+    batches.run(table)
+    batches.check_exact(["list.csv line 2", "a.png", "b.png"])
+    assert [row["attempts"] for row in batches.errors()] == [1]
 
 
 def test_two_runs_at_once_the_second_says_so_and_leaves(batches: Batches, photos: Path) -> None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+pytest.importorskip("pyarrow", reason="the extra 'ray' is not installed")
 
 from batches import Batches, open_batches, paint_folder
 from conftest import Vestiary
-from vestiary.batch import on_ray
+from vestiary.batch import lookout, on_ray
 from vestiary.bundle import Bundle, open_bundle
 from vestiary.cluster import Cluster
 from vestiary.errors import BatchError, MissingExtraError, UsageError
+from vestiary.ledger.jobs import Item
 
 # Ray warns of its own settings, and leaves files and sockets to the end of the process.
 pytestmark = [
@@ -99,11 +104,106 @@ def test_a_node_that_does_not_see_the_pictures_stops_the_batch_and_nobody_counts
     batches.check_exact(NAMES)
 
 
-def test_the_bundle_goes_to_the_nodes_by_itself(ray_here: None, batches: Batches, tmp_path: Path) -> None:
+def test_the_bundle_goes_to_the_nodes_by_itself(
+    ray_here: None, batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is at an address may change or go meanwhile: all nodes answer by what was there at the start."""
+    pytest.importorskip("fsspec", reason="the extra 'cloud' is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    batches.bundle = open_bundle(f"file://{tmp_path / 'bundle'}")
     photos = make_photos(tmp_path / "photos", ["bad.png", "good.png"])
     shutil.rmtree(tmp_path / "bundle")
+    shutil.rmtree(tmp_path / "cache")
     batches.run(photos, cluster=Cluster())
     batches.check_exact(["bad.png", "good.png"])
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """``pretend(then)``: a cluster that answers the first portion in this process, and does ``then`` for the second."""
+    import pyarrow
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "put", lambda thing: thing)
+    monkeypatch.setattr(ray, "get", lambda thing: thing)
+
+    monkeypatch.setattr(lookout.Lookout, "_look", lambda self: None)
+    monkeypatch.setattr(lookout.Lookout, "find_reason", lambda self: None)
+
+    def set_up(then: Callable[[], object]) -> None:
+        def answer(pipeline: on_ray.RayPipeline, shard: list[Item]) -> Iterator[Any]:
+            portion = pickle.dumps(shard[: on_ray.PORTION])
+            yield on_ray.Answerer(pipeline._order)(pyarrow.table({"portion": [portion]}))
+            then()
+
+        def plan(pipeline: on_ray.RayPipeline, shard: list[Item]) -> Any:
+            return SimpleNamespace(iter_batches=lambda **given: answer(pipeline, shard))
+
+        monkeypatch.setattr(on_ray.RayPipeline, "_plan", plan)
+
+    return set_up
+
+
+LOST = [
+    ("OutOfMemoryError", ("killed",), "a node ran out of memory: take fewer actors with --actors, or nodes with more"),
+    ("ActorDiedError", (), "actors died, mostly for lack of memory: take fewer of them with --actors, or nodes with"),
+    ("ActorUnavailableError", ("away", None), "actors died, mostly for lack of memory"),
+    ("ObjectLostError", ("00", None, ""), "a node was lost together with answers that were kept on it"),
+    ("RaySystemError", ("the raylet is gone",), "the raylet is gone"),
+]
+
+
+@pytest.mark.parametrize(("kind", "given", "reason"), LOST)
+def test_what_a_cluster_loses_is_one_sentence_and_the_batch_goes_on_where_it_was(
+    pretend: Callable[[Callable[[], object]], None],
+    batches: Batches,
+    tmp_path: Path,
+    kind: str,
+    given: tuple[Any, ...],
+    reason: str,
+) -> None:
+    from ray import exceptions
+    from ray.data.exceptions import SystemException
+
+    def lose() -> None:
+        raise getattr(exceptions, kind)(*given) from SystemException()  # as Ray Data does
+
+    pretend(lose)
+    photos = make_photos(tmp_path / "photos")
+    with pytest.raises(BatchError) as caught:
+        batches.run(photos, cluster=Cluster())
+    text = str(caught.value)
+    assert text.startswith("The Ray cluster gave no answer to pictures that were on their way (") and reason in text
+    assert text.endswith("); everything so far is kept: run the same command again.")
+    assert caught.value.exit_code == 1
+    batches.run(photos)
+    batches.check_exact(NAMES)
+
+
+def test_a_batch_that_waits_for_a_cluster_can_be_stopped_and_keeps_what_it_has(
+    pretend: Callable[[Callable[[], object]], None], batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookout, "BEAT_S", 0.001)
+    monkeypatch.setattr(lookout, "LEAVE_S", 0.001)
+    photos, never = make_photos(tmp_path / "photos"), threading.Event()
+    waited: list[int] = []
+    hangs_at: list[int] = []
+    monkeypatch.setattr(lookout.Lookout, "find_reason", lambda self: waited.append(1))
+
+    def hang() -> None:
+        hangs_at.append(len(waited))
+        never.wait()
+
+    pretend(hang)
+    stopped = batches.run(
+        photos, cluster=Cluster(), is_stopped=lambda: bool(hangs_at) and len(waited) > hangs_at[0] + 3
+    )
+    never.set()
+    n_done = stopped.tally.pictures
+    assert stopped.is_stopped and 0 < n_done <= on_ray.PORTION and stopped.left == len(NAMES) - n_done
+    batches.run(photos)
+    batches.check_exact(NAMES)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{port}", "nobody.invalid:6379"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ pytest.importorskip("ray.serve", reason="the extra 'ray' is not installed")
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
 from conftest import Running, paint_picture, wait_until
-from vestiary.errors import UsageError
+from vestiary.bundle import open_bundle
+from vestiary.errors import BundleError, UsageError
 from vestiary.ledger import open_ledger
 from vestiary.web.ray_app import build
 
@@ -87,6 +89,70 @@ def test_replicas_answer_as_the_ordinary_service_and_keep_it_in_the_ledger(
     with open_ledger(tmp_path / "ray.db") as ledger:
         wait_until(lambda: len(list(ledger.predictions())) == 3 and len(list(ledger.failures())) == 2)
     assert httpx.get(f"{url}/", timeout=60).text == httpx.get(f"{plain.url}/", timeout=60).text
+
+
+@pytest.fixture
+def start_replica(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Callable[[], Any]]:
+    """``start_replica(**given)``: what Ray would call on the node of each replica of such a deployment."""
+    from ray import serve
+
+    builders: list[Callable[[], Any]] = []
+
+    class Nothing:
+        """In the place of what Ray makes of it."""
+
+    def keep(builder: Callable[[], Any]) -> Callable[[], Any]:
+        builders.append(builder)
+        return lambda: Nothing
+
+    monkeypatch.setattr(serve, "ingress", keep)
+
+    def run(**given: Any) -> Callable[[], Any]:
+        build(given)
+        return builders[-1]
+
+    return run
+
+
+def test_each_replica_fetches_the_bundle_and_refuses_another_in_its_place(
+    start_replica: Callable[..., Callable[[], Any]],
+    make_bundle: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("fsspec", reason="the extra 'cloud' is not installed")
+    bundle = make_bundle()
+    address, fingerprint = f"file://{bundle}", open_bundle(bundle).fingerprint
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+    make_app = start_replica(bundle=address, ledger_url="none")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "node"))  # another machine
+    assert make_app().state.service.bundle.fingerprint == fingerprint
+    assert (tmp_path / "node" / "vestiary" / "bundles" / fingerprint).is_dir()
+    shutil.rmtree(bundle)
+    shutil.copytree(make_bundle(tmp_path / "newer", version="2.0"), bundle)
+    with pytest.raises(BundleError) as caught:
+        make_app()
+    assert str(caught.value) == (
+        f"The bundle at {address} is not the one that this service was deployed with; deploy it again, so that all "
+        "replicas answer by the same one."
+    )
+
+
+def test_a_bundle_that_cannot_be_had_is_told_before_anything_is_deployed(
+    make_bundle: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="the extra 'cloud' is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(UsageError, match=r"manifest.json is not at file://.*nowhere; check the address"):
+        build({"bundle": f"file://{tmp_path / 'nowhere'}"})
+
+    def refuse(*given: Any, **more: Any) -> None:
+        raise PermissionError("denied")
+
+    for name in ("info", "cat_file", "_open"):
+        monkeypatch.setattr(fsspec.get_filesystem_class("memory"), name, refuse)
+    with pytest.raises(UsageError, match=r"The store does not let memory://shop/tiny be read: no credentials were"):
+        build({"bundle": "memory://shop/tiny"})
 
 
 @pytest.mark.parametrize(

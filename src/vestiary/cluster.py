@@ -26,9 +26,11 @@ QUIET: Final[Mapping[str, str]] = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",
 }
 """Nothing is reported to Ray's makers, its advice for programmers is not printed, and processes stay in the folder that
-they were started in. Whoever sets one of these is obeyed."""
+they were started in; what still runs when a cluster is left starts none of its own. Whoever sets one of these is
+obeyed."""
 
 
 @dataclass(frozen=True)

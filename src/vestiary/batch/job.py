@@ -125,14 +125,20 @@ def run_batch(
     if watch and cluster is not None:
         raise UsageError("A folder is watched by one machine, not by a cluster; leave --watch or --engine ray out.")
     filing = Filing(pictures, out, options.file_mode, say=say) if options.file_by is not None else None
-    with closing(_open_pipeline(bundle, pictures, options, threads, cluster, actors)) as pipeline:
-        job = _Job(pictures, out, bundle, ledger, options, resume, pipeline, filing, is_stopped, show, sleep)
+    with closing(_open_pipeline(bundle, pictures, options, threads, cluster, actors, say)) as pipeline:
+        job = _Job(pictures, out, bundle, ledger, options, resume, pipeline, filing, is_stopped, show, say, sleep)
         with hold_folder(out), job.running():
             return job.watch() if watch else job.run()
 
 
 def _open_pipeline(
-    bundle: Bundle, pictures: Pictures, options: BatchOptions, threads: int, cluster: Cluster | None, actors: int
+    bundle: Bundle,
+    pictures: Pictures,
+    options: BatchOptions,
+    threads: int,
+    cluster: Cluster | None,
+    actors: int,
+    say: Say,
 ) -> Pipeline | RayPipeline:
     """What answers the pictures: the threads of this process, or a cluster."""
     deciding = tuple(options.decide_on.split(",")) if options.decide_on else ()
@@ -151,6 +157,7 @@ def _open_pipeline(
         decide_on=deciding,
         threads=n_threads,
         actors=actors,
+        say=say,
     )
 
 
@@ -180,6 +187,7 @@ class _Job:
     filing: Filing | None
     is_stopped: Callable[[], bool]
     show: Show
+    say: Say
     sleep: Callable[[float], None]
     tally: Tally = field(default_factory=Tally)
     is_listed: bool = True
@@ -237,15 +245,18 @@ class _Job:
     def _recover(self) -> None:
         """Bring the folder to what the ledger knows."""
         self.results.prepare()
-        self.part = self.items.last_part()
-        self.results.drop_parts(after=self.part)
-        counts = self.items.count()
-        n_known, n_here = counts.get("done", 0) + counts.get("quarantined", 0), self.results.count()
-        if n_known != n_here:
+        self.results.drop_parts(after=self.items.last_part())
+        lost = self.results.find_lost(self.items.count_parts())
+        if lost is None or (lost and self.filing is not None):
             raise UsageError(
-                f"{self.out} holds {n_here:,} answers, but the ledger {self.ledger.place} knows {n_known:,} of this "
-                "batch: one of them is from another time; begin anew with another folder for --out."
+                f"{self.out} holds other answers than the ledger {self.ledger.place} knows of this batch: one of them "
+                "is from another time; begin anew with another folder for --out."
             )
+        for part in lost:
+            self.results.part(part).unlink(missing_ok=True)
+            n = self.items.reopen(part)
+            self.say(f"Part {part} of the results in {self.out} is gone or damaged; its {n:,} pictures are done again.")
+        self.part = self.items.last_part()
         self._file(self.results.read_part(self.part))
 
     def run(self) -> BatchReport:
@@ -318,10 +329,11 @@ class _Job:
         began = time.monotonic()
         for parcel in parcels:
             block += parcel
-            self.show(self.tally.pictures + len(block), self.total)
+            if parcel:
+                self.show(self.tally.pictures + len(block), self.total)
             if self.is_stopped():
                 break
-            if len(block) >= BLOCK or time.monotonic() - began > BLOCK_S:
+            if len(block) >= BLOCK or (block and time.monotonic() - began > BLOCK_S):
                 yield block
                 block, began = [], time.monotonic()
         if block:

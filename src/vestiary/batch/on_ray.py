@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from vestiary import __version__
-from vestiary.batch.pictures import Pictures
+from vestiary.batch.lookout import DEATHS, Lookout, wait_for
+from vestiary.batch.pictures import Pictures, Say
 from vestiary.batch.pipeline import PARCEL, Answered, Pipeline, cut
 from vestiary.bundle import Bundle
 from vestiary.catalogue import open_source
@@ -32,10 +33,6 @@ from vestiary.predictor import Predictor
 PORTION: Final = 8 * PARCEL
 SHARD: Final = 1_000_000
 """Pictures of one execution: a new one costs some seconds, and each waiting picture about 100 bytes."""
-DEATHS: Final = 3
-"""Actors that may die one after the other before they have begun. Those that have are replaced without end."""
-IDLE_S: Final = 600.0
-"""Seconds without any answer after which a cluster is given up; one that grows may need some minutes for a node."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +104,7 @@ class RayPipeline:
 
     ``actors`` is how many sessions there are; 0 lets Ray add and remove them with the work and the room there is.
     ``threads`` are those of each, and the cores that it is given, unless the pictures lie at an address.
+    ``say`` is told when the cluster takes very long.
     """
 
     def __init__(
@@ -119,9 +117,10 @@ class RayPipeline:
         decide_on: Collection[str],
         threads: int,
         actors: int,
+        say: Say,
     ) -> None:
         """Connect. Raises MissingExtraError, and UsageError for an address that does not answer."""
-        self._pictures, self._actors = pictures, actors
+        self._pictures, self._actors, self._say = pictures, actors, say
         self._cores = threads if pictures.is_here else 1
         self._stack = ExitStack()
         self._ray = self._stack.enter_context(cluster.join())
@@ -132,7 +131,7 @@ class RayPipeline:
         self._order = self._ray.put(Order(bundle, precision, decide_on, pictures.source.path, threads))
 
     def answer(self, items: Iterable[Item]) -> Iterator[list[Answered]]:
-        """Parcels of answers, in the order of ``items``.
+        """Parcels of answers, in the order of ``items``; an empty one now and then while there is none.
 
         Raises BatchError when the cluster loses what it was given for good, and when a node sees no pictures.
         """
@@ -144,15 +143,19 @@ class RayPipeline:
         self._stack.close()
 
     def _answer_shard(self, shard: Sequence[Item]) -> Iterator[list[Answered]]:
+        lookout = Lookout(self._ray, Answerer.__name__, self._cores, self._say)
         try:
-            for batch in self._plan(shard).iter_batches(batch_size=None, batch_format="pyarrow"):
+            for batch in wait_for(self._plan(shard).iter_batches(batch_size=None, batch_format="pyarrow")):
+                if batch is None:
+                    if (reason := lookout.find_reason()) is not None:
+                        raise _give_up(reason)
+                    yield []
+                    continue
+                lookout.hear()
                 for reply in batch.column("reply").to_pylist():
                     yield from self._check(pickle.loads(reply)).parcels
-        except (self._ray.exceptions.RayError, self._data.exceptions.ExecutionTimeoutError) as error:
-            raise BatchError(
-                f"The Ray cluster gave no answer to pictures that were on their way "
-                f"({_find_reason(error, self._ray)}); everything so far is kept: run the same command again."
-            ) from error
+        except self._ray.exceptions.RayError as error:
+            raise _give_up(_find_reason(error, self._ray)) from error
 
     def _plan(self, shard: Sequence[Item]) -> Any:
         """The dataset whose rows are the replies, in order."""
@@ -177,7 +180,7 @@ class RayPipeline:
         context.execution_options.preserve_order = True
         context.enable_progress_bars = context.print_on_execution_start = False
         context.max_consecutive_actor_init_deaths = DEATHS
-        context.execution_no_progress_timeout_s = IDLE_S
+        context.execution_no_progress_timeout_s = -1  # a Lookout knows more
         return dataset
 
     def _check(self, reply: Reply) -> Reply:
@@ -197,18 +200,23 @@ class RayPipeline:
         return reply
 
 
+def _give_up(reason: str) -> BatchError:
+    return BatchError(
+        f"The Ray cluster gave no answer to pictures that were on their way ({reason}); everything so far is kept: "
+        "run the same command again."
+    )
+
+
 def _find_reason(error: BaseException, ray: Any) -> str:
     """What went wrong on the cluster, in some words."""
-    if isinstance(error, ray.data.exceptions.ExecutionTimeoutError):
-        return f"none came for {IDLE_S:g} s: there is no room for an actor, or each one dies, mostly for lack of memory"
     chain = [error]
     while (inner := chain[-1].__cause__ or getattr(chain[-1], "cause", None)) is not None and inner not in chain:
         chain.append(inner)
     for link in chain:
         if isinstance(link, ray.exceptions.OutOfMemoryError):
-            return "a node ran out of memory: give it more, or fewer actors"
+            return "a node ran out of memory: take fewer actors with --actors, or nodes with more memory"
         if isinstance(link, ray.exceptions.RayActorError):
-            return "actors died before they had begun, mostly for lack of memory"
+            return "actors died, mostly for lack of memory: take fewer of them with --actors, or nodes with more memory"
         if isinstance(link, ray.exceptions.ObjectLostError):
             return "a node was lost together with answers that were kept on it"
-    return first_sentence(chain[-1])
+    return first_sentence(next((link for link in reversed(chain) if str(link)), error))

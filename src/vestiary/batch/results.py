@@ -122,10 +122,21 @@ class Results:
         file = self.part(number)
         return list(read_lines([file])) if file.exists() else []
 
-    def count(self) -> int:
-        """The pictures whose rows are here, merged or in parts."""
-        lines = sum(file.read_bytes().count(b"\n") for file in self._parts.glob("*.jsonl"))
-        return self.read_tally().pictures + lines
+    def find_lost(self, known: Mapping[int, int]) -> list[int] | None:
+        """Which of the ``known`` parts (number: rows) are gone or damaged; None where that cannot explain what is here.
+
+        The first parts are merged, as many as the summary counts rows; the others must lie here.
+        """
+        there = {int(file.stem): file.read_bytes().count(b"\n") for file in self._parts.glob("*.jsonl")}
+        n_merged, lost = self.read_tally().pictures, []
+        if not n_merged and self.final.exists() and not (self.out / SUMMARY).exists():
+            return None
+        for number in sorted(known):
+            if n_merged > 0:
+                n_merged -= known[number]
+            elif there.pop(number, 0) != known[number]:
+                lost.append(number)
+        return None if n_merged or there else lost
 
     @property
     def is_behind(self) -> bool:

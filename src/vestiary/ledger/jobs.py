@@ -12,15 +12,16 @@ The states of an item:
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, case, delete, func, insert, select, update
 
 from vestiary.ledger.ledger import Ledger, write_records
 from vestiary.ledger.records import FailureRecord, Job, PredictionRecord, now
-from vestiary.ledger.schema import job_items, jobs
+from vestiary.ledger.schema import failures, job_items, jobs, predictions, verdicts
 
 OPEN: Final = ("waiting", "refused", "failed")
 """The states of pictures that are still to do."""
@@ -102,6 +103,34 @@ class JobItems:
         with self._ledger.reading() as connection:
             return {state: n for state, n in connection.execute(query)}
 
+    def count_parts(self) -> dict[int, int]:
+        """The number of rows in each part that the ledger knows."""
+        query = select(job_items.c.part, func.count()).where(self._own, job_items.c.part.is_not(None))
+        with self._ledger.reading() as connection:
+            return {part: n for part, n in connection.execute(query.group_by(job_items.c.part))}
+
+    def reopen(self, part: int) -> int:
+        """Have the pictures of a part that is lost answered again, as if they never had been; their number.
+
+        Their predictions and failures leave the ledger, but for those on which a person has given a verdict.
+        """
+        lost = self._own & (job_items.c.part == part)
+        with self._ledger.writing() as connection:
+            states = Counter(connection.scalars(select(job_items.c.state).where(lost)))
+            for table, ids in _find_records(connection, self._job_id, part).items():
+                for some in (ids[at : at + PAGE] for at in range(0, len(ids), PAGE)):
+                    connection.execute(delete(table).where(table.c.id.in_(some)))
+            is_row = (job_items.c.state == "quarantined") & (job_items.c.attempts == 1)  # given up at once: no picture
+            state = case((is_row, "refused"), else_="waiting")
+            reason = case((is_row, job_items.c.reason), else_=None)
+            connection.execute(update(job_items).where(lost).values(state=state, reason=reason, attempts=0, part=None))
+            counts = {
+                "n_done": jobs.c.n_done - states["done"],
+                "n_failed": jobs.c.n_failed - states["quarantined"],
+            }
+            connection.execute(update(jobs).where(jobs.c.id == self._job_id).values(counts))
+        return states.total()
+
     def last_part(self) -> int:
         """The highest number of a part that the ledger knows; 0 for none."""
         with self._ledger.reading() as connection:
@@ -157,6 +186,34 @@ def find_job(ledger: Ledger, job_id: str) -> Job | None:
 
 def _refusal(row: Row[Any]) -> str | None:
     return row.reason if row.state == "refused" else None
+
+
+def _find_records(connection: Connection, job_id: str, part: int) -> dict[Table, list[str]]:
+    """The ids of what was recorded with a part, by table.
+
+    A picture that has changed is in a job again under its name, in a later part: each of its settled items has a
+    record, and the order is the same, counted from the end, since what is old may have been pruned.
+    """
+    own = job_items.c.job_id == job_id
+    names = select(job_items.c.name).where(own, job_items.c.part == part)
+    settled = select(job_items.c.name, job_items.c.part).where(
+        own, job_items.c.part.is_not(None), job_items.c.name.in_(names)
+    )
+    rank: Counter[str] = Counter(name for name, other in connection.execute(settled) if other > part)
+    found: dict[str, list[tuple[Any, str, Table]]] = {}
+    for table in (predictions, failures):
+        rows = select(table.c.name, table.c.at, table.c.id).where(table.c.job_id == job_id, table.c.name.in_(names))
+        for name, at, key in connection.execute(rows):
+            found.setdefault(name, []).append((at, key, table))
+    own_ids = select(predictions.c.id).where(predictions.c.job_id == job_id, predictions.c.name.in_(names))
+    reviewed = set(connection.scalars(select(verdicts.c.prediction_id).where(verdicts.c.prediction_id.in_(own_ids))))
+    ids: dict[Table, list[str]] = {predictions: [], failures: []}
+    for name, records in found.items():
+        records.sort(key=lambda record: record[0], reverse=True)
+        for _, key, table in records[rank[name] : rank[name] + 1]:
+            if key not in reviewed:
+                ids[table].append(key)
+    return ids
 
 
 def _last_part(connection: Connection, own: Any) -> int:

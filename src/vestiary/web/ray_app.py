@@ -7,6 +7,9 @@ and every setting of docs/settings.md by its name. What a proxy does instead of 
 and the limits on connections and heads. There are no pages: a visitor would meet one replica now and another then.
 Counts, rates and readiness are those of one replica; what is kept is in the ledger, which must be a PostgreSQL server
 as soon as there are replicas on two machines.
+
+The bundle is opened where ``build`` runs, so that one that cannot be had is told before anything is deployed; each
+replica then opens it on its own node (one at an address through the cache there), and refuses any other.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from vestiary.errors import UsageError, require
+from vestiary.bundle import DEFAULT, open_bundle
+from vestiary.catalogue.sources import hide_password
+from vestiary.errors import BundleError, UsageError, require
 from vestiary.web.app import create_app
 from vestiary.web.settings import Settings, load_settings
 
@@ -28,7 +33,7 @@ NOT_OURS: Final = ("host", "port", "workers", "max_connections", "header_timeout
 def build(given: Mapping[str, Any]) -> Any:
     """The Serve application, for ``serve run`` and ``serve.run``.
 
-    Raises UsageError for a setting that is none, MissingExtraError without Ray.
+    Raises UsageError for a setting that is none, MissingExtraError without Ray, and what ``open_bundle`` raises.
     """
     serve = require("ray.serve", extra="ray", feature="The service on Ray")
     chosen = dict(given)
@@ -42,9 +47,18 @@ def build(given: Mapping[str, Any]) -> Any:
         )
     settings = load_settings(**({"threads": cores} | chosen), workers=1, pages=False)
     plain = settings.model_dump()
+    bundle = open_bundle(settings.bundle)
+    bundle.choose_model(settings.precision)
+    fingerprint, name = bundle.fingerprint, hide_password(str(settings.bundle or DEFAULT))
 
     def make_app() -> FastAPI:
-        return create_app(Settings(**plain))
+        app = create_app(Settings(**plain))
+        if app.state.service.bundle.fingerprint != fingerprint:
+            raise BundleError(
+                f"The bundle at {name} is not the one that this service was deployed with; deploy it "
+                "again, so that all replicas answer by the same one."
+            )
+        return app
 
     deployment = serve.deployment(
         serve.ingress(make_app)(),
