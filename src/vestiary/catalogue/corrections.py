@@ -116,7 +116,7 @@ def _open_corrections(path: Path) -> Table:
     table = open_table(FolderSource(path.parent), path.name)
     for name in NEEDED:
         if name not in table.columns:
-            raise UsageError(f"{path} has no column {name!r}; {suggest(name, table.columns)}.")
+            raise UsageError(f"{path} has no column {name!r}; {suggest(name, table.columns)}")
     if not set(KEYS) & set(table.columns):
         raise UsageError(f"{path} does not say which product is meant; give it a column {', '.join(KEYS[:2])}.")
     return table
