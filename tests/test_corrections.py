@@ -210,7 +210,7 @@ def test_corrections_come_after_a_preparation_in_its_words(source: Path, tmp_pat
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (None, "is no table of corrections; name the corrections.csv that review export wrote"),
+        (None, "told.csv does not exist; check the path."),
         ("product_id,attribute\n1,season\n", "has no column 'value'"),
         ("attribute,value\nseason,Summer\n", "does not say which product is meant; give it a column image_sha256"),
     ],

@@ -111,6 +111,8 @@ def check_corrections(path: Path) -> None:
 
 
 def _open_corrections(path: Path) -> Table:
+    if not path.exists():
+        raise UsageError(f"{path} does not exist; check the path.")
     if not path.is_file() or not is_table(path.name):
         raise UsageError(f"{path} is no table of corrections; name the corrections.csv that review export wrote.")
     table = open_table(FolderSource(path.parent), path.name)

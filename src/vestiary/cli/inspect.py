@@ -54,6 +54,7 @@ def run(
 def print_catalogue(catalogue: Catalogue) -> None:
     """Counts, preparation and attributes on stdout."""
     from vestiary.catalogue.catalogue import BY_GROUP
+    from vestiary.checks.wording import count
 
     counts = catalogue.counts
     views = counts["rows_as_further_views"]
@@ -74,7 +75,7 @@ def print_catalogue(catalogue: Catalogue) -> None:
     if catalogue.corrections:
         told = counts["corrections"]
         typer.echo(
-            f"Corrections: {told['rows']:,} rows, {told['matched']:,} matched and {told['unmatched']:,} not; "
+            f"Corrections: {count(told['rows'], 'row')}, {told['matched']:,} matched and {told['unmatched']:,} not; "
             f"products changed: {told['changed_products']:,}, new ones for training: {told['new_products']:,}."
         )
     for effect, n in counts.get("corrections", {}).get("by_effect", {}).items():
