@@ -39,6 +39,7 @@ def run(
     if out_format not in WRITERS:
         raise UsageError(f"--format {out_format} is not known; choose one of: {', '.join(WRITERS)}.")
     from vestiary.bundle import open_bundle
+    from vestiary.cli.output import tell_failure
     from vestiary.predictor import Predictor
 
     predictor = Predictor(open_bundle(bundle), precision=precision)
@@ -49,7 +50,7 @@ def run(
         for prediction in tag_pictures(predictor, find_pictures(paths), top_k):
             if prediction.failure:
                 failed += 1
-                typer.echo(f"vestiary: {prediction.id}: {prediction.failure.message}", err=True)
+                tell_failure(prediction.id, prediction.failure.message)
             yield prediction
 
     WRITERS[out_format](watched(), predictor.bundle.taxonomy)
