@@ -109,14 +109,17 @@ def test_missing_paths_empty_folders_and_patterns_without_a_match_are_named(
 ) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    done = vestiary("tag", tmp_path / "nowhere.jpg", empty, tmp_path / "*.webp", photos, "--bundle", trained_bundle)
+    address = "https://shop.example/a.jpg"
+    sources = (tmp_path / "nowhere.jpg", empty, tmp_path / "*.webp", address, photos)
+    done = vestiary("tag", *sources, "--bundle", trained_bundle)
     assert done.code == 2
     lines = done.err.strip().splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all(one_sentence(line) for line in lines)
     assert "nowhere.jpg: There is no such file" in lines[0]
     assert "There are no pictures in it" in lines[1]
     assert "Nothing matches" in lines[2]
+    assert f"{address}: This is an address; download the picture first" in lines[3]
     assert "2 pictures" in done.out
 
 

@@ -65,6 +65,7 @@ def find_pictures(paths: Sequence[str]) -> Iterator[Found]:
 
 
 def _find(text: str) -> Iterator[Found]:
+    from vestiary.catalogue.sources import is_address
     from vestiary.images import read_stream
 
     path = Path(text)
@@ -73,6 +74,8 @@ def _find(text: str) -> Iterator[Found]:
             yield text, lambda: read_stream(sys.stdin.buffer)
         elif not text:
             yield text, _failing(UsageError("The path is empty; name a picture or a folder."))
+        elif is_address(text) and not path.exists():
+            yield text, _failing(UsageError("This is an address; download the picture first, and name the file."))
         elif path.is_dir() or (path.suffix.lower() == ".zip" and path.is_file()):
             yield from _search(path)
         elif not path.exists() and glob.has_magic(text):
