@@ -250,6 +250,7 @@ def test_a_narrow_terminal_gets_a_long_table(
         (["tag", "x.jpg", "--colour", "red"], "--colour"),
         (["tag", "x.jpg", "--top-k", "0"], "'--top-k'"),
         (["sew"], "'sew'"),
+        (["tga"], "No such command 'tga' (did you mean 'tag'?); see: vestiary --help."),
         (["schedule", "launchd", "--batch", "a"], "'scheduler': 'launchd' is not one of"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import typer
@@ -114,8 +115,9 @@ def _fail(sentence: str, code: int) -> int:
 def _describe_misuse(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "vestiary"
-    message = error.format_message().replace("Value error, ", "")
-    return f"{' '.join(message.split()).rstrip('.')}; see: {command} --help."
+    message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    message = re.sub(r"\. Did you mean (.*\?)$", r" (did you mean \1)", message)
+    return f"{message}; see: {command} --help."
 
 
 def _write_utf8() -> None:
