@@ -43,7 +43,7 @@ def refuse(shop: Path, content: str | bytes, name: str = "products.csv", **colum
         read(shop, content, name, **columns)
     assert type(refusal.value) in (UsageError, CatalogueError)
     message = str(refusal.value)
-    assert re.fullmatch(r"[^\n]+[;:] [^\n]+\.", message), message
+    assert re.fullmatch(r"[^\n]+[;:] [^\n]+[.?]", message), message
     assert not re.search(r"Errno|codec|Traceback|\w+Error\b|object at", message), message
     return message
 

@@ -711,3 +711,28 @@ def test_the_words_for_another_format_and_a_damaged_head_lead_out(catalogue: Cat
     head.write_text("{", encoding="utf-8")
     with pytest.raises(UsageError, match=r"holds a damaged catalogue; move it away and ingest the source again\.$"):
         catalogue.save(tmp_path / "out", overwrite=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="rights are those of POSIX systems")
+@pytest.mark.parametrize("closed", [".", "men", "shop.zip"])
+def test_what_may_not_be_read_is_told_and_never_taken_for_empty(closed: str) -> None:
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        for name in ("men", "women"):
+            (folder / name).mkdir()
+            (folder / name / "1.png").write_bytes(b"")
+        with zipfile.ZipFile(folder / "shop.zip", "w") as archive:
+            archive.writestr("men/1.png", b"")
+        place = (folder / closed).resolve()
+        rights = place.stat().st_mode
+        place.chmod(0)
+        own = os.geteuid()
+        os.seteuid(own or 65534)  # to root nothing is closed
+        try:
+            with pytest.raises(UsageError, match=re.escape(f"{place} cannot be ")) as told:
+                open_source(place if closed == "shop.zip" else folder.resolve()).names()
+        finally:
+            os.seteuid(own)
+            place.chmod(rights)
+        assert "check its permissions" in str(told.value)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -108,14 +109,17 @@ def test_missing_paths_empty_folders_and_patterns_without_a_match_are_named(
 ) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    done = vestiary("tag", tmp_path / "nowhere.jpg", empty, tmp_path / "*.webp", photos, "--bundle", trained_bundle)
+    address = "https://shop.example/a.jpg"
+    sources = (tmp_path / "nowhere.jpg", empty, tmp_path / "*.webp", address, photos)
+    done = vestiary("tag", *sources, "--bundle", trained_bundle)
     assert done.code == 2
     lines = done.err.strip().splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all(one_sentence(line) for line in lines)
     assert "nowhere.jpg: There is no such file" in lines[0]
     assert "There are no pictures in it" in lines[1]
     assert "Nothing matches" in lines[2]
+    assert f"{address}: This is an address; download the picture first" in lines[3]
     assert "2 pictures" in done.out
 
 
@@ -241,10 +245,13 @@ def test_a_narrow_terminal_gets_a_long_table(
             "unknown key 'drop_out', write 'dropout'; dropout is 7",
         ),
         (["inspect", "nowhere"], "There is no bundle at nowhere"),
+        (["inspect", "."], ". is neither a bundle nor a catalogue"),
         (["tag"], "Missing argument 'paths'; see: vestiary tag --help."),
         (["tag", "x.jpg", "--colour", "red"], "--colour"),
         (["tag", "x.jpg", "--top-k", "0"], "'--top-k'"),
         (["sew"], "'sew'"),
+        (["tga"], "No such command 'tga' (did you mean 'tag'?); see: vestiary --help."),
+        (["schedule", "launchd", "--batch", "a"], "'scheduler': 'launchd' is not one of"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_exit_2(
@@ -475,3 +482,17 @@ def test_another_seed_over_an_earlier_catalogue_is_refused(
     assert one_sentence(done.err)
     assert vestiary("ingest", drawn_folder, "--out", tmp_path / "out", "--overwrite").code == 0
     assert json.loads((tmp_path / "out" / "catalogue.json").read_text())["split"]["seed"] == 7
+
+
+@pytest.mark.parametrize("words", [(), ("report",), ("review",), ("ledger",)])
+def test_without_a_verb_the_help_is_shown_with_whole_sentences(words: tuple[str, ...], vestiary: Vestiary) -> None:
+    done = vestiary(*words)
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.startswith(f"Usage: {' '.join(('vestiary', *words))} [OPTIONS] COMMAND")
+    asked = vestiary(*words, "--help")
+    assert asked.code == 0
+    assert asked.out.split() == done.err.split()
+    verbs = asked.out.partition("Commands:")[2]
+    assert "..." not in verbs
+    assert all(block.rstrip().endswith((".", ")")) for block in re.split(r"\n  (?=\S)", verbs.strip()))

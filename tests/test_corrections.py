@@ -13,6 +13,7 @@ import pytest
 
 from conftest import Vestiary, paint_picture
 from vestiary.catalogue import Catalogue, correct, ingest, load_catalogue
+from vestiary.checks.measure import measure_pictures
 from vestiary.errors import CatalogueError, UsageError
 from vestiary.product import Split
 
@@ -122,6 +123,7 @@ def test_new_photos_become_products_to_learn_from_and_of_no_other_split(catalogu
     opened = loaded.open_source()
     assert opened.read(new[0].images[0]) == pictures["0.png"]
     assert opened.read(loaded.products[0].images[0])
+    assert [fact.failure for fact in measure_pictures(loaded)] == [None] * len(loaded.products)
     assert json.loads((tmp_path / "out" / "catalogue.json").read_text())["format"] == 2
     shutil.rmtree(tmp_path / "told")
     with pytest.raises(CatalogueError, match=r"came with corrections in .*told, which is not there; put it back"):
@@ -210,7 +212,7 @@ def test_corrections_come_after_a_preparation_in_its_words(source: Path, tmp_pat
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (None, "is no table of corrections; name the corrections.csv that review export wrote"),
+        (None, "told.csv does not exist; check the path."),
         ("product_id,attribute\n1,season\n", "has no column 'value'"),
         ("attribute,value\nseason,Summer\n", "does not say which product is meant; give it a column image_sha256"),
     ],

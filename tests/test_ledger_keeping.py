@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import tempfile
 import threading
@@ -141,6 +142,12 @@ def test_a_backup_is_a_ledger_and_fills_an_empty_one_of_any_kind(ledger_url: str
     with open_ledger(tmp_path / "new.db") as other:
         restore(other, file)
         assert read_all(other) == before
+    (other_file := tmp_path / "notes.txt").write_text("no ledger")
+    with (
+        open_ledger(tmp_path / "third.db") as third,
+        pytest.raises(LedgerError, match=re.escape(f"{other_file} is no backup of a ledger; name a file")),
+    ):
+        restore(third, other_file)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".backup")]
 
 

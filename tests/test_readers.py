@@ -354,7 +354,7 @@ def test_the_kaggle_layout_answers_only_the_attributes_asked_for(make_source: Ca
 def test_a_taxonomy_and_the_attributes_asked_for_must_meet(shop: Path, make_source: Callable[..., Path]) -> None:
     path = write(shop, "products.csv", to_csv(ROWS))
     other = Taxonomy((Attribute("colours", ("Blue",)),))
-    with pytest.raises(UsageError, match=r"no attribute 'colour', which --attribute names; did you mean 'colours'\."):
+    with pytest.raises(UsageError, match=r"no attribute 'colour', which --attribute names; did you mean 'colours'\?$"):
         ingest(path, taxonomy=other, reading=Reading(COLUMNS))
     unheard = Taxonomy((Attribute("baseColor", ("Blue",)),))
     with pytest.raises(UsageError, match=r"asks about 'baseColor'.*; name its column.*did you mean 'baseColour'"):

@@ -62,6 +62,8 @@ def test_what_a_recipe_writes_it_reads_again() -> None:
 
 def test_an_unknown_key_is_answered_with_the_nearest_right_name() -> None:
     assert _refuse(drop_out=0.1) == ["unknown key 'drop_out', write 'dropout'"]
+    [told] = _refuse(epochs=3)
+    assert told.startswith("unknown key 'epochs', give it in phases, as in 'phases=[{epochs=")
     assert _refuse(learning_rat=0.1) == ["unknown key 'learning_rat', write 'learning_rate'"]
 
 

@@ -225,6 +225,8 @@ def test_the_command_writes_files_that_call_this_installation(
         (("cron", "--batch", "a", "--at", "25:00"), "'25:00' is no time of day; write it as 02:30."),
         (("windows", "--batch", "a"), "name the folder that they will lie in there"),
         (("launchd", "--batch", "a"), "launchd"),
+        (("cron", "--batch", "a --otu b"), "--batch: No such option: --otu"),
+        (("cron", "--batch", "a"), "--batch: Missing option '--out'"),
     ],
 )
 def test_wrong_use_gets_one_sentence(

@@ -100,7 +100,7 @@ def _open_table(place: str, images: str | None, image_column: str | None) -> Pic
         tables = open_source(Path(folder))
     table = open_table(tables, name)
     if image_column is not None and image_column not in table.columns:
-        raise UsageError(f"{name} has no column {image_column!r}; {suggest(image_column, table.columns)}.")
+        raise UsageError(f"{name} has no column {image_column!r}; {suggest(image_column, table.columns)}")
     column = image_column or guess_column(IMAGE_NAMES, table.columns)
     if column is None:
         raise UsageError(f"{name} has no column called image or picture; say which it is with --image-column.")

@@ -82,7 +82,7 @@ class Columns:
         """
         for option, column in self._named():
             if column not in header:
-                raise UsageError(f"{where} has no column {column!r} for {option}; {suggest(column, header)}.")
+                raise UsageError(f"{where} has no column {column!r} for {option}; {suggest(column, header)}")
         image = self.image or guess_column(IMAGE_NAMES, header)
         if image is None:
             raise UsageError(
@@ -127,10 +127,10 @@ def hierarchy_of(attributes: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def suggest(name: str, known: Sequence[str]) -> str:
-    """What to do about a name that is not there: the nearest one, or all of them."""
+    """What to do about a name that is not there, to end a sentence with: the nearest one, or all of them."""
     lower = {one.casefold(): one for one in reversed(known)}
     near = difflib.get_close_matches(name.casefold(), list(lower), n=1, cutoff=0.5)
-    return f"did you mean {lower[near[0]]!r}" if near else f"there are: {_list_names(known)}"
+    return f"did you mean {lower[near[0]]!r}?" if near else f"there are: {_list_names(known)}."
 
 
 def refuse_repeated_columns(header: Sequence[str], where: str) -> None:

@@ -111,12 +111,14 @@ def check_corrections(path: Path) -> None:
 
 
 def _open_corrections(path: Path) -> Table:
+    if not path.exists():
+        raise UsageError(f"{path} does not exist; check the path.")
     if not path.is_file() or not is_table(path.name):
         raise UsageError(f"{path} is no table of corrections; name the corrections.csv that review export wrote.")
     table = open_table(FolderSource(path.parent), path.name)
     for name in NEEDED:
         if name not in table.columns:
-            raise UsageError(f"{path} has no column {name!r}; {suggest(name, table.columns)}.")
+            raise UsageError(f"{path} has no column {name!r}; {suggest(name, table.columns)}")
     if not set(KEYS) & set(table.columns):
         raise UsageError(f"{path} does not say which product is meant; give it a column {', '.join(KEYS[:2])}.")
     return table

@@ -32,7 +32,7 @@ class ExcelTable:
         except Exception as error:  # openpyxl lets errors of zip and XML through
             raise CatalogueError(f"{name} is not a readable Excel file; save it again as .xlsx.") from error
         if sheet is not None and sheet not in sheets:
-            raise UsageError(f"{name} has no sheet {sheet!r}; {suggest(sheet, sheets)}.")
+            raise UsageError(f"{name} has no sheet {sheet!r}; {suggest(sheet, sheets)}")
         if not sheets:
             raise CatalogueError(f"{name} has no sheet with cells; save it again with one.")
         self._sheet = self._book[sheet or sheets[0]]

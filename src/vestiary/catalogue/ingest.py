@@ -98,13 +98,13 @@ def _require_questions(taxonomy: Taxonomy, reading: Reading, reader: Reader) -> 
     for name in reading.columns.attributes:
         if name not in taxonomy.names:
             raise UsageError(
-                f"The taxonomy has no attribute {name!r}, which --attribute names; {suggest(name, taxonomy.names)}."
+                f"The taxonomy has no attribute {name!r}, which --attribute names; {suggest(name, taxonomy.names)}"
             )
     if not set(taxonomy.names) & set(reader.titles):
         name = taxonomy.names[0]
         raise UsageError(
             f"The taxonomy asks about {name!r}, which {reader.table} does not answer; "
-            f"name its column with --attribute {name}=COLUMN, {suggest(name, list(reader.titles))}."
+            f"name its column with --attribute {name}=COLUMN, {suggest(name, list(reader.titles))}"
         )
 
 

@@ -235,9 +235,7 @@ def _read_text(name: str, what: str) -> tuple[str, str]:
     shipped = sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
     stem = name.removesuffix(".toml")
     if stem not in shipped:
-        raise UsageError(
-            f"There is no {what} {name!r}, neither as a file nor in the package; {suggest(stem, shipped)}."
-        )
+        raise UsageError(f"There is no {what} {name!r}, neither as a file nor in the package; {suggest(stem, shipped)}")
     return (folder / f"{stem}.toml").read_text(encoding="utf-8"), f"{stem}.toml"
 
 

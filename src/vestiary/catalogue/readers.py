@@ -56,7 +56,7 @@ def open_reader(path: Path | str, reading: Reading) -> Reader:
     tables = [name for name in names if is_table(name) and PurePosixPath(name).parent not in ours]
     if reading.table is not None:
         if reading.table not in names:
-            raise UsageError(f"{path} has no table {reading.table!r}; {suggest(reading.table, tables)}.")
+            raise UsageError(f"{path} has no table {reading.table!r}; {suggest(reading.table, tables)}")
         return _read_table(source, reading.table, reading, pointed_at=False)
     if any(PurePosixPath(name).name == "styles.csv" for name in names) and _fits_kaggle(reading):
         _refuse_options(text, text_options, "is in Kaggle's layout, whose styles.csv is UTF-8")

@@ -8,7 +8,7 @@ import re
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, Protocol, cast
+from typing import IO, BinaryIO, NoReturn, Protocol, cast
 
 from vestiary.errors import CatalogueError, PictureTooLargeError, UsageError, VestiaryError
 from vestiary.images import DEFAULT_LIMITS, SUFFIXES
@@ -54,8 +54,14 @@ class FolderSource:
         self.path = path.resolve()
 
     def names(self) -> list[str]:
-        """Every file's name below the folder, sorted."""
-        return sorted(file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file())
+        """Every file's name below the folder, sorted. Raises UsageError for a folder in it that may not be searched."""
+
+        def refuse(error: OSError) -> NoReturn:
+            raise UsageError(f"{error.filename} cannot be searched ({error.strerror}); check its permissions.")
+
+        walk = os.walk(self.path, onerror=refuse)
+        files = (Path(folder, name) for folder, _, names in walk for name in names)
+        return sorted(file.relative_to(self.path).as_posix() for file in files if file.is_file())
 
     def exists(self, name: str) -> bool:
         """Whether there is a file of that name."""
@@ -220,8 +226,10 @@ def open_source(path: Path | str) -> Source:
         return open_remote(text)
     path = Path(path)
     if path.is_dir():
+        _try_to_open(path)
         return FolderSource(path)
     if path.is_file():
+        _try_to_open(path)
         if not zipfile.is_zipfile(path):
             raise UsageError(
                 f"{path} is neither a folder nor a zip archive, nor a table (.csv, .tsv, .jsonl, .parquet, .xlsx); "
@@ -229,6 +237,14 @@ def open_source(path: Path | str) -> Source:
             )
         return ZipSource(path)
     raise UsageError(f"{path} does not exist; check the path.")
+
+
+def _try_to_open(path: Path) -> None:
+    """Raise UsageError for a place that may not be read: it would look like an empty folder, or a file of no kind."""
+    try:
+        (os.scandir(path) if path.is_dir() else path.open("rb")).close()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
 
 
 def stamp_file(path: Path) -> str:

@@ -34,7 +34,7 @@ class Work:
     def require(self, attribute: str) -> None:
         """UsageError when there is no such attribute."""
         if attribute not in self.titles:
-            raise UsageError(f"The catalogue has no attribute {attribute!r}; {suggest(attribute, list(self.titles))}.")
+            raise UsageError(f"The catalogue has no attribute {attribute!r}; {suggest(attribute, list(self.titles))}")
 
     def count(self, attribute: str) -> Counter[str]:
         """Products by value of one attribute."""
@@ -46,7 +46,7 @@ class Work:
         found = list(self.count(attribute)) if self.strict else []
         for pattern in patterns if self.strict else ():
             if not any(matches(value, [pattern]) for value in found):
-                raise UsageError(f"No product has the {attribute} {pattern!r}; {suggest(pattern, sorted(found))}.")
+                raise UsageError(f"No product has the {attribute} {pattern!r}; {suggest(pattern, sorted(found))}")
 
     def leave_out(self, reason: Callable[[Product], str | None]) -> None:
         """Turn every product for which there is a reason into a reject."""
@@ -334,7 +334,7 @@ def read_step(plain: Mapping[str, Any]) -> Step:
     fields = {one.name: one for one in dataclasses.fields(kind)}
     for key in keys:
         if key not in fields:
-            raise ValueError(f"{kind.do} has no key {key!r}; {suggest(key, list(fields))}")
+            raise ValueError(f"{kind.do} has no key {key!r}; {suggest(key, list(fields)).rstrip('.')}")
     missing = [name for name, one in fields.items() if one.default is dataclasses.MISSING and name not in keys]
     if missing:
         raise ValueError(f"{kind.do} needs the key {missing[0]!r}")

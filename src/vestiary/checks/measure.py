@@ -97,7 +97,7 @@ def measure_pictures(catalogue: Catalogue, *, progress: Progress | None = None) 
 
 
 def _measure_file(source: Source, present: frozenset[str], product: str, image: str) -> PictureFacts:
-    if image not in present:
+    if image not in present and not source.exists(image):  # those that came with corrections are in no listing
         return PictureFacts(product, image, failure=Failure("missing", f"{image} is not in {Path(source.path).name}."))
     data = b""
     try:

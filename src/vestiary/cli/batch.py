@@ -116,6 +116,8 @@ def _describe(report: BatchReport, out: Path) -> str:
     tally, run = report.tally, report.summary["last_run"]
     if not tally.pictures and report.is_stopped:
         return "Nothing was answered."
+    if not report.summary["pictures"]:
+        return "No pictures were found; check the source, or run it again when there are some."
     if not tally.pictures:
         return f"Nothing new: all {report.summary['pictures']:,} pictures are answered in {out}."
     sentence = (

@@ -23,6 +23,7 @@ def run(
     from vestiary.bundle import open_bundle
     from vestiary.catalogue import load_catalogue
     from vestiary.cli.output import print_json
+    from vestiary.errors import UsageError
 
     if path is not None and (Path(path) / "catalogue.json").is_file():
         catalogue = load_catalogue(Path(path))
@@ -41,6 +42,8 @@ def run(
         else:
             print_catalogue(catalogue)
         return
+    if path is not None and Path(path).is_dir() and not (Path(path) / "manifest.json").is_file():
+        raise UsageError(f"{path} is neither a bundle nor a catalogue; name a folder that train or ingest wrote.")
     bundle = open_bundle(path)
     if as_json:
         print_json(bundle.manifest() | {"fingerprint": bundle.fingerprint})
@@ -51,6 +54,7 @@ def run(
 def print_catalogue(catalogue: Catalogue) -> None:
     """Counts, preparation and attributes on stdout."""
     from vestiary.catalogue.catalogue import BY_GROUP
+    from vestiary.checks.wording import count
 
     counts = catalogue.counts
     views = counts["rows_as_further_views"]
@@ -71,7 +75,7 @@ def print_catalogue(catalogue: Catalogue) -> None:
     if catalogue.corrections:
         told = counts["corrections"]
         typer.echo(
-            f"Corrections: {told['rows']:,} rows, {told['matched']:,} matched and {told['unmatched']:,} not; "
+            f"Corrections: {count(told['rows'], 'row')}, {told['matched']:,} matched and {told['unmatched']:,} not; "
             f"products changed: {told['changed_products']:,}, new ones for training: {told['new_products']:,}."
         )
     for effect, n in counts.get("corrections", {}).get("by_effect", {}).items():

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import typer
 
+from vestiary.cli.verbs import Verbs
+
 app = typer.Typer(
     help="Look after the ledger, the record of predictions, failures, jobs and verdicts.",
-    no_args_is_help=True,
+    cls=Verbs,
     rich_markup_mode=None,
 )
 

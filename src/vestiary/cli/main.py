@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import typer
@@ -32,12 +33,13 @@ from vestiary.cli import (
     tune,
     ui,
 )
+from vestiary.cli.verbs import Verbs
 from vestiary.errors import VestiaryError
 
 app = typer.Typer(
     name="vestiary",
     help="Turn product photos into catalogue attributes.",
-    no_args_is_help=True,
+    cls=Verbs,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -113,7 +115,9 @@ def _fail(sentence: str, code: int) -> int:
 def _describe_misuse(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "vestiary"
-    return f"{' '.join(error.format_message().split()).rstrip('.')}; see: {command} --help."
+    message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    message = re.sub(r"\. Did you mean (.*\?)$", r" (did you mean \1)", message)
+    return f"{message}; see: {command} --help."
 
 
 def _write_utf8() -> None:

@@ -27,6 +27,11 @@ def say(line: str) -> None:
     typer.echo(line, err=True)
 
 
+def tell_failure(name: str, message: str) -> None:
+    """One line on stderr for what could not be answered; a message that begins with its name has it once."""
+    say(f"vestiary: {message if message.startswith(f'{name} ') else f'{name}: {message}'}")
+
+
 def make_console() -> Console:
     """A console on stdout that does not cut tables in a pipe."""
     from rich.console import Console

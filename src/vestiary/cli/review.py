@@ -7,9 +7,11 @@ from pathlib import Path
 
 import typer
 
+from vestiary.cli.verbs import Verbs
+
 app = typer.Typer(
     help="See what waits for review, exchange it with other tools, and take what people said out as corrections.",
-    no_args_is_help=True,
+    cls=Verbs,
     rich_markup_mode=None,
 )
 

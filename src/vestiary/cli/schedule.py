@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path, PureWindowsPath
 
@@ -56,6 +57,7 @@ def run(
         user=user,
         environment=str(Path(environment).absolute()) if environment else None,
     )
+    check_arguments(nightly.arguments)
     writers = {Scheduler.SYSTEMD: write_systemd, Scheduler.CRON: write_cron, Scheduler.WINDOWS: write_windows}
     files = writers[scheduler](nightly)
     content = {out / name: data for name, data in files.content.items()}
@@ -85,6 +87,19 @@ def find_program(*, windows: bool) -> tuple[str, ...]:
         return ("vestiary.exe",)
     here = Path(sys.executable).with_name("vestiary.exe" if os.name == "nt" else "vestiary")
     return (str(here),) if here.is_file() else (sys.executable, "-m", "vestiary")
+
+
+def check_arguments(words: Sequence[str]) -> None:
+    """Raises UsageError for words that ``vestiary batch`` would refuse before it looks at any file."""
+    from vestiary.cli import batch
+    from vestiary.errors import UsageError
+
+    verb = typer.Typer(add_completion=False)
+    verb.command()(batch.run)
+    try:
+        typer.main.get_command(verb).make_context(words[0], list(words[1:]))
+    except typer.TyperException as error:
+        raise UsageError(f"--batch: {error.format_message().rstrip('.')}; see: vestiary batch --help.") from None
 
 
 def split_arguments(text: str) -> list[str]:

@@ -35,6 +35,7 @@ def run(
     if out_format not in WRITERS:
         raise UsageError(f"--format {out_format} is not known; choose one of: {', '.join(WRITERS)}.")
     from vestiary.bundle import open_bundle
+    from vestiary.cli.output import tell_failure
     from vestiary.cli.tag import find_pictures
     from vestiary.predictor import BATCH, Predictor
     from vestiary.similar import find_similar, open_index
@@ -52,7 +53,7 @@ def run(
             ):
                 if similar.failure:
                     failed += 1
-                    typer.echo(f"vestiary: {similar.id}: {similar.failure.message}", err=True)
+                    tell_failure(similar.id, similar.failure.message)
                 yield similar
 
     WRITERS[out_format](watched(), entries.attributes)

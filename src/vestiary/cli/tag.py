@@ -42,6 +42,7 @@ def run(
     if out_format not in WRITERS:
         raise UsageError(f"--format {out_format} is not known; choose one of: {', '.join(WRITERS)}.")
     from vestiary.bundle import open_bundle
+    from vestiary.cli.output import tell_failure
     from vestiary.predictor import Predictor
 
     predictor = Predictor(open_bundle(bundle), precision=precision, decide_on=decide_on.split(",") if decide_on else ())
@@ -52,7 +53,7 @@ def run(
         for prediction in tag_pictures(predictor, find_pictures(paths), top_k):
             if prediction.failure:
                 failed += 1
-                typer.echo(f"vestiary: {prediction.id}: {prediction.failure.message}", err=True)
+                tell_failure(prediction.id, prediction.failure.message)
             yield prediction
 
     WRITERS[out_format](watched(), predictor.bundle.taxonomy)
@@ -67,6 +68,7 @@ def find_pictures(paths: Sequence[str]) -> Iterator[Found]:
 
 
 def _find(text: str) -> Iterator[Found]:
+    from vestiary.catalogue.sources import is_address
     from vestiary.images import read_stream
 
     path = Path(text)
@@ -75,6 +77,8 @@ def _find(text: str) -> Iterator[Found]:
             yield text, lambda: read_stream(sys.stdin.buffer)
         elif not text:
             yield text, _failing(UsageError("The path is empty; name a picture or a folder."))
+        elif is_address(text) and not path.exists():
+            yield text, _failing(UsageError("This is an address; download the picture first, and name the file."))
         elif path.is_dir() or (path.suffix.lower() == ".zip" and path.is_file()):
             yield from _search(path)
         elif not path.exists() and glob.has_magic(text):

@@ -8,13 +8,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Connection, NullPool, create_engine, func, insert, select
 
-from vestiary.errors import UsageError
+from vestiary.errors import LedgerError, UsageError
 from vestiary.ledger.faults import translated
 from vestiary.ledger.ledger import BLOCK, Ledger, open_ledger
 from vestiary.ledger.schema import metadata
+
+SQLITE_START: Final = b"SQLite format 3\0"
+"""The first bytes of every SQLite file (https://sqlite.org/fileformat2.html)."""
 
 
 def back_up(ledger: Ledger, path: Path, *, overwrite: bool = False) -> None:
@@ -45,7 +49,7 @@ def restore(ledger: Ledger, path: Path) -> None:
     _refuse_used(path, "write a backup of it with vestiary ledger backup, and restore that")
     with tempfile.TemporaryDirectory(prefix="vestiary-") as folder:
         own = shutil.copyfile(path, Path(folder) / path.name)
-        with open_ledger(own) as copy, copy.reading() as source, ledger.writing() as target:
+        with _open_copy(own, path) as copy, copy.reading() as source, ledger.writing() as target:
             for table in metadata.sorted_tables:
                 if target.execute(select(func.count()).select_from(table)).scalar_one():
                     raise UsageError(f"The ledger {ledger.place} is not empty; restore into a new one.")
@@ -71,6 +75,17 @@ def _refuse_used(path: Path, remedy: str) -> None:
     """Raise UsageError for a SQLite file that somebody has open: what was written last lies in another beside it."""
     if path.with_name(f"{path.name}-wal").exists():
         raise UsageError(f"The ledger {path} is in use, or was not closed; {remedy}.")
+
+
+def _open_copy(own: Path, path: Path) -> Ledger:
+    """The ledger in ``own``, a copy of ``path``; what is wrong with it is said of ``path``."""
+    with path.open("rb") as file:
+        if file.read(len(SQLITE_START)) != SQLITE_START:
+            raise LedgerError(f"{path} is no backup of a ledger; name a file that vestiary ledger backup wrote.")
+    try:
+        return open_ledger(own)
+    except LedgerError as error:
+        raise type(error)(str(error).replace(str(own), str(path))) from error
 
 
 def _copy_rows(source: Connection, target: Connection) -> None:

@@ -250,12 +250,16 @@ def parse_value(text: str) -> Any:
         return text
 
 
+def _correct_key(key: str, known: Mapping[str, Any]) -> str:
+    if key in {spec.name for spec in fields(Phase)}:
+        return "give it in phases, as in 'phases=[{epochs=16, height=80, width=60}]'"
+    return suggest(key, known, otherwise="remove it")
+
+
 def parse_recipe(plain: Mapping[str, Any], *, where: str = "The recipe") -> Recipe:
     """Check plain values and build the Recipe. Raises RecipeError naming every problem with the nearest right key."""
     hints = get_type_hints(Recipe)
-    problems = [
-        f"unknown key '{key}', {suggest(key, hints, otherwise='remove it')}" for key in plain if key not in hints
-    ]
+    problems = [f"unknown key '{key}', {_correct_key(key, hints)}" for key in plain if key not in hints]
     values: dict[str, Any] = {}
     for spec in fields(Recipe):
         if spec.name in plain:

@@ -68,7 +68,7 @@ def read_upload(
     fields = _parse_multipart(body, boundary)
     parts = [part for part in fields if part.name in ("file", "image")]
     if not parts or not parts[0].data:
-        raise errors.no_image("There is no picture in the form; put it into the field 'file' or 'image'.")
+        raise errors.no_image("The form has no picture, or an empty file; put one into the field 'file' or 'image'.")
     if len(parts) > 1:
         raise errors.bad_request("The form has several pictures; send one, or all of them to /predict_batch.")
     return Upload(parts[0].filename, parts[0].data), _read_options(form, fields)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 
 from vestiary.cli.report import catalogue, model, operations
+from vestiary.cli.verbs import Verbs
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(cls=Verbs, rich_markup_mode=None)
 app.command("catalogue")(catalogue.run)
 app.command("model")(model.run)
 app.command("batch", help="Write what batches answered, day by day, from the ledger.")(operations.make_run("batch"))

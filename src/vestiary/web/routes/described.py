@@ -35,7 +35,7 @@ _PICTURES: Final = {
     "too-small": "The picture has only 2×2 pixels; at least 8×8 are needed.",
 }
 _PROBLEMS: Final = (
-    errors.no_image("There is no picture in the form; put it into the field 'file' or 'image'."),
+    errors.no_image("The form has no picture, or an empty file; put one into the field 'file' or 'image'."),
     errors.bad_request("The body is not valid JSON; mend it and send it again."),
     errors.unauthorized(),
     errors.not_found("The bundle has no such attribute; GET /classes lists what it has."),
