@@ -97,6 +97,12 @@ FORM_ROWS = {
         "multipart/form-data; boundary=x",
         "no-image",
     ),
+    "a boundary of semicolons": (b"--x--\r\n", 'multipart/form-data; boundary="' + ";" * 15_000, "bad-request"),
+    "a name of semicolons": (
+        (b'--x\r\nContent-Disposition: form-data; name="' + b";" * 3_900 + b'"\r\n\r\n\r\n') * 50 + b"--x--\r\n",
+        "multipart/form-data; boundary=x",
+        "bad-request",
+    ),
     "a part without a name": (b"--x\r\nA: b\r\n\r\nabc\r\n--x--\r\n", "multipart/form-data; boundary=x", "no-image"),
 }
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
+import socket
 from collections.abc import Callable
 
 import httpx
@@ -44,9 +47,6 @@ def test_a_head_that_http_does_not_allow_is_400(service: Running, head: bytes) -
 def test_what_older_and_newer_clients_send_is_answered(service: Running) -> None:
     assert ask(service, b"GET /livez HTTP/1.0\r\n\r\n") == 200
     assert ask(service, b"GET http://x/livez HTTP/1.1\r\nHost: x\r\n\r\n") == 200
-    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
-    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + upgrade
-    assert ask(service, head + b"Content-Length: 2\r\n\r\n{}") == 400  # it was read: there is no picture in it
 
 
 @pytest.mark.parametrize(
@@ -119,3 +119,74 @@ def test_what_is_no_http_behind_a_request_ends_it(start_service: Callable[..., R
         connection.sendall(b"no HTTP\r\n\r\n")
         assert read_answer(connection)[0] == 400
         wait_until(lambda: running.service.in_flight == 0)
+
+
+def write_upgrade(body: bytes, *, chunked: bool = False, protocol: bytes = b"h2c") -> tuple[bytes, bytes]:
+    """Head and body of a request for a prediction that would rather speak another protocol, as Java's client sends."""
+    length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(body)
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: " + protocol
+    head += b"\r\nHTTP2-Settings: AAMAAABk\r\nContent-Type: application/json\r\n" + length + b"\r\n\r\n"
+    return head, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
+@pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
+def test_a_request_that_would_rather_speak_another_protocol_keeps_its_body(
+    start_service: Callable[..., Running], photo: bytes, protocol: bytes, chunked: bool, apart: bool
+) -> None:
+    running = start_service()
+    picture = json.dumps({"image": base64.b64encode(photo).decode()}).encode()
+    head, body = write_upgrade(picture, chunked=chunked, protocol=protocol)
+    with open_connection(running) as connection:
+        connection.sendall(head if apart else head + body)
+        if apart:
+            wait_until(lambda: running.service.in_flight == 1)
+            connection.sendall(body)
+        assert read_answer(connection)[0] == 200
+        connection.sendall(ALIVE)
+        assert read_answer(connection)[0] == 200
+
+
+def test_a_body_is_no_request_however_it_begins(service: Running) -> None:
+    head, body = write_upgrade(ALIVE)
+    with open_connection(service) as connection:
+        connection.sendall(head + body)
+        assert read_answer(connection)[0] == 400  # it is no JSON
+        connection.sendall(head)
+        connection.sendall(body)
+        assert read_answer(connection)[0] == 400
+        connection.sendall(b"GET /classes HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert "classes" in read_answer(connection)[2]
+
+
+def test_requests_that_would_rather_speak_another_protocol_may_be_sent_ahead(service: Running) -> None:
+    head, body = write_upgrade(b"{}")
+    with open_connection(service) as connection:
+        connection.sendall((head + body) * 3 + ALIVE)
+        found = b""
+        while b"alive" not in found and (piece := connection.recv(65_536)):
+            found += piece
+    assert found.count(b"HTTP/1.1 400") == 3
+    assert b"HTTP/1.1 200" in found
+    assert ask(service, (head + body) * 1_000) == 503
+
+
+@pytest.mark.parametrize("length", [b"0" * 5_000 + b"2", b"2"])
+def test_the_digits_of_a_length_may_be_many(service: Running, length: bytes) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+    assert ask(service, head + length + b"\r\n\r\n{}") == 400
+
+
+def test_a_client_that_leaves_its_last_answer_unread_is_cut(start_service: Callable[..., Running]) -> None:
+    running = start_service(body_timeout_s=0.5, keep_alive_s=600)
+    for listener in running.server._listeners:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+    connections = running.server.server_state.connections
+    with socket.socket() as idle:
+        idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1_024)
+        idle.connect(running.address)
+        ask = b"GET /classes HTTP/1.1\r\nHost: x\r\n"
+        idle.sendall((ask + b"\r\n") * 9 + ask + b"Connection: close\r\n\r\n")
+        wait_until(lambda: any(each.transport.get_write_buffer_size() for each in connections))
+        wait_until(lambda: not connections)

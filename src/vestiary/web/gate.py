@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vestiary.web import errors
-from vestiary.web.limits import find_caller
+from vestiary.web.limits import find_caller, find_length
 from vestiary.web.logs import describe_fault, write_line
 from vestiary.web.routes.entrance import render_entrance
 from vestiary.web.routes.pages import render_refusal
@@ -165,10 +165,9 @@ class Gate:
 
     async def _take_upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         service, settings = self.service, self.service.settings
-        length = dict(scope["headers"]).get(b"content-length", b"")
-        if not length.isdigit():
+        n_bytes = find_length(scope)
+        if n_bytes is None:
             raise errors.bad_request("An upload must say its length; send it with Content-Length.")
-        n_bytes = int(length)
         if service.held.n_bytes + service.count_uploads() + n_bytes > settings.max_held_bytes:
             raise errors.overloaded(settings.retry_after_s)
         service.enter()

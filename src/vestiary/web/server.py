@@ -13,6 +13,7 @@ import time
 from types import FrameType
 from typing import Any, Final, cast
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -86,6 +87,8 @@ class Protocol(HttpToolsProtocol):
     _is_over = False
     """Whether what comes is no longer for this protocol: it has refused, or another has the connection."""
     _n_stray = 0
+    _read = b""
+    """What is being taken apart."""
     _answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -105,6 +108,7 @@ class Protocol(HttpToolsProtocol):
             self._refuse(errors.overloaded(self.settings.retry_after_s))
             return
         self._n_stray += len(data)
+        self._read = data
         super().data_received(data)
         if self._is_over:
             return
@@ -121,7 +125,11 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Take a request in. Raises ValueError, which is 400, for hosts that HTTP does not allow, as for any fault."""
+        """Take a request in. Raises ValueError, which is 400, for what HTTP does not allow, as for any fault."""
+        if self.parser.get_method() == b"CONNECT":
+            raise ValueError("no proxy")
+        if self._is_misled:
+            return
         n_hosts = sum(name == b"host" for name, _ in self.headers)
         if n_hosts > 1 or (n_hosts == 0 and self.parser.get_http_version() == "1.1"):
             raise ValueError("not one host")
@@ -143,14 +151,33 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request has come whole."""
+        if self._is_misled:
+            return
         self._is_in_message = False
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        """Give the connection away, to what serves those of pages."""
+        """Give the connection away, to what serves those of pages; not while an answer has still to go over it."""
+        if not self._is_idle:
+            self.send_400_response("")
+            return
         self._is_over = True
         self._cancel()
         super().handle_websocket_upgrade()
+
+    @property
+    def _is_misled(self) -> bool:
+        """Whether the parser, asked for another protocol than those of pages, takes the request's body for that."""
+        return self.parser.should_upgrade() and not self._should_upgrade()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Read a request again without its wish for another protocol; the parser has stopped at the end of its head."""
+        stop = sys.exception()
+        assert isinstance(stop, httptools.HttpParserUpgrade)
+        first = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        lines = [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        self._read = b"".join([first, *lines, b"\r\n", self._read[stop.args[0] :]])
+        super().data_received(self._read)
 
     @property
     def _is_idle(self) -> bool:
@@ -195,7 +222,10 @@ class Protocol(HttpToolsProtocol):
         """Send the answer, and give a sender that has not sent everything a moment to read it."""
         self._joined.flush()
         super().on_response_complete()
-        if self._is_answered_early and not self.transport.is_closing():
+        if self.transport.is_closing():
+            if self.transport.get_write_buffer_size():  # for one who reads slowly, or not at all
+                self.loop.call_later(self.settings.body_timeout_s, self.transport.abort)
+        elif self._is_answered_early:
             self._cancel()
             self._timer = self.loop.call_later(LINGER_S, self.transport.abort)
 
@@ -239,6 +269,8 @@ class Protocol(HttpToolsProtocol):
         self._cancel()
         self._is_over = True
         self._abandon()
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
         self.service.tally.count_refusal(problem.status)
         request_id = make_request_id()
         if self.settings.log_requests:
