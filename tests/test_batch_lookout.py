@@ -109,6 +109,16 @@ def test_a_cluster_that_grows_is_given_as_long_again(cluster: Simulated) -> None
     assert "no actor came up on its 3 nodes" in (cluster.pass_by(1) or "")
 
 
+def test_a_node_that_comes_for_one_that_was_lost_is_given_as_long_again_but_not_for_ever(cluster: Simulated) -> None:
+    cluster.actors["a"] = ("ALIVE", 0)
+    assert cluster.pass_by(0) is None
+    cluster.nodes, cluster.actors["a"] = ["head", "two"], ("RESTARTING", 1)
+    assert cluster.pass_by(600) is None
+    assert cluster.said == ["The Ray cluster has given no answer for 600 s; a node has joined it, and is waited for."]
+    cluster.nodes, cluster.actors["a"] = ["head", "three"], ("RESTARTING", 4)
+    assert "in which actors died 4 times" in (cluster.pass_by(600) or "")
+
+
 def test_an_answer_lets_patience_begin_anew(cluster: Simulated) -> None:
     assert cluster.pass_by(0) is None
     assert cluster.pass_by(599) is None

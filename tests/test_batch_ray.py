@@ -181,6 +181,20 @@ def test_what_a_cluster_loses_is_one_sentence_and_the_batch_goes_on_where_it_was
     batches.check_exact(NAMES)
 
 
+def test_a_cluster_that_cannot_even_be_looked_at_is_one_sentence(
+    pretend: Callable[[Callable[[], object]], None], batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray import exceptions
+
+    def fail(waiting: lookout.Lookout) -> None:
+        raise exceptions.RpcError("the head does not answer")
+
+    pretend(lambda: None)
+    monkeypatch.setattr(lookout.Lookout, "_look", fail)
+    with pytest.raises(BatchError, match=r"\(the head does not answer\); everything so far is kept"):
+        batches.run(make_photos(tmp_path / "photos"), cluster=Cluster())
+
+
 def test_a_batch_that_waits_for_a_cluster_can_be_stopped_and_keeps_what_it_has(
     pretend: Callable[[Callable[[], object]], None], batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -714,6 +714,22 @@ def test_the_words_for_another_format_and_a_damaged_head_lead_out(catalogue: Cat
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="rights are those of POSIX systems")
+@pytest.mark.parametrize("closed", ["lost+found", ".Trash-0"])
+def test_what_a_disk_has_of_its_own_may_be_closed(closed: str) -> None:
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        (folder / "1.png").write_bytes(b"")
+        (folder / closed).mkdir(mode=0)
+        own = os.geteuid()
+        os.seteuid(own or 65534)  # to root nothing is closed
+        try:
+            assert open_source(folder).names() == ["1.png"]
+        finally:
+            os.seteuid(own)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="rights are those of POSIX systems")
 @pytest.mark.parametrize("closed", [".", "men", "shop.zip"])
 def test_what_may_not_be_read_is_told_and_never_taken_for_empty(closed: str) -> None:
     with tempfile.TemporaryDirectory() as made:

@@ -49,7 +49,7 @@ def test_an_attribute_that_is_not_answered_cannot_decide(bundle: Path) -> None:
 def test_the_command_line_decides_by_what_is_named(vestiary: Vestiary, bundle: Path, tmp_path: Path) -> None:
     photo = tmp_path / "red.png"
     photo.write_bytes(paint_picture((250, 5, 5)))
-    tagged = vestiary("tag", photo, "--bundle", bundle, "--format", "jsonl", "--decide-on", "season")
+    tagged = vestiary("tag", photo, "--bundle", bundle, "--format", "jsonl", "--decide-on", " season,")
     assert json.loads(tagged.out)["decision"] == "auto"
     refused = vestiary("batch", tmp_path, "--out", tmp_path / "out", "--bundle", bundle, "--decide-on", "fabric")
     assert refused.code == 2

@@ -7,6 +7,7 @@ import pytest
 
 from vestiary.errors import UsageError
 from vestiary.ledger import FailureRecord, Job, PredictionRecord, TagRecord, Verdict, open_ledger
+from vestiary.ledger.jobs import JobItems, Outcome
 from vestiary.tags import Failure, Observation, Prediction, Tag, Unfamiliar
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -172,3 +173,22 @@ def test_a_job_is_written_and_changed(ledger_url: str) -> None:
         [read] = ledger.jobs(kind="batch")
         assert (read.source, read.options, read.state, read.n_done) == ("photos\udcff", {"top_k": 3}, "finished", 2)
         assert not list(ledger.jobs(kind="other"))
+
+
+def test_what_was_recorded_with_a_part_goes_with_it_and_nothing_else(ledger_url: str) -> None:
+    with open_ledger(ledger_url) as ledger:
+        ledger.start_job(Job(id="night", kind="batch", source="photos", out="out", bundle="f" * 64))
+        items = JobItems(ledger, "night")
+        names = ["a", "a", "b", "a"]  # a changed twice, the first time before it was answered
+        items.add([(name, f"{name}{number}", None) for number, name in enumerate(names)])
+        records = [make_prediction(number, name=name, job_id="night") for number, name in enumerate(names)]
+        for part, positions in ((1, (1, 2)), (2, (3, 4))):
+            items.commit(
+                part,
+                [Outcome(position, None, "done", 1) for position in positions],
+                predictions=[records[position - 1] for position in positions],
+            )
+        assert items.reopen(1) == 2
+        assert {record.id for record in ledger.predictions()} == {records[2].id, records[3].id}
+        assert [(item.position, item.name) for item in items.to_do(0)] == [(1, "a"), (2, "a")]
+        assert items.count_parts() == {2: 2}

@@ -228,6 +228,11 @@ class Taxonomy:
             raise TaxonomyError(f"{path}: {error}") from error
 
 
+def split_names(text: str | None) -> tuple[str, ...]:
+    """The names of attributes in a text that has commas between them; none of None."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
 def _read_rules(plain: Any) -> tuple[ParentRule, ...]:
     try:
         return tuple(ParentRule(str(rule["child"]), str(rule["parent"]), _lists(rule["allowed"])) for rule in plain)

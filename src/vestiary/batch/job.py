@@ -13,20 +13,22 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from vestiary.batch.block import build_block
 from vestiary.batch.claim import claim_job, hold_folder, holds_job
 from vestiary.batch.filing import QUARANTINE, Filing, Order
 from vestiary.batch.formats import Row
 from vestiary.batch.on_ray import RayPipeline
+from vestiary.batch.options import BatchOptions
+from vestiary.batch.patience import MAX_PAUSE_S, Patience
 from vestiary.batch.pictures import Found, Pictures, Say, open_pictures
 from vestiary.batch.pipeline import Answered, Pipeline, cut
 from vestiary.batch.results import Results, Tally
 from vestiary.batch.settling import Settling
 from vestiary.bundle import Bundle
 from vestiary.cluster import Cluster
-from vestiary.errors import BatchError, LedgerError, LedgerUnavailableError, UsageError
+from vestiary.errors import BatchError, LedgerError, UsageError
 from vestiary.ledger import Ledger, now
 from vestiary.ledger.jobs import OPEN, Item, JobItems, identify
 from vestiary.predictor import Predictor, count_cores
@@ -34,9 +36,6 @@ from vestiary.predictor import Predictor, count_cores
 BLOCK: Final = 512
 """Pictures that are taken into the ledger together; fewer when they take more than BLOCK_S seconds."""
 BLOCK_S: Final = 5.0
-PATIENCE_S: Final = 300.0
-"""Seconds that a ledger which does not answer is waited for."""
-MAX_PAUSE_S: Final = 30.0
 LOOK_S: Final = 1.0
 """Seconds between two looks into a watched folder; a folder that takes long to look through is looked at less often."""
 SETTLE_S: Final = 2.0
@@ -44,28 +43,7 @@ MERGE_S: Final = 60.0
 """Seconds after which a watched folder's answers are merged; more when merging takes long."""
 REMOTE_THREADS: Final = 16
 
-Result = TypeVar("Result")
 Show = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchOptions:
-    """What is asked of a batch, the same for every run of it.
-
-    ``format`` is "jsonl", "csv" or "parquet", ``layout`` "full" or "r5"; ``file_by`` names an attribute by whose value
-    the pictures are put into folders, by ``file_mode`` "copy", "link" or "move". ``decide_on`` names attributes, with
-    commas between them, whose answers must be accepted for a picture to need no review (None: all). ``images`` and
-    ``image_column`` are for a table: where its pictures lie, and which column names them.
-    """
-
-    format: str = "jsonl"
-    layout: str = "full"
-    file_by: str | None = None
-    file_mode: str = "copy"
-    precision: str = "fp32"
-    decide_on: str | None = None
-    images: str | None = None
-    image_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -141,20 +119,19 @@ def _open_pipeline(
     say: Say,
 ) -> Pipeline | RayPipeline:
     """What answers the pictures: the threads of this process, or a cluster."""
-    deciding = tuple(options.decide_on.split(",")) if options.decide_on else ()
     if cluster is None:
-        predictor = Predictor(bundle, precision=options.precision, decide_on=deciding, threads=1)
+        predictor = Predictor(bundle, precision=options.precision, decide_on=options.deciding, threads=1)
         n_threads = threads or (count_cores() if pictures.is_here else REMOTE_THREADS)
         return Pipeline(predictor, pictures, threads=n_threads)
     bundle.choose_model(options.precision)
-    bundle.choose_attributes(deciding)
+    bundle.choose_attributes(options.deciding)
     n_threads = threads or (1 if pictures.is_here else REMOTE_THREADS)
     return RayPipeline(
         cluster,
         bundle,
         pictures,
         precision=options.precision,
-        decide_on=deciding,
+        decide_on=options.deciding,
         threads=n_threads,
         actors=actors,
         say=say,
@@ -195,6 +172,7 @@ class _Job:
 
     def __post_init__(self) -> None:
         self.began_at, self.began = now(), time.monotonic()
+        self._patience = Patience(self.is_stopped, self.sleep)
         self.results = Results(
             self.out,
             self.bundle.taxonomy,
@@ -283,9 +261,9 @@ class _Job:
                 merged = time.monotonic()
                 cost = merged - start
             if time.monotonic() - beat > MERGE_S:
-                self._keep_trying(lambda: self.ledger.change_job(self.job.id, heartbeat_at=now()))
+                self._patience.keep_trying(lambda: self.ledger.change_job(self.job.id, heartbeat_at=now()))
                 beat = time.monotonic()
-            self._pause(max(LOOK_S, 10 * look_s))
+            self._patience.pause(max(LOOK_S, 10 * look_s))
         return self._report()
 
     def _take_in(self, found: Iterable[Found]) -> int:
@@ -295,12 +273,12 @@ class _Job:
         added = 0
         for group in cut(found, BLOCK):
             rows = [(one.name, identify(one.name, one.stamp), one.reason) for one in group]
-            added += self._keep_trying(partial(self.items.add, rows, known=known))
+            added += self._patience.keep_trying(partial(self.items.add, rows, known=known))
             if self.is_stopped():
                 self.is_listed = False
                 break
         n_total = sum(self._count().values())
-        self._keep_trying(lambda: self.ledger.change_job(self.job.id, n_total=n_total))
+        self._patience.keep_trying(lambda: self.ledger.change_job(self.job.id, n_total=n_total))
         return added
 
     def _answer_all(self) -> None:
@@ -314,12 +292,12 @@ class _Job:
             for block in self._cut_blocks(self.pipeline.answer(self._to_do())):
                 self._settle(block)
             if self._count().get("failed"):
-                self._pause(pause)
+                self._patience.pause(pause)
                 pause = min(2 * pause, MAX_PAUSE_S)
 
     def _to_do(self) -> Iterator[Item]:
         last = 0
-        while page := self._keep_trying(partial(self.items.to_do, last)):
+        while page := self._patience.keep_trying(partial(self.items.to_do, last)):
             yield from page
             last = page[-1].position
 
@@ -348,7 +326,7 @@ class _Job:
         if part is not None:
             self._plan_filing(block.rows)
             self.results.write_part(part, block.rows)
-        self._keep_trying(
+        self._patience.keep_trying(
             lambda: self.items.commit(part, block.outcomes, predictions=block.predictions, failures=block.failures)
         )
         self.part = part or self.part
@@ -398,26 +376,4 @@ class _Job:
         }
 
     def _count(self) -> dict[str, int]:
-        return self._keep_trying(self.items.count)
-
-    def _keep_trying(self, call: Callable[[], Result]) -> Result:
-        """Wait for a ledger that does not answer. Raises BatchError when it stays away."""
-        waited, pause = 0.0, 1.0
-        while True:
-            try:
-                return call()
-            except LedgerUnavailableError as error:
-                if waited >= PATIENCE_S or self.is_stopped():
-                    raise BatchError(
-                        f"{str(error).rstrip('.')}. It was waited for {waited:.0f} s; everything so far is kept: "
-                        "run the same command again."
-                    ) from error
-            self._pause(pause)
-            waited, pause = waited + pause, min(2 * pause, MAX_PAUSE_S)
-
-    def _pause(self, seconds: float) -> None:
-        """Wait, but not when stopped."""
-        until = seconds
-        while until > 0 and not self.is_stopped():
-            self.sleep(min(until, 0.2))
-            until -= 0.2
+        return self._patience.keep_trying(self.items.count)

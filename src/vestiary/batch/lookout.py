@@ -121,13 +121,16 @@ class Lookout:
                 "waited for."
             )
             return None
+        if now.nodes - before.nodes and min(deaths.values(), default=0) <= DEATHS:
+            self._say(f"The Ray cluster has given no answer for {idle_s:,} s; a node has joined it, and is waited for.")
+            return None
         n_deaths = sum(deaths.values())
         if n_deaths and now.has_place:
             return (
                 f"none came for {idle_s:,} s, in which actors died {n_deaths} times, mostly for lack of memory: take "
                 "fewer of them with --actors, or nodes with more memory"
             )
-        return None if now.nodes - before.nodes else f"none came for {idle_s:,} s: {self._describe_room(now)}"
+        return f"none came for {idle_s:,} s: {self._describe_room(now)}"
 
     def _look(self) -> _Sight:
         job = self._ray.JobID.from_hex(self._ray.get_runtime_context().get_job_id())

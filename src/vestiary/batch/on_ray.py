@@ -143,8 +143,8 @@ class RayPipeline:
         self._stack.close()
 
     def _answer_shard(self, shard: Sequence[Item]) -> Iterator[list[Answered]]:
-        lookout = Lookout(self._ray, Answerer.__name__, self._cores, self._say)
         try:
+            lookout = Lookout(self._ray, Answerer.__name__, self._cores, self._say)
             for batch in wait_for(self._plan(shard).iter_batches(batch_size=None, batch_format="pyarrow")):
                 if batch is None:
                     if (reason := lookout.find_reason()) is not None:

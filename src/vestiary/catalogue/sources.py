@@ -8,7 +8,7 @@ import re
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, NoReturn, Protocol, cast
+from typing import IO, BinaryIO, Protocol, cast
 
 from vestiary.errors import CatalogueError, PictureTooLargeError, UsageError, VestiaryError
 from vestiary.images import DEFAULT_LIMITS, SUFFIXES
@@ -16,7 +16,8 @@ from vestiary.images import DEFAULT_LIMITS, SUFFIXES
 HUB = "hf:"
 """What the name of a data set on the Hugging Face hub begins with."""
 
-
+SYSTEM = ("__MACOSX", "lost+found")
+"""Folders that an archive program, and a disk, have of their own."""
 ADDED = "corrections:"
 """What the name of a picture begins with that came with corrections, rather than from the source."""
 
@@ -54,9 +55,14 @@ class FolderSource:
         self.path = path.resolve()
 
     def names(self) -> list[str]:
-        """Every file's name below the folder, sorted. Raises UsageError for a folder in it that may not be searched."""
+        """Every file's name below the folder, sorted.
 
-        def refuse(error: OSError) -> NoReturn:
+        Raises UsageError for a folder in it that may not be searched, unless it is the system's own (``is_hidden``).
+        """
+
+        def refuse(error: OSError) -> None:
+            if is_hidden(Path(error.filename).relative_to(self.path).as_posix()):
+                return
             raise UsageError(f"{error.filename} cannot be searched ({error.strerror}); check its permissions.")
 
         walk = os.walk(self.path, onerror=refuse)
@@ -276,8 +282,8 @@ def is_outside(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file belongs to the system that packed the tree (``__MACOSX``, ``.DS_Store``), not to the catalogue."""
-    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    """Whether a file belongs to the system that packed or keeps the tree (``.DS_Store``), not to the catalogue."""
+    return any((part.startswith(".") and part != "..") or part in SYSTEM for part in PurePosixPath(name).parts)
 
 
 def find_pictures(source: Source) -> list[str]:

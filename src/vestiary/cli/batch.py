@@ -13,7 +13,7 @@ from vestiary.cli.output import print_json, progress_bar, say
 from vestiary.errors import UsageError
 
 if TYPE_CHECKING:
-    from vestiary.batch import BatchReport
+    from vestiary.batch import BatchOptions, BatchReport
     from vestiary.bundle import Bundle
 
 
@@ -103,7 +103,7 @@ def run(
         print_json(report.summary)
     elif sys.stderr.isatty():
         say(_describe(report, out))
-        if report.tally.answered and not report.tally.accepted and (never := _list_never_sure(opened, decide_on)):
+        if report.tally.answered and not report.tally.accepted and (never := _list_never_sure(opened, options)):
             say(
                 f"Every picture is for review, since this bundle is never sure enough of {' and '.join(never)}; "
                 "--decide-on names the attributes that count, for a batch with another --out."
@@ -130,9 +130,9 @@ def _describe(report: BatchReport, out: Path) -> str:
     )
 
 
-def _list_never_sure(bundle: Bundle, decide_on: str | None) -> list[str]:
+def _list_never_sure(bundle: Bundle, options: BatchOptions) -> list[str]:
     """Titles of the attributes that decide and of which no answer is ever accepted."""
-    deciding = bundle.choose_attributes(decide_on.split(",") if decide_on else ())
+    deciding = bundle.choose_attributes(options.deciding)
     limits = bundle.calibration.thresholds
     return [title for name, title in bundle.taxonomy.titles.items() if name in deciding and limits[name] is None]
 

@@ -44,8 +44,9 @@ def run(
     from vestiary.bundle import open_bundle
     from vestiary.cli.output import tell_failure
     from vestiary.predictor import Predictor
+    from vestiary.taxonomy import split_names
 
-    predictor = Predictor(open_bundle(bundle), precision=precision, decide_on=decide_on.split(",") if decide_on else ())
+    predictor = Predictor(open_bundle(bundle), precision=precision, decide_on=split_names(decide_on))
     failed = 0
 
     def watched() -> Iterator[Prediction]:

@@ -191,15 +191,17 @@ def _refusal(row: Row[Any]) -> str | None:
 def _find_records(connection: Connection, job_id: str, part: int) -> dict[Table, list[str]]:
     """The ids of what was recorded with a part, by table.
 
-    A picture that has changed is in a job again under its name, in a later part: each of its settled items has a
-    record, and the order is the same, counted from the end, since what is old may have been pruned.
+    A picture that has changed is in a job again under its name, in a later part or in the same: each of its settled
+    items has a record, and the order is the same, counted from the end, since what is old may have been pruned.
     """
     own = job_items.c.job_id == job_id
     names = select(job_items.c.name).where(own, job_items.c.part == part)
     settled = select(job_items.c.name, job_items.c.part).where(
         own, job_items.c.part.is_not(None), job_items.c.name.in_(names)
     )
-    rank: Counter[str] = Counter(name for name, other in connection.execute(settled) if other > part)
+    parts = connection.execute(settled).all()
+    rank = Counter(name for name, other in parts if other > part)
+    own_number = Counter(name for name, other in parts if other == part)
     found: dict[str, list[tuple[Any, str, Table]]] = {}
     for table in (predictions, failures):
         rows = select(table.c.name, table.c.at, table.c.id).where(table.c.job_id == job_id, table.c.name.in_(names))
@@ -210,7 +212,7 @@ def _find_records(connection: Connection, job_id: str, part: int) -> dict[Table,
     ids: dict[Table, list[str]] = {predictions: [], failures: []}
     for name, records in found.items():
         records.sort(key=lambda record: record[0], reverse=True)
-        for _, key, table in records[rank[name] : rank[name] + 1]:
+        for _, key, table in records[rank[name] : rank[name] + own_number[name]]:
             if key not in reviewed:
                 ids[table].append(key)
     return ids
