@@ -20,6 +20,7 @@ from vestiary.ledger import Job, now, open_ledger, prune
 from vestiary.pages.batch.jobs import Standing
 from vestiary.pages.batch.page import tell_progress
 from vestiary.pages.desk import Desk, set_desk
+from vestiary.pages.look import keep_plain
 from vestiary.predictor import Predictor
 from vestiary.review import Queue
 
@@ -229,11 +230,14 @@ def test_who_comes_back_late_is_told_and_shown_the_next_photo(desk: Desk, monkey
     real = claims.now
     monkeypatch.setattr(claims, "now", lambda: real() + timedelta(minutes=16))
     (first, *_), ben = shown.session_state["review_items"], Queue(desk.ledger, desk.bundle, reviewer="Ben")
-    seen = shown.session_state["review_turn"].item.record.id
+    record = shown.session_state["review_turn"].item.record
+    seen = record.id
     theirs = {own.record.id for own in ben.next_items(4)}
     assert theirs >= {seen, first.record.id}
     next(own for own in shown.button if own.label.startswith("Accept")).click().run()
-    assert "Another reviewer was given this photo" in text(shown)
+    assert f"Another reviewer was given {keep_plain(record.name)} after" in text(shown), (
+        "which is not the photo that is shown now"
+    )
     assert not list(desk.ledger.verdicts())
     assert shown.session_state["review_turn"].item.record.id not in theirs
     next(own for own in shown.button if own.label.startswith("Accept")).click().run()
