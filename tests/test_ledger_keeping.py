@@ -203,6 +203,7 @@ def test_the_export_holds_every_row_of_one_moment(ledger_url: str, tmp_path: Pat
             "confidence": 0.5,
             "accepted": True,
             "runners_up": [{"value": "Winter", "confidence": 0.25}],
+            "decides": True,
         }
     ]
     assert sorted(path.name for path in folder.iterdir()) == sorted(f"{name}.parquet" for name in rows)

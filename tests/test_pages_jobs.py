@@ -228,6 +228,47 @@ def test_old_batches_go_and_their_answers_stay(unstarted: Jobs, ledger: Ledger) 
     assert remove_old_batches(unstarted.place / "nowhere", ledger, timedelta(days=30)) == 0
 
 
+def test_what_a_kill_leaves_of_a_removed_batch_goes_later(unstarted: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = unstarted.begin_uploads([Sent("a.png", RED)], most=1)
+
+    def break_off(folder: Path) -> None:
+        (folder / "ask.json").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("shutil.rmtree", break_off)
+        unstarted.remove(job_id)
+    assert not unstarted.list_all()
+    (left,) = (unstarted.place / "batches").iterdir()
+    long_ago = (now() - timedelta(days=2)).timestamp()
+    os.utime(left, (long_ago, long_ago))
+    assert remove_old_batches(unstarted.place, unstarted._ledger, None) == 1
+    assert not left.exists()
+
+
+def test_a_batch_whose_files_were_removed_is_known_through_a_link_too(
+    make_bundle: Callable[..., Path], ledger: Ledger, tmp_path: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "jobs").symlink_to(tmp_path / "disk")
+    jobs = Jobs(tmp_path / "jobs", ledger, open_bundle(make_bundle()))
+    for name, is_own in (("mine", True), ("other", False)):
+        out = tmp_path / "disk" / ("batches" if is_own else "elsewhere") / name / "out"
+        job = Job(id=name, kind="batch", source="s", out=str(out), bundle="b", state="failed", ended_at=now())
+        ledger.start_job(job)
+        assert jobs.has_removed(find(jobs, name)) is is_own
+
+
+def test_a_batch_goes_on_with_the_settings_it_was_begun_with(jobs: Jobs, ledger: Ledger, tmp_path: Path) -> None:
+    paint_folder(tmp_path / "jobs" / "inbox" / "few", ["a.png"])
+    job_id = jobs.begin_inbox("few")
+    wait_until(lambda: not find(jobs, job_id).is_at_work, 120)
+    again = Jobs(jobs.place, ledger, open_bundle(tmp_path / "bundle"), decide_on=("season",))
+    again.go_on(job_id)
+    wait_until(lambda: not find(again, job_id).is_at_work, 120)
+    assert "holds a batch" not in (jobs.place / "batches" / job_id / "log.txt").read_text("utf-8")
+
+
 def test_what_would_fill_the_disk_is_refused_before_it_is_written(
     unstarted: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +277,10 @@ def test_what_would_fill_the_disk_is_refused_before_it_is_written(
     unstarted.begin_uploads([Sent("a.png", RED)], most=2)
     with pytest.raises(UsageError, match=r"almost full: it has no room for these 0\.\d MB .* remove older batches"):
         unstarted.begin_uploads([Sent("a.png", RED), Sent("b.png", RED)], most=2)
+    left = 0
+    paint_folder(unstarted.place / "inbox" / "many", ["a.png"])
+    with pytest.raises(UsageError, match="it has no room for the answers;"):
+        unstarted.begin_inbox("many")
     assert len(unstarted.list_all()) == 1
 
 

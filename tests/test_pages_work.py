@@ -20,6 +20,7 @@ from vestiary.ledger import Job, now, open_ledger, prune
 from vestiary.pages.batch.jobs import Standing
 from vestiary.pages.batch.page import tell_progress
 from vestiary.pages.desk import Desk, set_desk
+from vestiary.pages.look import keep_plain
 from vestiary.predictor import Predictor
 from vestiary.review import Queue
 
@@ -112,14 +113,19 @@ def test_the_plain_table_says_everything_in_words_and_takes_corrections(desk: De
     assert '<th scope="row">&lt;b&gt;.png</th><td>sure</td>' in table
     assert table.count('alt="The photo ') == 3 and 'alt="The photo &lt;b&gt;.png"' in table
     assert "% · " in table and '<td>not answered</td><td colspan="3">' in table
-    shown.selectbox(key="batch_plain_value_baseColour").select("Green").run()
+    assert desk.ledger is not None
+    ids = {own.name: own.id for own in desk.ledger.predictions()}
+    shown.pills(key="batch_decisions").set_value(["sure"]).run()
+    shown.selectbox(key=f"batch_plain_value_{ids['<b>.png']}_baseColour").select("Green").run()
     shown.button(key="batch_plain_save").click().run()
     assert "A correction needs a name" in text(shown)
     shown.text_input(key="batch_reviewer_field").input("Anna").run()
     shown.button(key="batch_plain_save").click().run()
-    assert desk.ledger is not None
     assert [(own.reviewer, own.value) for own in desk.ledger.verdicts()] == [("Anna", "Green")]
     assert "<td>Green (corrected)</td>" in text(shown)
+    shown.selectbox(key="batch_plain_photo").select_index(1).run()
+    assert shown.selectbox(key=f"batch_plain_value_{ids['a.png']}_baseColour").value is None
+    assert shown.button(key="batch_plain_save").disabled, "the value was meant for the photo before"
 
 
 def test_a_batch_of_many_photos_is_shown_a_page_at_a_time(desk: Desk, tmp_path: Path) -> None:
@@ -135,6 +141,8 @@ def test_a_batch_of_many_photos_is_shown_a_page_at_a_time(desk: Desk, tmp_path: 
         shown.number_input(key="batch_page-number").set_value(6).run()
         assert "11–12 of 12 photos" in text(shown)
         assert shown.button(key="batch_page-Next").disabled
+        shown.selectbox(key="batch_order").select("Surest first").run()
+        assert "1–2 of 12 photos" in text(shown), "another order begins at its beginning"
         shown.text_input(key="batch_words").input("1").run()
         assert "1 of 12 photos." in text(shown), "what is chosen since has fewer pages"
 
@@ -222,11 +230,14 @@ def test_who_comes_back_late_is_told_and_shown_the_next_photo(desk: Desk, monkey
     real = claims.now
     monkeypatch.setattr(claims, "now", lambda: real() + timedelta(minutes=16))
     (first, *_), ben = shown.session_state["review_items"], Queue(desk.ledger, desk.bundle, reviewer="Ben")
-    seen = shown.session_state["review_turn"].item.record.id
+    record = shown.session_state["review_turn"].item.record
+    seen = record.id
     theirs = {own.record.id for own in ben.next_items(4)}
     assert theirs >= {seen, first.record.id}
     next(own for own in shown.button if own.label.startswith("Accept")).click().run()
-    assert "Another reviewer was given this photo" in text(shown)
+    assert f"Another reviewer was given {keep_plain(record.name)} after" in text(shown), (
+        "which is not the photo that is shown now"
+    )
     assert not list(desk.ledger.verdicts())
     assert shown.session_state["review_turn"].item.record.id not in theirs
     next(own for own in shown.button if own.label.startswith("Accept")).click().run()

@@ -258,7 +258,7 @@ def test_who_comes_back_late_is_told_and_goes_on(
         for reviewer in ("Ben", "Cem"):  # as many as look at any photo
             assert Claims(ledger, reviewer, second_share=1).take([seen], 1)
     page.keyboard.press("a")
-    page.get_by_text("Another reviewer was given this photo after your 15 minutes with it").wait_for()
+    page.get_by_text(f"Another reviewer was given {name} after your 15 minutes with it").wait_for()
     wait_for_photo(page, "second.png" if name == "first.png" else "first.png")
     take_screenshot(page, f"review-late-{size[0]}-{scheme}")
     assert_no_axe_findings(page)

@@ -28,6 +28,11 @@ class Tag:
         """Whether a person is to look at it: it decides, and is not accepted."""
         return self.decides and not self.accepted
 
+    @property
+    def is_left_open(self) -> bool:
+        """Whether it is not accepted, and nobody is asked about it."""
+        return not (self.decides or self.accepted)
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -108,9 +108,10 @@ class Bundle:
 
     def choose_attributes(self, names: Collection[str]) -> frozenset[str]:
         """The attributes of these names, all of them where none is named. UsageError for one that is not answered."""
-        if unknown := sorted(set(names) - set(self.taxonomy.names)):
+        chosen = {name.strip() for name in names} - {""}
+        if unknown := sorted(chosen - set(self.taxonomy.names)):
             raise UsageError(f"The bundle answers no {unknown[0]!r}; choose from: {', '.join(self.taxonomy.names)}.")
-        return frozenset(names or self.taxonomy.names)
+        return frozenset(chosen or self.taxonomy.names)
 
     def choose_model(self, precision: str) -> bytes:
         """ONNX bytes of the model in a precision of PRECISIONS. UsageError for another, or when there is none in it."""

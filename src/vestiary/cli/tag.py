@@ -166,8 +166,10 @@ def _write_table(predictions: Iterable[Prediction], taxonomy: Taxonomy) -> None:
         console.print(wide if fits else _build_long_table(answered, taxonomy))
     n_tags = sum(len(prediction.tags) for prediction in answered)
     n_accepted = sum(tag.accepted for prediction in answered for tag in prediction.tags)
+    n_open = sum(tag.is_left_open for prediction in answered for tag in prediction.tags)
     pictures = "1 picture" if len(answered) == 1 else f"{len(answered):,} pictures"
-    summary = f"{pictures}, {n_tags:,} tags: {n_accepted:,} accepted ✓, {n_tags - n_accepted:,} for review ?"
+    summary = f"{pictures}, {n_tags:,} tags: {n_accepted:,} accepted ✓, {n_tags - n_accepted - n_open:,} for review ?"
+    summary += f", {n_open:,} left open ·" if n_open else ""
     n_unfamiliar = sum(_is_unfamiliar(prediction) for prediction in answered)
     summary += f"; {n_unfamiliar:,} unfamiliar" if n_unfamiliar else ""
     console.print(summary + (f"; {failed:,} could not be read, see above." if failed else "."))
@@ -229,7 +231,7 @@ def _is_unfamiliar(prediction: Prediction) -> bool:
 def _confidence(tag: Tag) -> Text:
     from rich.text import Text
 
-    mark, style = ("✓", "green") if tag.accepted else ("?", "yellow")
+    mark, style = ("✓", "green") if tag.accepted else ("?", "yellow") if tag.needs_look else ("·", "dim")
     return Text(f"{100 * tag.confidence:.0f} % {mark}", style=style)
 
 

@@ -185,8 +185,8 @@ class Claims:
             is_mine = any(own.reviewer == self._reviewer and _counts(own) for own in known)
             if not is_mine and self._is_full(record, known):
                 raise UsageError(
-                    f"Another reviewer was given this photo after your {HOLD.seconds // 60} minutes with it; what you "
-                    "said last was not kept, so go on with the next one."
+                    f"Another reviewer was given {record.name} after your {HOLD.seconds // 60} minutes with it; what "
+                    "you said of it last was not kept, so go on with the next one."
                 )
             self._act(connection, record.id, state, verdicts, keep_earlier=keep_earlier)
 

@@ -30,9 +30,9 @@ _ARROW: Final = {
 def export(ledger: Ledger, folder: Path, *, overwrite: bool = False) -> dict[str, int]:
     r"""Write each table to ``<table>.parquet`` in ``folder``, all of one moment; returns the number of rows of each.
 
-    ``predictions.parquet`` has the tags as a list of (attribute, value, confidence, accepted, runners_up); text stands
-    as it is stored, with ``\uXXXX`` for what is no Unicode. Needs the extra ``ui``. Raises UsageError when a file is
-    there already, unless ``overwrite``.
+    ``predictions.parquet`` has the tags as a list of (attribute, value, confidence, accepted, runners_up, decides);
+    text stands as it is stored, with ``\uXXXX`` for what is no Unicode. Needs the extra ``ui``. Raises UsageError when
+    a file is there already, unless ``overwrite``.
     """
     arrow = require("pyarrow", extra="ui", feature="The export to Parquet")
     require("pyarrow.parquet", extra="ui", feature="The export to Parquet")
@@ -72,7 +72,8 @@ def _find_type(arrow: ModuleType, name: str, kind: str) -> Any:
     if name == "tags":
         ranked = arrow.struct({"value": arrow.string(), "confidence": arrow.float64()})
         tag = {"attribute": arrow.string(), "value": arrow.string(), "confidence": arrow.float64()}
-        return arrow.list_(arrow.struct(tag | {"accepted": arrow.bool_(), "runners_up": arrow.list_(ranked)}))
+        tag |= {"accepted": arrow.bool_(), "runners_up": arrow.list_(ranked), "decides": arrow.bool_()}
+        return arrow.list_(arrow.struct(tag))
     return arrow.timestamp("us", tz="UTC") if kind == "UtcTime" else arrow.type_for_alias(_ARROW[kind])
 
 
@@ -95,6 +96,7 @@ def _list_tags(tags: Any) -> list[dict[str, Any]]:
             "confidence": tag["confidence"],
             "accepted": tag["accepted"],
             "runners_up": [{"value": escape(value), "confidence": score} for value, score in tag["runners_up"]],
+            "decides": tag.get("decides", True),
         }
         for name, tag in tags.items()
     ]

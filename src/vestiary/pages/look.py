@@ -166,4 +166,4 @@ def ask_reviewer(*, key: str = "reviewer", label: str = "Your name") -> str:
 
 def name_decision(tag: Tag) -> str:
     """What becomes of a tag; one that nothing waits for is left open."""
-    return "accepted" if tag.accepted else "for review" if tag.needs_look else "left open"
+    return "left open" if tag.is_left_open else "for review" if tag.needs_look else "accepted"

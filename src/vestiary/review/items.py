@@ -46,6 +46,11 @@ class Item:
     photo: Callable[[], bytes | None]
     band: str
 
+    @property
+    def left_open(self) -> frozenset[str]:
+        """The attributes that are not accepted, and that nobody is asked about."""
+        return frozenset(name for name, tag in self.tags.items() if tag.is_left_open and name not in self.open)
+
 
 class Queue:
     """What one reviewer is to look at, of the predictions in a ledger, which holds all that is known of it.
@@ -117,8 +122,12 @@ class Queue:
         return self._make_items(list(islice(offered, n)))
 
     def accept(self, item: Item) -> None:
-        """All tags of this item are right, but for those that were corrected before; it is finished."""
-        rest = [self._make_verdict(item, name, tag.value) for name, tag in item.tags.items()]
+        """All tags of this item are right, but for those that were corrected before; it is finished.
+
+        Nothing is said of what is left open.
+        """
+        said = [tag for name, tag in item.tags.items() if name not in item.left_open]
+        rest = [self._make_verdict(item, tag.attribute, tag.value) for tag in said]
         self._claims.act_in_turn(item.record, DONE, rest, keep_earlier=True)
 
     def correct(self, item: Item, attribute: str, value: str) -> None:

@@ -173,9 +173,10 @@ class Jobs:
             self._require_room()
         self._batches.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(self._batches).free < n_bytes + SPARE_BYTES:
+            what = f"these {n_bytes / 1e6:,.1f} MB and the answers" if n_bytes else "the answers"
             raise UsageError(
-                f"The disk of the server is almost full: it has no room for these {n_bytes / 1e6:,.1f} MB and the "
-                "answers; remove older batches from the server, or ask the operator for room."
+                f"The disk of the server is almost full: it has no room for {what}; remove older batches from the "
+                "server, or ask the operator for room."
             )
         with tempfile.TemporaryDirectory(dir=self._batches, prefix=DRAFT) as draft:
             folder = Path(draft) / "batch"
@@ -185,6 +186,7 @@ class Jobs:
     def _begin(self, folder: Path, source: str, *, title: str) -> str:
         job_id = reserve_job(folder / "out")
         asked = {"source": source, "title": title, "at": now().isoformat(timespec="seconds")}
+        asked |= {"precision": self._precision, "decide_on": ",".join(self._decide_on)}
         (folder / ASKED).write_text(json.dumps(asked), encoding="utf-8")
         os.rename(folder, self._batches / job_id)
         self.go_on(job_id)
@@ -196,16 +198,18 @@ class Jobs:
         Raises UsageError when too many are.
         """
         folder = self._batches / job_id
-        source = folder / str(read_asked(folder)["source"])
+        asked = read_asked(folder)  # a service that was started anew may have other settings than the batch
+        source = folder / str(asked["source"])
         bundle = self._keep_bundle()
         with self._lock:
             if self._runs(job_id):
                 return
             self._require_room()
             command = [sys.executable, "-m", "vestiary", "batch", str(source), "--out", str(folder / "out")]
-            command += ["--bundle", str(bundle), "--precision", self._precision, "--max-failure-rate", "1"]
-            if self._decide_on:
-                command += ["--decide-on", ",".join(self._decide_on)]
+            command += ["--bundle", str(bundle), "--precision", asked.get("precision", self._precision)]
+            command += ["--max-failure-rate", "1"]
+            if deciding := asked.get("decide_on"):
+                command += ["--decide-on", deciding]
             command += ["--threads", str(max(1, count_cores() // 2))]
             with (folder / LOG).open("wb") as log:
                 self._processes[job_id] = subprocess.Popen(
@@ -236,14 +240,14 @@ class Jobs:
         folder = self._batches / job_id
         if is_held(folder / "out") or self.can_stop(job_id):
             raise UsageError("This batch is at work; stop it first.")
-        shutil.rmtree(folder)
+        discard(folder)
 
     def has_removed(self, standing: Standing) -> bool:
         """Whether the files of a batch that was begun here were deleted."""
         return (
             standing.folder is None
             and standing.job is not None
-            and Path(standing.job.out).parent == self._batches / standing.id
+            and Path(standing.job.out).parent == (self._batches / standing.id).resolve()
         )
 
     def list_all(self) -> list[Standing]:
@@ -351,6 +355,11 @@ def _keep_photos(uploads: Sequence[Upload], folder: Path) -> str:
 def _copy(upload: Upload, file: BinaryIO) -> None:
     while block := upload.read(1 << 20):
         file.write(block)
+
+
+def discard(folder: Path) -> None:
+    """Delete the folder of a batch. What a process that is killed meanwhile leaves is a draft, which goes later."""
+    shutil.rmtree(folder.rename(folder.with_name(f"{DRAFT}{folder.name}")))
 
 
 def read_asked(folder: Path) -> dict[str, Any]:

@@ -67,12 +67,13 @@ def ask_correction(rows: Sequence[Row], taxonomy: Taxonomy, save: Callable[[int,
         attribute = st.selectbox(
             "Attribute", taxonomy.names, format_func=taxonomy.titles.__getitem__, key="batch_plain_attribute", width=180
         )
+        own = rows[place].answer
         value = st.selectbox(
             "Right value",
             sorted(taxonomy[attribute].values),
             index=None,
             placeholder="Choose one",
-            key=f"batch_plain_value_{attribute}",
+            key=f"batch_plain_value_{own.id if own else ''}_{attribute}",  # once saved, the next photo may stand here
             width=220,
         )
         st.button(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -12,7 +11,7 @@ from vestiary.batch.claim import is_held
 from vestiary.ledger import Ledger, now
 from vestiary.ledger.jobs import find_job
 from vestiary.ledger.summaries import last_sign
-from vestiary.pages.batch.jobs import ASKED, BATCHES, DRAFT, read_asked
+from vestiary.pages.batch.jobs import ASKED, BATCHES, DRAFT, discard, read_asked
 
 DRAFTS_KEPT: Final = timedelta(days=1)
 """How long a batch may take to arrive; what is older was left by a service that was killed meanwhile."""
@@ -28,7 +27,7 @@ def remove_old_batches(place: Path, ledger: Ledger, keep: timedelta | None) -> i
     for folder in (place / BATCHES).iterdir() if (place / BATCHES).is_dir() else ():
         with contextlib.suppress(FileNotFoundError):  # it arrived, or was removed, meanwhile
             if _is_old(folder, ledger, keep) and not is_held(folder / "out"):
-                shutil.rmtree(folder)
+                discard(folder)
                 removed += 1
     return removed
 

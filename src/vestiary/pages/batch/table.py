@@ -58,6 +58,8 @@ def show_answers(ledger: Ledger, job: Job, title: str, rows: Sequence[Row], *, b
     if not chosen:
         nothing_yet("No photo is like that; choose something else above.")
         return
+    if st.session_state.get("batch_asked") != (asked := (job.id, wanted, order, is_down)):
+        st.session_state["batch_asked"], st.session_state["batch_page"] = asked, 0
     _show_table(ledger, chosen, taxonomy, find, wanted.attribute)
     st.subheader("Download", anchor=False)
     st.caption("The photos that are chosen above, with all corrections so far.")

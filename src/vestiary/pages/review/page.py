@@ -294,7 +294,8 @@ def _show_other(title: str, name: str, turn: Turn) -> None:
         if value != tag.value:
             st.markdown("corrected", width="stretch")
         else:
-            st.html(draw_bar(tag.confidence), width="stretch")
+            left = '<div class="v-quiet v-small">left open</div>' if name in turn.item.left_open else ""
+            st.html(draw_bar(tag.confidence) + left, width="stretch")
 
 
 def _show_progress(desk: Desk, ledger: Ledger, queue: Queue) -> None:
