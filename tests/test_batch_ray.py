@@ -88,7 +88,7 @@ def test_a_node_that_does_not_see_the_pictures_stops_the_batch_and_nobody_counts
     order = on_ray.Order
 
     def mistake(place: Path) -> Callable[..., on_ray.Order]:
-        return lambda bundle, precision, _, threads: order(bundle, precision, place, threads)
+        return lambda bundle, precision, decide_on, _, threads: order(bundle, precision, decide_on, place, threads)
 
     for place, message in (
         (tmp_path / "nowhere", r"Node [\d.]+ of the Ray cluster answers no pictures: .*nowhere does not exist"),
