@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import http.client
 import importlib.util
 import io
 import os
@@ -114,9 +115,13 @@ def running(rival: str, ledger: str = "none") -> Iterator[tuple[int, int]]:
                     log.seek(0)
                     raise RuntimeError(f"{rival} did not start:\n{log.read().decode()[-2000:]}")
                 try:
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                    # Any answer will do; a port that listens is not enough, since it is opened before all is ready.
+                    asking = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+                    asking.request("GET", "/healthz")
+                    asking.getresponse()
+                    asking.close()
                     break
-                except OSError:
+                except (OSError, http.client.HTTPException):
                     time.sleep(0.1)
             yield port, process.pid
         finally:

@@ -83,7 +83,7 @@ def test_actors_that_are_at_work_are_waited_for_as_long_as_they_take_and_that_is
     cluster.lookout.hear()
     assert [cluster.pass_by(seconds) for seconds in (0, 600, 300, 300)] == [None] * 4
     assert cluster.said[-1] == (
-        "The Ray cluster has given no answer for 1,200 s; 1 of its actors are at work, and are waited for."
+        "The Ray cluster has given no answer for 1,200 s; it has actors at work (1), which are waited for."
     )
     assert len(cluster.said) == 2
 
@@ -96,7 +96,7 @@ def test_actors_that_die_again_and_again_end_it_though_one_is_alive_when_it_look
         assert cluster.pass_by(600) is None
     cluster.actors["a"] = ("ALIVE", 4)
     assert cluster.pass_by(600) == (
-        "none came for 1,800 s, in which actors died 4 times, mostly for lack of memory: take fewer of them with "
+        "none came for 1,800 s, and actors died (deaths: 4), mostly for lack of memory: take fewer of them with "
         "--actors, or nodes with more memory"
     )
 
@@ -106,7 +106,7 @@ def test_a_cluster_that_grows_is_given_as_long_again(cluster: Simulated) -> None
     cluster.nodes.append("two")
     assert cluster.pass_by(600) is None
     assert cluster.pass_by(599) is None
-    assert "no actor came up on its 3 nodes" in (cluster.pass_by(1) or "")
+    assert "no actor came up on its nodes (3)" in (cluster.pass_by(1) or "")
 
 
 def test_a_node_that_comes_for_one_that_was_lost_is_given_as_long_again_but_not_for_ever(cluster: Simulated) -> None:
@@ -116,7 +116,7 @@ def test_a_node_that_comes_for_one_that_was_lost_is_given_as_long_again_but_not_
     assert cluster.pass_by(600) is None
     assert cluster.said == ["The Ray cluster has given no answer for 600 s; a node has joined it, and is waited for."]
     cluster.nodes, cluster.actors["a"] = ["head", "three"], ("RESTARTING", 4)
-    assert "in which actors died 4 times" in (cluster.pass_by(600) or "")
+    assert "actors died (deaths: 4)" in (cluster.pass_by(600) or "")
 
 
 def test_an_answer_lets_patience_begin_anew(cluster: Simulated) -> None:

@@ -132,7 +132,9 @@ def test_a_cluster_without_any_room_is_given_up_and_the_batch_goes_on_elsewhere(
 ) -> None:
     monkeypatch.setattr(lookout, "IDLE_S", 5)
     photos = paint_folder(tmp_path / "photos", NAMES[:20])
-    with pytest.raises(BatchError, match=r"none came for \d+ s: none of its 3 nodes has the 64 cores that an actor"):
+    with pytest.raises(
+        BatchError, match=r"none came for \d+ s: none of its nodes \(3\) has the 64 cores that an actor"
+    ):
         batches.run(photos, cluster=Cluster(), threads=64)
     batches.run(photos)
     batches.check_exact(NAMES[:20])

@@ -117,8 +117,8 @@ class Lookout:
         n_at_work = sum(is_alive and deaths[actor] <= DEATHS for actor, (is_alive, _) in now.actors.items())
         if n_at_work:
             self._say(
-                f"The Ray cluster has given no answer for {idle_s:,} s; {n_at_work} of its actors are at work, and are "
-                "waited for."
+                f"The Ray cluster has given no answer for {idle_s:,} s; it has actors at work ({n_at_work}), "
+                "which are waited for."
             )
             return None
         if now.nodes - before.nodes and min(deaths.values(), default=0) <= DEATHS:
@@ -127,7 +127,7 @@ class Lookout:
         n_deaths = sum(deaths.values())
         if n_deaths and now.has_place:
             return (
-                f"none came for {idle_s:,} s, in which actors died {n_deaths} times, mostly for lack of memory: take "
+                f"none came for {idle_s:,} s, and actors died (deaths: {n_deaths}), mostly for lack of memory: take "
                 "fewer of them with --actors, or nodes with more memory"
             )
         return f"none came for {idle_s:,} s: {self._describe_room(now)}"
@@ -146,5 +146,5 @@ class Lookout:
     def _describe_room(self, now: _Sight) -> str:
         if not now.has_place:
             cores = "a core" if self._cores == 1 else f"the {self._cores} cores"
-            return f"none of its {len(now.nodes)} nodes has {cores} that an actor needs (--threads)"
-        return f"no actor came up on its {len(now.nodes)} nodes, whose cores may be taken by others"
+            return f"none of its nodes ({len(now.nodes)}) has {cores} that an actor needs (--threads)"
+        return f"no actor came up on its nodes ({len(now.nodes)}), whose cores may be taken by others"

@@ -64,6 +64,7 @@ def run(
     from vestiary.cluster import choose_cluster
     from vestiary.interruption import catch_interrupt
     from vestiary.ledger import open_ledger
+    from vestiary.taxonomy import split_names
 
     if ledger == "none":
         raise UsageError("A batch keeps its state in the ledger, so --ledger none cannot be; name a file or a URL.")
@@ -74,7 +75,7 @@ def run(
         file_by=file_by,
         file_mode=file_mode,
         precision=precision,
-        decide_on=decide_on,
+        decide_on=",".join(sorted(split_names(decide_on))) or None,
         images=images,
         image_column=image_column,
     )
