@@ -143,7 +143,7 @@ def test_a_cluster_without_any_room_is_given_up_and_the_batch_goes_on_elsewhere(
 def test_actors_that_are_killed_again_and_again_as_for_lack_of_memory_end_the_batch_and_it_can_go_on(
     nodes: Nodes, batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookout, "IDLE_S", 10)
+    monkeypatch.setattr(lookout, "IDLE_S", 20)
     photos, is_over, killed = paint_folder(tmp_path / "photos", NAMES[:20]), threading.Event(), []
 
     def kill_all() -> None:
