@@ -50,6 +50,9 @@ _STYLE: Final = """
 .v-small { font-size: .95rem; line-height: 1.35; }
 .v-thumb { display: block; width: 100%; aspect-ratio: 3 / 4; object-fit: contain; background: #fff;
   border-radius: 6px; }
+.v-judged { display: block; width: 100%; height: min(50vh, 34rem); object-fit: contain; background: #fff;
+  border-radius: 6px; }
+@media (max-width: 640px) { .v-judged { height: 28vh; } }
 .v-name { font-size: .85rem; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .v-decision { font-size: .8rem; font-weight: 600; padding: .1rem .5rem; border-radius: 1rem; white-space: nowrap;
   vertical-align: .12rem; border: 1px solid currentColor; }

@@ -231,10 +231,7 @@ def _show_photo(item: Item) -> None:
         nothing_yet(f"The photo {keep_text(item.record.name)} is no longer where it was.")
     else:
         name = html.escape(keep_text(item.record.name))
-        st.html(
-            f'<img alt="{name}" data-photo="{item.record.id}" src="{to_data_url(small)}" '
-            'style="width:100%;height:min(50vh,34rem);object-fit:contain;background:#fff;border-radius:6px">'
-        )
+        st.html(f'<img class="v-judged" alt="{name}" data-photo="{item.record.id}" src="{to_data_url(small)}">')
         st.caption(keep_plain(item.record.name))
     if item.record.unfamiliar:
         st.warning("This photo is unlike those that the model learnt from.", icon=":material/help:")
