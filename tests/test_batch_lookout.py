@@ -63,7 +63,7 @@ def test_without_room_for_an_actor_it_ends_and_says_what_room_there_is(cluster: 
     cluster.actors["a"] = ("PENDING_CREATION", 0)
     assert [cluster.pass_by(seconds) for seconds in (0, 300, 299)] == [None] * 3
     assert cluster.pass_by(1) == (
-        "none came for 600 s: no actor came up on its 2 nodes, whose cores may be taken by others"
+        "none came for 600 s: no actor came up on its nodes (2), whose cores may be taken by others"
     )
     assert not cluster.said
 
@@ -73,9 +73,9 @@ def test_where_all_nodes_are_gone_it_ends(cluster: Simulated) -> None:
     assert cluster.pass_by(0) is None
     cluster.nodes, cluster.actors["a"] = ["head", "gone"], ("RESTARTING", 1)
     ending = "that an actor needs (--threads)"
-    assert cluster.pass_by(600) == f"none came for 600 s: none of its 1 nodes has the 2 cores {ending}"
+    assert cluster.pass_by(600) == f"none came for 600 s: none of its nodes (1) has the 2 cores {ending}"
     cluster.lookout = cluster.begin(1)
-    assert cluster.pass_by(600) == f"none came for 600 s: none of its 1 nodes has a core {ending}"
+    assert cluster.pass_by(600) == f"none came for 600 s: none of its nodes (1) has a core {ending}"
 
 
 def test_actors_that_are_at_work_are_waited_for_as_long_as_they_take_and_that_is_said(cluster: Simulated) -> None:
