@@ -11,6 +11,7 @@ import streamlit as st
 from vestiary.charts import keep_text
 from vestiary.errors import VestiaryError
 from vestiary.tags import Tag
+from vestiary.taxonomy import Taxonomy
 
 ICON: Final = Path(__file__).with_name("icon.svg")
 MAX_NAME: Final = 60
@@ -150,6 +151,14 @@ def tell_error(error: VestiaryError | OSError, what: str) -> str:
 def nothing_yet(message: str) -> None:
     """Say that there is nothing to show, and what would change that."""
     st.html(f'<div class="v-nothing v-quiet">{html.escape(message)}</div>')
+
+
+def ask_attribute(taxonomy: Taxonomy, *, key: str) -> str | None:
+    """The name of one attribute, chosen by its title; None for all of them."""
+    titles = taxonomy.titles
+    return st.selectbox(
+        "Attribute", list(titles), index=None, placeholder="All", format_func=titles.__getitem__, key=key
+    )
 
 
 def ask_reviewer(*, key: str = "reviewer", label: str = "Your name") -> str:

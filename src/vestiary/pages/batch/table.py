@@ -27,7 +27,7 @@ from vestiary.pages.batch.rows import (
     read_rows,
     save_edits,
 )
-from vestiary.pages.look import ask_reviewer, nothing_yet, refuse, tell_error
+from vestiary.pages.look import ask_attribute, ask_reviewer, nothing_yet, refuse, tell_error
 from vestiary.pages.paging import choose_part
 from vestiary.pages.thumbnails import Find, recall_thumbnail, to_data_url
 from vestiary.taxonomy import Taxonomy
@@ -92,7 +92,6 @@ def _offer(label: str, make: Callable[[], str | bytes] | bytes, name: str, mime:
 
 def _ask(rows: Sequence[Row], taxonomy: Taxonomy) -> tuple[Wanted, Order, bool]:
     """Which rows the visitor wants, and in which order."""
-    titles = taxonomy.titles
     first, second = st.columns([3, 2, 3]), st.columns([3, 2, 3])
     words = first[0].pills(
         "Show", list(WORDS.values()), selection_mode="multi", default=list(WORDS.values()), key="batch_decisions"
@@ -100,14 +99,8 @@ def _ask(rows: Sequence[Row], taxonomy: Taxonomy) -> tuple[Wanted, Order, bool]:
     order, is_down = ORDERS[first[1].selectbox("Sort by", list(ORDERS), key="batch_order")]
     name = first[2].text_input("Name contains", key="batch_words")
     low, high = second[0].slider("Confidence, %", 0, 100, (0, 100), key="batch_confidence")
-    attribute = second[1].selectbox(
-        "Attribute",
-        list(titles),
-        index=None,
-        placeholder="All",
-        format_func=titles.__getitem__,
-        key="batch_attribute",
-    )
+    with second[1]:
+        attribute = ask_attribute(taxonomy, key="batch_attribute")
     values: Sequence[str] = ()
     if attribute is not None:
         there = list_values(rows, attribute)

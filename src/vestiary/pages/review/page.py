@@ -17,6 +17,7 @@ from vestiary.ledger.claims import HOLD
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.look import (
     MAX_NAME,
+    ask_attribute,
     ask_reviewer,
     draw_bar,
     keep_plain,
@@ -79,20 +80,12 @@ def _ask(desk: Desk) -> tuple[str, dict[str, Any]]:
     """The reviewer's name, and what they want to see, as ``Queue.next_items`` takes it."""
     if "reviewer" in st.query_params and not st.session_state.get("reviewer_name"):
         st.session_state["reviewer_name"] = st.query_params["reviewer"].strip()[:MAX_NAME]
-    titles = desk.bundle.taxonomy.titles
     is_named = bool(st.session_state.get("reviewer_name"))
     with st.container(horizontal=True, vertical_alignment="center" if is_named else "bottom", key="review_head"):
         reviewer = _ask_name()
         with st.popover("What to look at", icon=":material/tune:"):
             order = st.radio("First", list(ORDERS), format_func=ORDERS.__getitem__, key="review_order")
-            attribute = st.selectbox(
-                "Attribute",
-                list(titles),
-                index=None,
-                placeholder="All",
-                format_func=titles.__getitem__,
-                key="review_attribute",
-            )
+            attribute = ask_attribute(desk.bundle.taxonomy, key="review_attribute")
             way = st.radio("Which answers", [BY_MODEL, BY_BAND, BY_PRECISION], key="review_way")
             asked: dict[str, Any] = {"order": order, "attribute": attribute}
             if way == BY_BAND:
