@@ -4,6 +4,7 @@
 
 The rivals:
 
+    int8     the same command with ``--precision int8``, the bundle's smaller and faster model
     post     what the older system does: one POST a picture to a Flask server with an eager torch network of the same
              recipe, the next when the answer is there; needs flask and the extra train
     serve    the same one by one to vestiary serve; needs the extra serve
@@ -44,7 +45,7 @@ from vestiary.bundle import open_bundle
 from vestiary.predictor import Predictor
 
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
-RIVALS = ("batch", "post", "serve", "loop", "decode", "infer")
+RIVALS = ("batch", "int8", "post", "serve", "loop", "decode", "infer")
 NEEDS = {"post": ("flask", "torch"), "serve": ("fastapi",), "loop": ("torch",)}
 
 
@@ -65,10 +66,10 @@ def draw_pictures(folder: Path, size: tuple[int, int], n: int) -> list[Path]:
     return files
 
 
-def run_batch(folder: Path) -> tuple[float, int]:
-    """Pictures per second of the command, and the most bytes of memory it had."""
+def run_batch(folder: Path, *options: str) -> tuple[float, int]:
+    """Pictures per second of the command with these options, and the most bytes of memory it had."""
     with tempfile.TemporaryDirectory() as place:
-        words = [sys.executable, "-m", "vestiary", "batch", str(folder), "--out", f"{place}/out", "--json"]
+        words = [sys.executable, "-m", "vestiary", "batch", str(folder), "--out", f"{place}/out", "--json", *options]
         with subprocess.Popen([*words, "--ledger", f"{place}/ledger.db"], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             summary = json.loads(process.stdout.read())
@@ -134,6 +135,8 @@ def run_rival(rival: str, folder: Path, files: Sequence[Path]) -> float:
     """Pictures per second of one rival."""
     if rival == "batch":
         return run_batch(folder)[0]
+    if rival == "int8":
+        return run_batch(folder, "--precision", "int8")[0]
     if rival in ("post", "serve"):
         return run_posts(files, "flask" if rival == "post" else "vestiary")
     if rival == "loop":
@@ -159,10 +162,11 @@ def measure_size(size: str, n: int, rivals: Sequence[str], rounds: int) -> None:
         print(
             f"{size:<10} {rival:<7} {medians[rival]:9.1f} pictures/s  ({min(each):.1f} … {max(each):.1f})", flush=True
         )
-    own = medians.get("batch", 0.0)
-    print(f"{size:<10} batch / " + ", ".join(f"{rival} {own / rate:.2f}" for rival, rate in medians.items()))
-    if {"decode", "infer"} <= medians.keys():
-        decode, infer = medians["decode"], medians["infer"]
+    for command in [name for name in ("batch", "int8") if name in medians]:
+        ratios = ", ".join(f"{rival} {medians[command] / rate:.2f}" for rival, rate in medians.items())
+        print(f"{size:<10} {command} / {ratios}")
+    if {"batch", "decode", "infer"} <= medians.keys():
+        own, decode, infer = medians["batch"], medians["decode"], medians["infer"]
         both = 1 / (1 / decode + 1 / infer)
         print(f"{size:<10} batch / slower of both {own / min(decode, infer):.2f}, / both in turn {own / both:.2f}")
 

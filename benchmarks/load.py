@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import shutil
 import socket
+import subprocess
+import tempfile
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import cast
+
+CUT = "6f1c0f4e8a7b4d0c9e55a1b2c3d4e5f6"  # as long as clients make it: it is what the body is searched for
+FORM = f"multipart/form-data; boundary={CUT}"
+HAS_WRK = shutil.which("wrk") is not None
+
+
+def encode_body(photo: bytes) -> bytes:
+    """A form with this photo as its file, of the content type ``FORM``."""
+    head = (
+        f'--{CUT}\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+    )
+    return head.encode() + photo + f"\r\n--{CUT}--\r\n".encode()
 
 
 def encode_request(photo: bytes) -> bytes:
     """A whole POST /predict, for a connection that is kept."""
-    cut = b"6f1c0f4e8a7b4d0c9e55a1b2c3d4e5f6"  # as long as clients make it: it is what the body is searched for
-    body = b"--" + cut + b'\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n'
-    body += b"Content-Type: image/jpeg\r\n\r\n" + photo + b"\r\n--" + cut + b"--\r\n"
-    head = "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary="
-    return f"{head}{cut.decode()}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    body = encode_body(photo)
+    head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: {FORM}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 async def send_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> tuple[bool, bool]:
@@ -111,6 +125,23 @@ def load_closed(port: int, request: bytes, connections: int, seconds: float) -> 
                 elif is_whole:
                     caller.ask()
     return [seconds for caller in callers for seconds in caller.times], sum(caller.failed for caller in callers)
+
+
+def load_wrk(port: int, photo: bytes, connections: int, seconds: float) -> tuple[list[float], int]:
+    """The same by wrk, in whole seconds: it is written in C and leaves the server more of the cores that they share.
+
+    wrk does not say which times were those of refusals; they are taken to be the shortest.
+    """
+    with tempfile.NamedTemporaryFile() as form:
+        form.write(encode_body(photo))
+        form.flush()
+        words = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "60s", "-s"]
+        words += [str(Path(__file__).with_name("post.lua")), f"http://127.0.0.1:{port}/predict", "--", form.name, FORM]
+        told = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    refused, broken = (int(count) for line in told if line.startswith("failed ") for count in line.split()[1:])
+    seen = [line.split()[1:] for line in told if line.startswith("took ")]
+    times = sorted(float(microseconds) / 1e6 for microseconds, count in seen for _ in range(int(count)))
+    return times[refused:], refused + broken
 
 
 async def load_open(port: int, request: bytes, rate: float, seconds: float) -> tuple[list[float], int]:

@@ -13,11 +13,12 @@ The rivals, each a process of its own on a free port of the loopback address:
     bare      no server: decoding and the model in a loop on as many threads as there are cores; what is left of this is
               what serving costs
 
-A rival whose packages are not installed is named and left out. The load comes from this process: so many connections
-are kept open, each sends its next request when it has its answer. For each rival, size of picture and number of
-connections: requests/s, median, 95th and 99th percentile in ms, CPU ms of the server for each request, its memory.
-With ``--steady S`` the service is then sent 80 % of what it managed, at fixed times, for S seconds; with ``--flood N``
-it gets N connections with a request each at once, and is asked how soon it told those it sent away.
+A rival whose packages are not installed is named and left out. The load comes from wrk, or where it is not installed
+from this process: so many connections are kept open, each sends its next request when it has its answer. For each
+rival, size of picture and number of connections: requests/s, median, 95th and 99th percentile in ms, CPU ms of the
+server for each request, its memory. With ``--steady S`` the service is then sent 80 % of what it managed, at fixed
+times, for S seconds; with ``--flood N`` it gets N connections with a request each at once, and is asked how soon it
+told those it sent away.
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from load import encode_request, load_closed, load_open, send_flood
+from load import HAS_WRK, encode_request, load_closed, load_open, load_wrk, send_flood
 from PIL import Image
 
 from vestiary.bundle import open_bundle
@@ -243,11 +245,16 @@ def run_rival(
                 note(size, n, measure_bare(photo, n, seconds))
         return found
     with running(rival) as (port, pid):
+
+        def load(photo: bytes, n: int, seconds: float) -> tuple[list[float], int]:
+            if HAS_WRK:
+                return load_wrk(port, photo, n, seconds)
+            return load_closed(port, encode_request(photo), n, seconds)
+
         for size, photo in photos.items():
-            request = encode_request(photo)
-            load_closed(port, request, 4, 2.0)  # the first answers are not counted
+            load(photo, 4, 2.0)  # the first answers are not counted
             for n in connections:
-                note(size, n, measure(port, pid, lambda r=request, c=n: load_closed(port, r, c, seconds)))  # type: ignore[misc]
+                note(size, n, measure(port, pid, partial(load, photo, n, seconds)))
     return found
 
 
@@ -267,7 +274,7 @@ def main() -> None:
         {"flask": serve_flask, "fastapi": serve_fastapi}[options.serve](options.port)
         return
     photos = {name: load_photo(SIZES[name]) for name in options.sizes}
-    print(f"{CORES} cores, {options.seconds:g} s each; one generator on the same cores")
+    print(f"{CORES} cores, {options.seconds:g} s each; {'wrk' if HAS_WRK else 'an own generator'} on the same cores")
     columns = [f"{name:>8}" for name in ("req/s", "p50 ms", "p95 ms", "p99 ms", "CPU ms", "MB")]
     print(f"{'':<9} {'picture':<10} conns {' '.join(columns)} failed")
     tables: dict[str, dict[tuple[str, int], Figures]] = {}

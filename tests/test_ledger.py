@@ -101,7 +101,7 @@ def test_a_transaction_is_written_whole_or_not_at_all(ledger_url: str) -> None:
 
 def test_a_prediction_becomes_a_record_with_five_runners_up_at_most() -> None:
     tag = Tag("articleType", "Shirts", 0.5, False, tuple((f"value {number}", 0.01) for number in range(9)))
-    tags = (tag, Tag("season", "Summer", 0.1 + 0.2, True))
+    tags = (tag, Tag("season", "Summer", 0.3, True))
     looks = Observation(60, 80, 0.25, 0.75, b"\x00\x3c")
     prediction = Prediction("a.jpg", "f" * 64, "a" * 64, tags, unfamiliar=Unfamiliar(0.75, True), observed=looks)
     record = PredictionRecord.from_prediction(prediction, source="service", bundle_name="tiny", latency_ms=2.5)

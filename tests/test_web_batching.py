@@ -106,6 +106,30 @@ def test_free_threads_share_what_waits() -> None:
     assert sorted(len(batch) for batch in model.batches) == [3, 3]
 
 
+def test_a_thread_goes_on_with_what_waits_while_the_event_loop_is_busy() -> None:
+    model = Model()
+    model.may_answer.clear()
+    is_reached = threading.Event()
+    answer = model.answer
+
+    def note_the_last(prepared: Sequence[Prepared], **options: Any) -> list[Prediction]:
+        found = answer(prepared, **options)
+        if prepared[-1].id == "2":
+            is_reached.set()
+        return found
+
+    model.answer = note_the_last  # type: ignore[method-assign, assignment]
+
+    async def work(scheduler: Scheduler) -> None:
+        tasks = [asyncio.create_task(scheduler.answer([(str(number), b"1")], top_k=1)) for number in range(3)]
+        await until(lambda: model.batches and scheduler.waiting == 2)
+        model.may_answer.set()
+        assert is_reached.wait(30), "all three are answered although the loop, which is held here, was told of none"
+        assert [outcome.prediction.id for [outcome] in await asyncio.gather(*tasks)] == ["0", "1", "2"]
+
+    run(model, work, max_batch=1)
+
+
 def test_large_pictures_do_not_hold_up_others_in_one_batch() -> None:
     model = Model()
 

@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A predicted answer: ``confidence`` is calibrated, 0..1; ``accepted`` means that it needs no person's eye."""
+    """A predicted answer: ``confidence`` is calibrated, 0..1; ``accepted`` means that it needs no person's eye.
+
+    The predictor gives confidences to six digits, in which they are told everywhere.
+    """
 
     attribute: str
     value: str
@@ -109,9 +112,9 @@ class Prediction:
 def _tag_to_dict(tag: Tag) -> Mapping[str, Any]:
     return {
         "value": tag.value,
-        "confidence": round(tag.confidence, 6),
+        "confidence": tag.confidence,
         "accepted": tag.accepted,
-        "runners_up": [{"value": value, "confidence": round(score, 6)} for value, score in tag.runners_up],
+        "runners_up": [{"value": value, "confidence": score} for value, score in tag.runners_up],
         "candidates": list(tag.candidates),
     }
 

@@ -31,7 +31,7 @@ from vestiary.cluster import Cluster
 from vestiary.errors import BatchError, LedgerError, UsageError
 from vestiary.ledger import Ledger, now
 from vestiary.ledger.jobs import OPEN, Item, JobItems, identify
-from vestiary.predictor import Predictor, count_cores
+from vestiary.predictor import Predictor, count_cores, count_threads
 
 BLOCK: Final = 512
 """Pictures that are taken into the ledger together; fewer when they take more than BLOCK_S seconds."""
@@ -80,8 +80,9 @@ def run_batch(
 
     The same call goes on where an earlier one was cut off; with ``resume`` there must have been one. With ``watch`` it
     looks for new pictures until ``is_stopped``. ``show`` is told how many pictures of how many are done, ``say``
-    sentences for people. ``threads`` read, decode and answer here, 0 for one a core; with ``cluster`` that is done
-    there, by so many ``actors`` (0: as Ray sees fit) of so many ``threads``, and the results are the same.
+    sentences for people. ``threads`` read, decode and answer here, 0 for what ``count_threads`` says of the cores; with
+    ``cluster`` that is done there, by so many ``actors`` (0: as Ray sees fit) of so many ``threads``, and the results
+    are the same.
 
     Raises UsageError for a source, folder or option that cannot be used; BatchError when another run is at it, and
     when the disk, the ledger or the cluster gives up: then everything so far is kept, and the same call goes on with
@@ -121,7 +122,7 @@ def _open_pipeline(
     """What answers the pictures: the threads of this process, or a cluster."""
     if cluster is None:
         predictor = Predictor(bundle, precision=options.precision, decide_on=options.deciding, threads=1)
-        n_threads = threads or (count_cores() if pictures.is_here else REMOTE_THREADS)
+        n_threads = threads or (count_threads(count_cores()) if pictures.is_here else REMOTE_THREADS)
         return Pipeline(predictor, pictures, threads=n_threads)
     bundle.choose_model(options.precision)
     bundle.choose_attributes(options.deciding)

@@ -124,9 +124,9 @@ def needs_look(tag: TagRecord) -> bool:
 def _record_tag(tag: Tag) -> TagRecord:
     record: TagRecord = {
         "value": tag.value,
-        "confidence": round(tag.confidence, 6),
+        "confidence": tag.confidence,
         "accepted": tag.accepted,
-        "runners_up": [[value, round(score, 6)] for value, score in tag.runners_up[:MAX_RUNNERS_UP]],
+        "runners_up": [list(entry) for entry in tag.runners_up[:MAX_RUNNERS_UP]],
     }
     if not tag.decides:
         record["decides"] = False

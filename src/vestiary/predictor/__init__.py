@@ -10,7 +10,7 @@ from vestiary.predictor.evaluation import (
     judge,
 )
 from vestiary.predictor.recalibration import calibrate_bundle
-from vestiary.predictor.session import BATCH, ImageInput, Predictor, Prepared, count_cores
+from vestiary.predictor.session import BATCH, ImageInput, Predictor, Prepared, count_cores, count_threads
 from vestiary.predictor.views import VIEWS, take_all_views, take_view
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "collect_embeddings",
     "collect_outputs",
     "count_cores",
+    "count_threads",
     "encode_labels",
     "evaluate",
     "evaluate_outputs",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 from pydantic_core import to_json
 from starlette.responses import Response
 
@@ -39,11 +38,11 @@ def describe_outcome(outcome: Outcome, asked: Options, bundle: Bundle) -> dict[s
     return {
         "id": prediction.id,
         "predictions": {name: tag.value for name, tag in tags.items()},
-        "confidences": {name: round(tag.confidence, 6) for name, tag in tags.items()},
+        "confidences": {name: tag.confidence for name, tag in tags.items()},
         "attributes": attributes,
         "decision": "review" if needs_look else "auto",
         "category": category.value,
-        "confidence": round(category.confidence, 6),
+        "confidence": category.confidence,
         "unfamiliar": unfamiliar and {"score": round(unfamiliar.score, 6), "flag": unfamiliar.flag},
         "note": prediction.note,
         "image": {"width": width, "height": height, "sha256": prediction.image_sha256},
@@ -58,7 +57,7 @@ def describe_alone(outcome: Outcome, asked: Options, bundle: Bundle, request_id:
         "status": "success",
         "request_id": request_id,
         **describe_outcome(outcome, asked, bundle),
-        "all_probabilities": _round_all(rank(category)),
+        "all_probabilities": dict(rank(category)),
         "model": describe_model(bundle),
         "timestamp": timestamp(),
     }
@@ -92,16 +91,11 @@ def render_problem(problem: Problem, request_id: str) -> Response:
     )
 
 
-def _round_all(ranked: Sequence[tuple[str, float]]) -> dict[str, float]:
-    values, scores = zip(*ranked, strict=True)
-    return dict(zip(values, np.round(scores, 6).tolist(), strict=True))
-
-
 def _describe_tag(tag: Tag, asked: Options) -> dict[str, Any]:
     return {
         "value": tag.value,
-        "confidence": round(tag.confidence, 6),
+        "confidence": tag.confidence,
         "accepted": tag.accepted and tag.confidence >= asked.min_confidence,
         "candidates": tag.candidates,
-        "top_k": [{"value": value, "confidence": round(score, 6)} for value, score in rank(tag)[: asked.top_k]],
+        "top_k": [{"value": value, "confidence": score} for value, score in rank(tag)[: asked.top_k]],
     }

@@ -1,16 +1,15 @@
 """Between the routes and the predictor: pictures wait here, and form batches while all threads are busy.
 
-There are as many threads as cores, and each does one thing at a time: it takes the pictures that are next, decodes
-them, and sends them through the model together. A lone picture is taken at once, since a thread is free; under load
-pictures gather while the threads are busy, and the next free one takes its share of them. So nothing ever waits for a
-batch to fill, no core is without work while a picture waits, and none is fought over.
-
-The queue is kept on the event loop and touched by nothing else: it needs no lock. What the threads do is pure.
+Each thread does one thing at a time: it takes the pictures that are next, decodes them, and sends them through the
+model together. A lone picture is taken at once, since a thread is free; under load pictures gather while the threads
+are busy, and one that has done its own takes its share of them before anybody has been told of them. So nothing ever
+waits for a batch to fill.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -67,6 +66,7 @@ class Scheduler:
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix="vestiary") for _ in range(threads)]
         self._free = list(self._threads)
         self._waiting: deque[_Ticket] = deque()
+        self._lock = threading.Lock()  # of what waits and who is free: the loop and the threads take from both
         self._is_closed = False
 
     @property
@@ -81,16 +81,17 @@ class Scheduler:
         """
         loop = asyncio.get_running_loop()
         tickets = [_Ticket(name, data, top_k, loop.create_future()) for name, data in pictures]
-        self._waiting.extend(tickets)
+        with self._lock:
+            self._waiting.extend(tickets)
         self._start_batches()
         try:
             return [await ticket.future for ticket in tickets]
         except BaseException:
             for ticket in tickets:
                 ticket.future.cancel()
-            if any(ticket.future.cancelled() for ticket in self._waiting):
+            with self._lock:
                 self._waiting = deque(ticket for ticket in self._waiting if not ticket.future.cancelled())
-                self._tally.set_gauge("waiting", len(self._waiting))
+            self._tally.set_gauge("waiting", self.waiting)
             raise
 
     def close(self) -> None:
@@ -102,14 +103,18 @@ class Scheduler:
     def _start_batches(self) -> None:
         """Give what waits to the free threads, first to the one that was busy last: its core knows the model best."""
         loop = asyncio.get_running_loop()
-        while self._free and self._waiting and not self._is_closed:
-            batch, thread = self._take_batch(), self._free.pop()
+        started = []
+        with self._lock:
+            while self._free and self._waiting and not self._is_closed:
+                thread = self._free.pop()
+                started.append((thread, self._take_batch()))
+        for thread, batch in started:
             thread.submit(self._run, loop, thread, batch)
-        self._tally.set_gauge("waiting", len(self._waiting))
+        self._tally.set_gauge("waiting", self.waiting)
 
     def _take_batch(self) -> list[_Ticket]:
-        """The next pictures: a free thread's fair share of those that wait, within the limits of a batch."""
-        share = -(-len(self._waiting) // len(self._free))
+        """The next pictures: a thread's fair share of those that wait, within the limits of a batch."""
+        share = -(-len(self._waiting) // (len(self._free) + 1))
         batch = [self._waiting.popleft()]
         size = len(batch[0].data)
         while self._waiting and len(batch) < min(share, self._max_batch):
@@ -120,16 +125,22 @@ class Scheduler:
         return batch
 
     def _run(self, loop: asyncio.AbstractEventLoop, thread: ThreadPoolExecutor, batch: list[_Ticket]) -> None:
-        """Answer a batch and tell the loop; runs in a thread."""
-        try:
-            found: list[Outcome] | Exception = self._work(batch)
-        except Exception as error:
-            found = error
-        loop.call_soon_threadsafe(self._finish, thread, batch, found)
+        """Answer a batch, tell the loop, and go on with what waits until nothing does; runs in a thread."""
+        while True:
+            try:
+                found: list[Outcome] | Exception = self._work(batch)
+            except Exception as error:
+                found = error
+            loop.call_soon_threadsafe(self._finish, batch, found)
+            with self._lock:
+                if self._waiting and not self._is_closed:
+                    batch = self._take_batch()
+                else:
+                    self._free.append(thread)
+                    return
 
-    def _finish(self, thread: ThreadPoolExecutor, batch: list[_Ticket], found: list[Outcome] | Exception) -> None:
-        self._free.append(thread)
-        self._start_batches()
+    def _finish(self, batch: list[_Ticket], found: list[Outcome] | Exception) -> None:
+        self._tally.set_gauge("waiting", self.waiting)
         if isinstance(found, Exception):
             for ticket in batch:
                 if not ticket.future.done():

@@ -17,7 +17,7 @@ from starlette.types import Receive
 from vestiary.bundle import open_bundle
 from vestiary.errors import BundleError, require
 from vestiary.images import Limits
-from vestiary.predictor import Predictor, count_cores
+from vestiary.predictor import Predictor, count_cores, count_threads
 from vestiary.similar import open_index
 from vestiary.web import errors
 from vestiary.web.batching import Outcome, Scheduler
@@ -103,7 +103,7 @@ class Service:
 
     async def start(self) -> None:
         """Start the threads; from now on the service is ready."""
-        threads = self.settings.threads or max(1, count_cores() // self.settings.workers)
+        threads = self.settings.threads or count_threads(max(1, count_cores() // self.settings.workers))
         self._talkers = ThreadPoolExecutor(2, thread_name_prefix="vestiary-talk")
         self._painters = ThreadPoolExecutor(1, thread_name_prefix="vestiary-paint")
         self.scheduler = Scheduler(

@@ -55,7 +55,8 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=1024,
-        description="threads of each worker that decode and answer, each on one core; 0 shares the cores out",
+        description="threads of each worker that decode and answer; 0: its share of the cores, and where that is more "
+        "than one, another that works while one of them waits for the interpreter",
     )
     max_batch: int = Field(16, ge=1, le=1024, description="most pictures that go through the model at once")
     max_in_flight: int = Field(

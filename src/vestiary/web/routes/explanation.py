@@ -76,7 +76,7 @@ async def explain_picture(request: Request) -> Response:
             "request_id": request_id,
             "attribute": attribute,
             "value": found.value,
-            "confidence": round(found.confidence, 6),
+            "confidence": found.confidence,
             "grid": found.grid.round(4).tolist(),
             "box": [round(edge, 4) for edge in found.box],
             "model": answers.describe_model(service.bundle),

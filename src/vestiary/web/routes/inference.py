@@ -206,5 +206,5 @@ def _list_outputs(service: Service, outcomes: list[Outcome]) -> list[Output]:
     for place, name in enumerate(service.bundle.taxonomy.names):
         tags = [outcome.prediction.tags[place] for outcome in outcomes]
         outputs.append((name, [tag.value for tag in tags]))
-        outputs.append((f"{name}.confidence", [round(tag.confidence, 6) for tag in tags]))
+        outputs.append((f"{name}.confidence", [tag.confidence for tag in tags]))
     return outputs
