@@ -1,7 +1,7 @@
 """Requests per second of the service against its rivals: one model, the same pictures, the same machine, one run.
 
-    python benchmarks/serving.py [--seconds 10] [--connections 1 16 64] [--only vestiary bare …] [--steady 60]
-                                 [--flood 500]
+    python benchmarks/serving.py [--seconds 10] [--rounds 3] [--connections 1 16 64] [--only vestiary bare …]
+                                 [--steady 60] [--flood 500]
 
 The rivals, each a process of its own on a free port of the loopback address:
 
@@ -10,15 +10,16 @@ The rivals, each a process of its own on a free port of the loopback address:
     litserve  LitServe and ONNX Runtime, batches of up to 16; needs litserve
     fastapi   FastAPI and ONNX Runtime, a picture at a time, in its thread pool
     vestiary  vestiary serve
+    workers   vestiary serve with a worker for each core
     bare      no server: decoding and the model in a loop on as many threads as there are cores; what is left of this is
               what serving costs
 
 A rival whose packages are not installed is named and left out. The load comes from wrk, or where it is not installed
 from this process: so many connections are kept open, each sends its next request when it has its answer. For each
 rival, size of picture and number of connections: requests/s, median, 95th and 99th percentile in ms, CPU ms of the
-server for each request, its memory. With ``--steady S`` the service is then sent 80 % of what it managed, at fixed
-times, for S seconds; with ``--flood N`` it gets N connections with a request each at once, and is asked how soon it
-told those it sent away.
+server for each request, its memory. In each round all rivals have their turn; the ratios are those of the medians.
+With ``--steady S`` the service is then sent 80 % of what it managed, at fixed times, for S seconds; with ``--flood N``
+it gets N connections with a request each at once, and is asked how soon it told those it sent away.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ from vestiary.bundle import open_bundle
 from vestiary.predictor import Predictor
 
 SIZES = {"60x80": (60, 80), "1080x1440": (1080, 1440)}
-NEEDS = {"flask": ("flask", "torch"), "litserve": ("litserve",), "fastapi": ("fastapi",), "vestiary": ("fastapi",)}
+NEEDS = {"flask": ("flask", "torch"), "litserve": ("litserve",), "fastapi": ("fastapi",)}
+NEEDS |= {"vestiary": ("fastapi",), "workers": ("fastapi",)}
 RIVALS = (*NEEDS, "bare")
 CORES = len(os.sched_getaffinity(0))
 
@@ -102,8 +104,10 @@ def find_port() -> int:
 def running(rival: str, ledger: str = "none") -> Iterator[tuple[int, int]]:
     """A rival's process while it answers: its port and process id. Only vestiary can keep a ledger."""
     port = find_port()
+    own = ["-m", "vestiary", "serve", "--port", str(port)]
     commands = {
-        "vestiary": ["-m", "vestiary", "serve", "--port", str(port)],
+        "vestiary": own,
+        "workers": [*own, "--workers", str(CORES)],
         "litserve": [str(Path(__file__).with_name("litserve_rival.py")), str(port)],
     }
     command = [sys.executable, *commands.get(rival, [__file__, "--serve", rival, "--port", str(port)])]
@@ -127,9 +131,10 @@ def running(rival: str, ledger: str = "none") -> Iterator[tuple[int, int]]:
                     time.sleep(0.1)
             yield port, process.pid
         finally:
-            with suppress(ProcessLookupError):  # it did not start, and is gone
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait(60)
+            for end, seconds in ((signal.SIGTERM, 60), (signal.SIGKILL, 5)):  # LitServe leaves processes that compute
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, end)
+                    process.wait(seconds)
 
 
 def read_usage(group: int) -> tuple[float, int]:
@@ -262,6 +267,7 @@ def main() -> None:
     """Measure, and print a table and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--only", nargs="+", choices=RIVALS, default=list(RIVALS))
@@ -277,23 +283,24 @@ def main() -> None:
     print(f"{CORES} cores, {options.seconds:g} s each; {'wrk' if HAS_WRK else 'an own generator'} on the same cores")
     columns = [f"{name:>8}" for name in ("req/s", "p50 ms", "p95 ms", "p99 ms", "CPU ms", "MB")]
     print(f"{'':<9} {'picture':<10} conns {' '.join(columns)} failed")
-    tables: dict[str, dict[tuple[str, int], Figures]] = {}
+    rates: dict[str, dict[tuple[str, int], list[float]]] = {}
     for rival in options.only:
         if missing := find_missing(rival):
             print(f"{rival:<9} left out: {', '.join(missing)} is not installed")
-            continue
-        tables[rival] = run_rival(rival, photos, options.connections, options.seconds)
-    own = tables.get("vestiary", {})
-    for rival, table in tables.items():
-        if rival != "vestiary":
-            ratios = [
-                f"{size} at {n}: {own[size, n].rate / figures.rate:.2f}"
-                for (size, n), figures in table.items()
-                if own and figures.times
-            ]
-            print(f"vestiary / {rival}: {', '.join(ratios)}")
-    if options.steady and own:
-        hold_steady(photos, own, max(options.connections), options.steady)
+        else:
+            rates[rival] = {}
+    for _ in range(options.rounds):
+        for rival, found in rates.items():
+            for key, figures in run_rival(rival, photos, options.connections, options.seconds).items():
+                found.setdefault(key, []).append(figures.rate)
+    medians = {rival: {key: statistics.median(each) for key, each in found.items()} for rival, found in rates.items()}
+    for own in [rival for rival in ("vestiary", "workers") if rival in medians]:
+        for rival, table in medians.items():
+            ratios = [f"{size} at {n}: {medians[own][size, n] / rate:.2f}" for (size, n), rate in table.items() if rate]
+            if rival != own:
+                print(f"{own} / {rival}: {', '.join(ratios)}")
+    if options.steady and "vestiary" in medians:
+        hold_steady(photos, medians["vestiary"], max(options.connections), options.steady)
     if options.flood:
         measure_flood(photos, options.flood)
 
@@ -311,11 +318,11 @@ def measure_flood(photos: dict[str, bytes], n: int) -> None:
                     print(f"flood of {n}, {size}: {len(times)} times {status or 'no answer'}, {told}", flush=True)
 
 
-def hold_steady(photos: dict[str, bytes], own: dict[tuple[str, int], Figures], n: int, seconds: float) -> None:
+def hold_steady(photos: dict[str, bytes], rates: dict[tuple[str, int], float], n: int, seconds: float) -> None:
     """80 % of what the service managed, at fixed times."""
     with running("vestiary") as (port, pid):
         for size, photo in photos.items():
-            rate, request = 0.8 * own[size, n].rate, encode_request(photo)
+            rate, request = 0.8 * rates[size, n], encode_request(photo)
             figures = measure(port, pid, lambda r=request, per_s=rate: asyncio.run(load_open(port, r, per_s, seconds)))  # type: ignore[misc]
             print(f"steady {rate:.0f}/s for {seconds:g} s, {size}: {figures.describe()}", flush=True)
 
