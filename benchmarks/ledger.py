@@ -31,7 +31,7 @@ WARM_UP_S = 2.0
 def load(place: tuple[int, int], request: bytes, connections: int, seconds: float) -> Figures:
     """One turn of one service."""
     port, pid = place
-    return measure(port, pid, lambda: load_closed(port, request, connections, seconds))
+    return measure(pid, lambda: load_closed(port, request, connections, seconds))
 
 
 def run_rounds(
@@ -42,11 +42,11 @@ def run_rounds(
     rounds = []
     for name, place in places.items():
         warm = load(place, request, asked.connections, WARM_UP_S)
-        answers += len(warm.times) if name == "on" else 0
+        answers += warm.load.answered if name == "on" else 0
     for number in range(asked.rounds):
         order = ("on", "off") if number % 2 else ("off", "on")
         turns = {name: load(places[name], request, asked.connections, asked.seconds) for name in order}
-        answers += len(turns["on"].times)
+        answers += turns["on"].load.answered
         rounds.append(turns)
         told = "  ".join(f"{name} {turns[name].rate:7.1f}/s" for name in ("off", "on"))
         print(f"round {number + 1:2d}  {told}  ratio {turns['on'].rate / turns['off'].rate:.3f}", flush=True)
@@ -75,7 +75,7 @@ def main() -> int:
             written = ledger.describe()["rows"]["predictions"]
     ratios = [turns["on"].rate / turns["off"].rate for turns in rounds]
     cpu = {
-        name: statistics.median(1000 * turns[name].cpu_s / len(turns[name].times) for turns in rounds)
+        name: statistics.median(1000 * turns[name].cpu_s / turns[name].load.answered for turns in rounds)
         for name in ("off", "on")
     }
     print(

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -40,6 +41,16 @@ async def send_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, r
     at = head.index(b"content-length:") + 15
     await reader.readexactly(int(head[at : head.index(b"\r", at)]))
     return head.split(b" ", 2)[1] == b"200", b"\r\nconnection: close" not in head
+
+
+@dataclass(frozen=True)
+class Load:
+    """What became of a load in so many seconds: ``answered`` with 200, ``times`` in seconds, ``failed`` otherwise."""
+
+    seconds: float
+    answered: int
+    times: list[float]
+    failed: int
 
 
 class _Caller:
@@ -99,12 +110,13 @@ class _Caller:
         return b"\r\nconnection: close" not in self.head
 
 
-def load_closed(port: int, request: bytes, connections: int, seconds: float) -> tuple[list[float], int]:
+def load_closed(port: int, request: bytes, connections: int, seconds: float) -> Load:
     """Each of so many connections sends its next request when it has its answer.
 
     Without asyncio, which would take as much from the cores as a server does: they are the same ones.
     """
-    until = time.perf_counter() + seconds
+    start = time.perf_counter()
+    until = start + seconds
     with selectors.DefaultSelector() as selector:
         callers = [_Caller(port, request, selector) for _ in range(connections)]
         while selector.get_map():
@@ -124,13 +136,15 @@ def load_closed(port: int, request: bytes, connections: int, seconds: float) -> 
                         caller.open()
                 elif is_whole:
                     caller.ask()
-    return [seconds for caller in callers for seconds in caller.times], sum(caller.failed for caller in callers)
+    times = [taken for caller in callers for taken in caller.times]
+    return Load(time.perf_counter() - start, len(times), times, sum(caller.failed for caller in callers))
 
 
-def load_wrk(port: int, photo: bytes, connections: int, seconds: float) -> tuple[list[float], int]:
+def load_wrk(port: int, photo: bytes, connections: int, seconds: float) -> Load:
     """The same by wrk, in whole seconds: it is written in C and leaves the server more of the cores that they share.
 
-    wrk does not say which times were those of refusals; they are taken to be the shortest.
+    What is on its way at the end counts for nothing. wrk adds times that requests would have had which a slow answer
+    kept from being sent, and its times are those of all answers, refusals too.
     """
     with tempfile.NamedTemporaryFile() as form:
         form.write(encode_body(photo))
@@ -138,13 +152,14 @@ def load_wrk(port: int, photo: bytes, connections: int, seconds: float) -> tuple
         words = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "60s", "-s"]
         words += [str(Path(__file__).with_name("post.lua")), f"http://127.0.0.1:{port}/predict", "--", form.name, FORM]
         told = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
-    refused, broken = (int(count) for line in told if line.startswith("failed ") for count in line.split()[1:])
+    found = {line.split()[0]: line.split()[1:] for line in told if line.startswith(("answers ", "broken ", "seconds "))}
+    answers, refused = (int(count) for count in found["answers"])
     seen = [line.split()[1:] for line in told if line.startswith("took ")]
-    times = sorted(float(microseconds) / 1e6 for microseconds, count in seen for _ in range(int(count)))
-    return times[refused:], refused + broken
+    times = [float(microseconds) / 1e6 for microseconds, count in seen for _ in range(int(count))]
+    return Load(float(found["seconds"][0]), answers - refused, times, refused + int(found["broken"][0]))
 
 
-async def load_open(port: int, request: bytes, rate: float, seconds: float) -> tuple[list[float], int]:
+async def load_open(port: int, request: bytes, rate: float, seconds: float) -> Load:
     """A request every 1/rate seconds whatever becomes of the others; times count from when each was due."""
     times: list[float] = []
     failed = 0
@@ -184,7 +199,7 @@ async def load_open(port: int, request: bytes, rate: float, seconds: float) -> t
     await asyncio.gather(*sending)
     for _, writer in idle:
         writer.close()
-    return times, failed
+    return Load(time.perf_counter() - start, len(times), times, failed)
 
 
 def send_flood(port: int, request: bytes, n: int) -> dict[int, list[float]]:

@@ -1,4 +1,4 @@
--- For wrk: POST the file named first, of the content type named second; print every latency and how often it was seen.
+-- For wrk: POST the file named first, of the content type named second; print what was answered, and how long it took.
 
 function init(args)
    local file = assert(io.open(args[1], "rb"))
@@ -10,7 +10,9 @@ end
 
 function done(summary, latency, requests)
    local errors = summary.errors
-   print("failed " .. errors.status .. " " .. errors.connect + errors.read + errors.write + errors.timeout)
+   print("answers " .. summary.requests .. " " .. errors.status)
+   print("broken " .. errors.connect + errors.read + errors.write + errors.timeout)
+   print("seconds " .. summary.duration / 1e6)
    for i = 1, #latency do
       local microseconds, times = latency(i)
       print("took " .. microseconds .. " " .. times)

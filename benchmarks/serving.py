@@ -47,7 +47,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from load import HAS_WRK, encode_request, load_closed, load_open, load_wrk, send_flood
+from load import HAS_WRK, Load, encode_request, load_closed, load_open, load_wrk, send_flood
 from PIL import Image
 
 from vestiary.bundle import open_bundle
@@ -62,27 +62,25 @@ CORES = len(os.sched_getaffinity(0))
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured: ``times`` in seconds, of answers with status 200; ``failed`` counts all others."""
+    """What was measured: what became of the load, and the processor seconds and bytes of memory that it cost."""
 
-    seconds: float
-    times: list[float]
-    failed: int
+    load: Load
     cpu_s: float
     memory: int
 
     @property
     def rate(self) -> float:
         """Answers a second."""
-        return len(self.times) / self.seconds
+        return self.load.answered / self.load.seconds
 
     def describe(self) -> str:
         """The columns of the table."""
-        if len(self.times) < 2:
+        if self.load.answered < 2:
             return "no answers"
-        cuts = statistics.quantiles(self.times, n=100, method="inclusive")
-        cpu = 1000 * self.cpu_s / len(self.times)
+        cuts = statistics.quantiles(self.load.times, n=100, method="inclusive")
+        cpu = 1000 * self.cpu_s / self.load.answered
         columns = [f"{self.rate:8.1f}", *(f"{1000 * cuts[at]:8.1f}" for at in (49, 94, 98))]
-        return " ".join([*columns, f"{cpu:8.2f}", f"{self.memory / 1e6:8.0f}", f"{self.failed:6d}"])
+        return " ".join([*columns, f"{cpu:8.2f}", f"{self.memory / 1e6:8.0f}", f"{self.load.failed:6d}"])
 
 
 def load_photo(size: tuple[int, int]) -> bytes:
@@ -132,7 +130,7 @@ def running(rival: str, ledger: str = "none") -> Iterator[tuple[int, int]]:
             yield port, process.pid
         finally:
             for end, seconds in ((signal.SIGTERM, 60), (signal.SIGKILL, 5)):  # LitServe leaves processes that compute
-                with suppress(ProcessLookupError):
+                with suppress(ProcessLookupError, subprocess.TimeoutExpired):
                     os.killpg(process.pid, end)
                     process.wait(seconds)
 
@@ -151,13 +149,12 @@ def read_usage(group: int) -> tuple[float, int]:
     return cpu, memory
 
 
-def measure(port: int, pid: int, work: Callable[[], tuple[list[float], int]]) -> Figures:
+def measure(pid: int, work: Callable[[], Load]) -> Figures:
     """What a load did, and what it cost the server."""
-    before, start = read_usage(pid)[0], time.perf_counter()
-    times, failed = work()
-    seconds = time.perf_counter() - start
+    before = read_usage(pid)[0]
+    load = work()
     after, memory = read_usage(pid)
-    return Figures(seconds, times, failed, after - before, memory)
+    return Figures(load, after - before, memory)
 
 
 def measure_bare(photo: bytes, connections: int, seconds: float) -> Figures:
@@ -181,7 +178,7 @@ def measure_bare(photo: bytes, connections: int, seconds: float) -> Figures:
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Figures(seconds, times, 0, cpu, 1024 * after.ru_maxrss)
+    return Figures(Load(seconds, len(times), times, 0), cpu, 1024 * after.ru_maxrss)
 
 
 def serve_flask(port: int) -> None:
@@ -251,7 +248,7 @@ def run_rival(
         return found
     with running(rival) as (port, pid):
 
-        def load(photo: bytes, n: int, seconds: float) -> tuple[list[float], int]:
+        def load(photo: bytes, n: int, seconds: float) -> Load:
             if HAS_WRK:
                 return load_wrk(port, photo, n, seconds)
             return load_closed(port, encode_request(photo), n, seconds)
@@ -259,7 +256,7 @@ def run_rival(
         for size, photo in photos.items():
             load(photo, 4, 2.0)  # the first answers are not counted
             for n in connections:
-                note(size, n, measure(port, pid, partial(load, photo, n, seconds)))
+                note(size, n, measure(pid, partial(load, photo, n, seconds)))
     return found
 
 
@@ -323,7 +320,7 @@ def hold_steady(photos: dict[str, bytes], rates: dict[tuple[str, int], float], n
     with running("vestiary") as (port, pid):
         for size, photo in photos.items():
             rate, request = 0.8 * rates[size, n], encode_request(photo)
-            figures = measure(port, pid, lambda r=request, per_s=rate: asyncio.run(load_open(port, r, per_s, seconds)))  # type: ignore[misc]
+            figures = measure(pid, lambda r=request, per_s=rate: asyncio.run(load_open(port, r, per_s, seconds)))  # type: ignore[misc]
             print(f"steady {rate:.0f}/s for {seconds:g} s, {size}: {figures.describe()}", flush=True)
 
 

@@ -21,7 +21,7 @@ from vestiary.calibration import Calibration, softmax
 from vestiary.catalogue import Catalogue, ingest
 from vestiary.errors import BundleError, CatalogueError, PictureError, UsageError, VestiaryError
 from vestiary.images import Limits, Preprocess
-from vestiary.predictor import BATCH, Evaluation, Predictor, collect_outputs, evaluate
+from vestiary.predictor import BATCH, Evaluation, Predictor, collect_outputs, count_threads, evaluate
 from vestiary.product import Product, Split
 from vestiary.tags import Prediction
 from vestiary.taxonomy import Attribute, Taxonomy
@@ -76,6 +76,18 @@ def test_every_form_of_a_picture_gets_the_same_answer(predictor: Predictor, tmp_
     assert [_values(prediction) for prediction in predictions] == [{"baseColour": "Red", "season": "Summer"}] * 7
     lossless = [predictions[index].tags for index in (0, 1, 2, 4, 5, 6)]
     assert all(tags == lossless[0] for tags in lossless)
+
+
+def test_confidences_are_told_to_six_digits(predictor: Predictor) -> None:
+    [prediction] = predictor.predict([_picture((190, 60, 90))])
+    told = [score for tag in prediction.tags for _, score in [(tag.value, tag.confidence), *tag.runners_up]]
+    assert told == [float(f"{score:.6f}") for score in told]
+    assert any(score not in (0.0, 1.0) for score in told)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 3), (16, 17)])
+def test_one_thread_more_than_several_cores_answers(cores: int, threads: int) -> None:
+    assert count_threads(cores) == threads
 
 
 @pytest.mark.parametrize(

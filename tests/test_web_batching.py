@@ -130,6 +130,31 @@ def test_a_thread_goes_on_with_what_waits_while_the_event_loop_is_busy() -> None
     run(model, work, max_batch=1)
 
 
+def test_the_figure_of_those_who_wait_is_true_while_a_batch_runs() -> None:
+    model = Model()
+    model.may_answer.clear()
+    may_go_on = threading.Event()
+    answer = model.answer
+
+    def hold_the_second(prepared: Sequence[Prepared], **options: Any) -> list[Prediction]:
+        found = answer(prepared, **options)
+        assert len(model.batches) != 2 or may_go_on.wait(30)
+        return found
+
+    model.answer = hold_the_second  # type: ignore[method-assign, assignment]
+
+    async def work(scheduler: Scheduler) -> None:
+        tasks = [asyncio.create_task(scheduler.answer([(str(number), b"1")], top_k=1)) for number in range(9)]
+        await until(lambda: model.batches and scheduler.waiting == 8)
+        model.may_answer.set()
+        await tasks[0]
+        assert scheduler._tally.gauge("waiting") == scheduler.waiting == 4
+        may_go_on.set()
+        await asyncio.gather(*tasks)
+
+    run(model, work, max_batch=4)
+
+
 def test_large_pictures_do_not_hold_up_others_in_one_batch() -> None:
     model = Model()
 

@@ -1,8 +1,9 @@
 """Pictures in, predictions out, in order: each thread reads, decodes and answers a few pictures at a time.
 
-There is a thread for each core and one more, and a thread does all of the work on its pictures: while one decodes,
-another is in the model, and no core waits for a queue or the interpreter. At most AHEAD parcels a thread are on their
-way, so that memory does not grow with the number of pictures, and a slow parcel does not stop the others at once.
+There is a thread for each core and one more (``count_threads``), and a thread does all of the work on its pictures:
+while one decodes, another is in the model, and no core waits for a queue or the interpreter. At most AHEAD parcels a
+thread are on their way, so that memory does not grow with the number of pictures, and a slow parcel does not stop the
+others at once.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vestiary.cli.blas import keep_to_one_thread
 from vestiary.cli.output import print_json, progress_bar, say
 from vestiary.errors import UsageError
 
@@ -45,7 +44,9 @@ def run(
     ),
     watch: bool = typer.Option(False, "--watch", help="Go on with pictures as they arrive in SOURCE, until stopped."),
     threads: int = typer.Option(
-        0, min=0, help="Threads that read, decode and answer; 0: one more than cores. With ray: those of each actor."
+        0,
+        min=0,
+        help="Threads that read, decode and answer; 0: as many as suit the cores. With ray: those of each actor.",
     ),
     engine: str = typer.Option("local", help="local, or ray: answer on a Ray cluster (extra 'ray')."),
     ray_address: str | None = typer.Option(
@@ -60,7 +61,6 @@ def run(
     Exit code 0: all is done. 1: too many failed, another run is at the same job, or it had to stop and can go on.
     2: wrong use. 130: stopped by Ctrl-C.
     """
-    keep_to_one_thread()
     from vestiary.batch import BatchOptions, run_batch
     from vestiary.bundle import open_bundle
     from vestiary.cluster import choose_cluster

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import typer
 
-from vestiary.cli.blas import keep_to_one_thread
 from vestiary.errors import require
 
 
@@ -40,7 +39,6 @@ def run(
     if new_key is not None:
         _print_key(new_key)
         return
-    keep_to_one_thread()
     import socket
     from contextlib import ExitStack
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import typer
 
-from vestiary.cli.blas import keep_to_one_thread
 from vestiary.errors import require
 
 
@@ -20,7 +19,6 @@ def run(
     require("streamlit", extra="serve,ui", feature="The pages")
     for module in ("fastapi", "httptools", "prometheus_client", "pydantic_settings", "python_multipart", "uvicorn"):
         require(module, extra="serve,ui", feature="The pages")
-    keep_to_one_thread()
     import socket
     import threading
     import webbrowser

@@ -31,8 +31,7 @@ ImageInput = str | Path | bytes | Callable[[], bytes] | Image.Image | NDArray[np
 """A path, the bytes of a picture file or a function that gives them when it is the picture's turn, a Pillow picture, or
 ``uint8 [height, width, 3]`` RGB pixels of any size."""
 
-DIGITS = 6
-"""Of a confidence."""
+CONFIDENCE_DIGITS = 6
 BATCH = 64
 
 
@@ -295,7 +294,7 @@ def _build_tags(attribute: Attribute, answers: Answers, top_k: int, *, decides: 
     shares = answers.probabilities
     order = np.argsort(-shares, axis=1, kind="stable")
     sizes = answers.candidates.sum(axis=1).tolist() if answers.candidates is not None else [0] * len(shares)
-    best = np.take_along_axis(shares, order[:, :top_k], axis=1).round(DIGITS).tolist()
+    best = np.take_along_axis(shares, order[:, :top_k], axis=1).round(CONFIDENCE_DIGITS).tolist()
     tags = []
     for row, ranked, accepted, size in zip(order.tolist(), best, answers.accepted.tolist(), sizes, strict=True):
         told = [(values[index], share) for index, share in zip(row, ranked, strict=False)]

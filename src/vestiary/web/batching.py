@@ -58,7 +58,7 @@ class _Ticket:
 
 
 class Scheduler:
-    """The queue and the threads of one service. Made, used and closed on one event loop."""
+    """The queue and the threads of one service. Made and used on one event loop."""
 
     def __init__(self, predictor: Predictor, tally: Tally, *, category: str, threads: int, max_batch: int) -> None:
         self._predictor, self._tally, self._max_batch = predictor, tally, max_batch
@@ -83,8 +83,8 @@ class Scheduler:
         tickets = [_Ticket(name, data, top_k, loop.create_future()) for name, data in pictures]
         with self._lock:
             self._waiting.extend(tickets)
-        self._start_batches()
         try:
+            self._start_batches()
             return [await ticket.future for ticket in tickets]
         except BaseException:
             for ticket in tickets:
@@ -96,20 +96,18 @@ class Scheduler:
 
     def close(self) -> None:
         """Let the threads end; what they are at is finished."""
-        self._is_closed = True
+        with self._lock:
+            self._is_closed = True
         for thread in self._threads:
             thread.shutdown()
 
     def _start_batches(self) -> None:
         """Give what waits to the free threads, first to the one that was busy last: its core knows the model best."""
         loop = asyncio.get_running_loop()
-        started = []
         with self._lock:
             while self._free and self._waiting and not self._is_closed:
                 thread = self._free.pop()
-                started.append((thread, self._take_batch()))
-        for thread, batch in started:
-            thread.submit(self._run, loop, thread, batch)
+                thread.submit(self._run, loop, thread, self._take_batch())
         self._tally.set_gauge("waiting", self.waiting)
 
     def _take_batch(self) -> list[_Ticket]:
@@ -131,13 +129,14 @@ class Scheduler:
                 found: list[Outcome] | Exception = self._work(batch)
             except Exception as error:
                 found = error
-            loop.call_soon_threadsafe(self._finish, batch, found)
             with self._lock:
-                if self._waiting and not self._is_closed:
-                    batch = self._take_batch()
-                else:
+                following = self._take_batch() if self._waiting and not self._is_closed else []
+                if not following:
                     self._free.append(thread)
-                    return
+            loop.call_soon_threadsafe(self._finish, batch, found)
+            if not following:
+                return
+            batch = following
 
     def _finish(self, batch: list[_Ticket], found: list[Outcome] | Exception) -> None:
         self._tally.set_gauge("waiting", self.waiting)
