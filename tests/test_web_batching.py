@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +29,7 @@ class Model:
         self.may_answer = threading.Event()
         self.may_answer.set()
         self.fault: Exception | None = None
+        self.on_batch: Callable[[list[str]], object] = lambda batch: None
         self._lock = threading.Lock()
 
     def prepare(self, name: str, data: bytes) -> Prepared:
@@ -38,6 +39,7 @@ class Model:
         with self._lock:
             self.batches.append([entry.id for entry in prepared])
         assert self.may_answer.wait(30)
+        self.on_batch([entry.id for entry in prepared])
         if self.fault is not None:
             raise self.fault
         return [Prediction(entry.id, "bundle", failure=entry.failure) for entry in prepared]
@@ -110,15 +112,7 @@ def test_a_thread_goes_on_with_what_waits_while_the_event_loop_is_busy() -> None
     model = Model()
     model.may_answer.clear()
     is_reached = threading.Event()
-    answer = model.answer
-
-    def note_the_last(prepared: Sequence[Prepared], **options: Any) -> list[Prediction]:
-        found = answer(prepared, **options)
-        if prepared[-1].id == "2":
-            is_reached.set()
-        return found
-
-    model.answer = note_the_last  # type: ignore[method-assign, assignment]
+    model.on_batch = lambda batch: batch == ["2"] and is_reached.set()
 
     async def work(scheduler: Scheduler) -> None:
         tasks = [asyncio.create_task(scheduler.answer([(str(number), b"1")], top_k=1)) for number in range(3)]
@@ -134,16 +128,23 @@ def test_the_figure_of_those_who_wait_is_true_while_a_batch_runs() -> None:
     model = Model()
     model.may_answer.clear()
     may_go_on = threading.Event()
-    answer = model.answer
 
-    def hold_the_second(prepared: Sequence[Prepared], **options: Any) -> list[Prediction]:
-        found = answer(prepared, **options)
+    def hold_the_second(batch: list[str]) -> None:
         assert len(model.batches) != 2 or may_go_on.wait(30)
-        return found
 
-    model.answer = hold_the_second  # type: ignore[method-assign, assignment]
+    model.on_batch = hold_the_second
 
     async def work(scheduler: Scheduler) -> None:
+        loop = asyncio.get_running_loop()
+        call_soon = loop.call_soon_threadsafe
+
+        def call_and_wait(callback: Callable[..., object], *told: object, **options: Any) -> asyncio.Handle:
+            is_told = threading.Event()
+            handle = call_soon(lambda: (callback(*told), is_told.set()), **options)
+            assert is_told.wait(30)
+            return handle
+
+        loop.call_soon_threadsafe = call_and_wait  # type: ignore[method-assign, assignment]
         tasks = [asyncio.create_task(scheduler.answer([(str(number), b"1")], top_k=1)) for number in range(9)]
         await until(lambda: model.batches and scheduler.waiting == 8)
         model.may_answer.set()
