@@ -19,7 +19,7 @@ from this process: so many connections are kept open, each sends its next reques
 rival, size of picture and number of connections: requests/s, median, 95th and 99th percentile in ms, CPU ms of the
 server for each request, its memory. In each round all rivals have their turn; the ratios are those of the medians.
 With ``--steady S`` the service is then sent 80 % of what it managed, at fixed times, for S seconds; with ``--flood N``
-it gets N connections with a request each at once, and is asked how soon it told those it sent away.
+it gets N connections with a request each at once, nine times, and is asked how soon it told those it sent away.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ from vestiary.bundle import open_bundle
 from vestiary.predictor import Predictor
 
 SIZES = {"60x80": (60, 80), "1080x1440": (1080, 1440)}
+FLOODS = 9
 NEEDS = {"flask": ("flask", "torch"), "litserve": ("litserve",), "fastapi": ("fastapi",)}
 NEEDS |= {"vestiary": ("fastapi",), "workers": ("fastapi",)}
 RIVALS = (*NEEDS, "bare")
@@ -307,12 +308,19 @@ def measure_flood(photos: dict[str, bytes], n: int) -> None:
     with running("vestiary") as (port, _):
         for size, photo in photos.items():
             request = encode_request(photo)
-            send_flood(port, request, n)
-            time.sleep(2)
-            for status, times in sorted(send_flood(port, request, n).items()):
-                if times:
-                    told = f"median {1000 * statistics.median(times):.0f} ms, slowest {1000 * max(times):.0f} ms"
-                    print(f"flood of {n}, {size}: {len(times)} times {status or 'no answer'}, {told}", flush=True)
+            floods = []
+            for _ in range(1 + FLOODS):
+                floods.append(send_flood(port, request, n))
+                time.sleep(2)
+            for status in sorted({status for flood in floods[1:] for status, times in flood.items() if times}):
+                each = [flood[status] for flood in floods[1:] if flood.get(status)]
+                count = statistics.median(map(len, each))
+                half, last = (
+                    f"{statistics.median(found):.0f} ms ({min(found):.0f} to {max(found):.0f})"
+                    for found in ([1000 * of(times) for times in each] for of in (statistics.median, max))
+                )
+                told = f"{count:.0f} times {status or 'no answer'}, half after {half}, the last after {last}"
+                print(f"flood of {n}, {size}: {told}", flush=True)
 
 
 def hold_steady(photos: dict[str, bytes], rates: dict[tuple[str, int], float], n: int, seconds: float) -> None:

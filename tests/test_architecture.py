@@ -21,6 +21,7 @@ FLOORS = {
     "images": 1,
     "tags": 1,
     "interruption": 1,
+    "priority": 1,
     "cluster": 1,
     "metrics": 2,
     "calibration": 2,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -105,6 +107,12 @@ def test_work_is_begun_once_told_and_kept_and_begun_anew_when_forgotten() -> Non
     assert chores.ask("key", make) is first
     chores.forget("key")
     assert chores.ask("key", make).result() == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+def test_work_in_the_background_lets_everybody_else_go_first() -> None:
+    chore = Chores().ask("key", lambda progress: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    assert chore.result() == 19
 
 
 def test_a_failure_is_told_to_everybody_who_waits() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -77,6 +79,20 @@ def test_a_lone_picture_goes_at_once() -> None:
 
     run(model, work)
     assert model.batches == [["a"]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+def test_the_event_loop_goes_before_the_threads_that_answer() -> None:
+    model = Model()
+    steps: list[int] = []
+    model.on_batch = lambda batch: steps.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    async def work(scheduler: Scheduler) -> None:
+        own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        await scheduler.answer([("a", b"1")], top_k=1)
+        assert steps == [min(own + 10, 19)]
+
+    run(model, work)
 
 
 def test_batches_form_while_the_model_is_busy_and_keep_to_their_limit() -> None:

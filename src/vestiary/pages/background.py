@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, wait
@@ -12,11 +10,10 @@ from typing import Any, Final, Generic, TypeVar
 import streamlit as st
 
 from vestiary.catalogue import Progress
+from vestiary.priority import BACKGROUND, step_back
 
 T = TypeVar("T")
 
-GENTLE = 10
-"""How far the work steps back behind answers of the service, as the command ``nice`` has it."""
 TICK_S: Final = 1.0
 """Seconds between two looks at work that goes on."""
 
@@ -94,8 +91,7 @@ class Chores:
 
     def _work(self, chore: Chore[T], make: Callable[[Progress], T]) -> None:
         with self._turn:
-            with contextlib.suppress(AttributeError, OSError):  # Linux alone sets this by thread
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GENTLE)
+            step_back(BACKGROUND)
             chore.work(make)
 
 

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from vestiary.predictor import Predictor, Prepared
+from vestiary.priority import ANSWERING, step_back
 from vestiary.tags import Prediction
 from vestiary.web.tally import Tally
 
@@ -63,7 +64,7 @@ class Scheduler:
     def __init__(self, predictor: Predictor, tally: Tally, *, category: str, threads: int, max_batch: int) -> None:
         self._predictor, self._tally, self._max_batch = predictor, tally, max_batch
         self._category = category
-        self._threads = [ThreadPoolExecutor(1, thread_name_prefix="vestiary") for _ in range(threads)]
+        self._threads = [ThreadPoolExecutor(1, "vestiary", step_back, (ANSWERING,)) for _ in range(threads)]
         self._free = list(self._threads)
         self._waiting: deque[_Ticket] = deque()
         self._lock = threading.Lock()  # of what waits and who is free: the loop and the threads take from both

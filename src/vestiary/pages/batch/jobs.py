@@ -41,6 +41,7 @@ from vestiary.ledger.opening import VARIABLE
 from vestiary.ledger.progress import list_newest_jobs
 from vestiary.ledger.summaries import is_silent
 from vestiary.predictor import count_cores
+from vestiary.priority import BACKGROUND
 
 State = Literal["starting", "running", "finished", "stopped", "failed", "lost"]
 """As the ledger has it, and: "starting" before the ledger knows of the process, "lost" when nobody is at it."""
@@ -322,7 +323,7 @@ def _count_photos(n: int) -> str:
 def _step_back() -> list[str]:
     """What makes a process let the service go first, where the system has it."""
     nice = shutil.which("nice")
-    return [nice, "-n", "10"] if nice else []
+    return [nice, "-n", str(BACKGROUND)] if nice else []
 
 
 def _keep_zip(upload: Upload, folder: Path) -> str:
