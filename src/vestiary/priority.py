@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Final
@@ -15,7 +16,9 @@ BACKGROUND: Final = 19
 def step_back(steps: int) -> None:
     """Let others go before the thread that calls this, by so many steps of ``nice``.
 
-    Linux alone gives threads priorities of their own (man 2 nice); on other systems nothing happens.
+    Linux alone gives threads priorities of their own (man 2 nice); on other systems, and in a sandbox that refuses,
+    nothing happens.
     """
     if sys.platform == "linux":
-        os.nice(steps)
+        with contextlib.suppress(OSError):
+            os.nice(steps)
