@@ -308,12 +308,13 @@ def measure_flood(photos: dict[str, bytes], n: int) -> None:
     with running("vestiary") as (port, _):
         for size, photo in photos.items():
             request = encode_request(photo)
+            send_flood(port, request, n)
             floods = []
-            for _ in range(1 + FLOODS):
-                floods.append(send_flood(port, request, n))
+            for _ in range(FLOODS):
                 time.sleep(2)
-            for status in sorted({status for flood in floods[1:] for status, times in flood.items() if times}):
-                each = [flood[status] for flood in floods[1:] if flood.get(status)]
+                floods.append(send_flood(port, request, n))
+            for status in sorted({status for flood in floods for status, times in flood.items() if times}):
+                each = [flood[status] for flood in floods if flood.get(status)]
                 count = statistics.median(map(len, each))
                 half, last = (
                     f"{statistics.median(found):.0f} ms ({min(found):.0f} to {max(found):.0f})"
