@@ -275,6 +275,19 @@ def test_resume_is_for_a_batch_that_this_ledger_knows(command: Command, tmp_path
     assert (code, err.count("\n")) == (2, 1) and "other.db does not know; name the ledger it was begun with" in err
 
 
+def test_a_second_run_tells_people_that_nothing_is_new_or_that_the_results_are_gone(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    photos, out = paint_folder(tmp_path / "photos", ["a.png", "b.png"]), tmp_path / "out"
+    words = (photos, "--out", out, "--format", "csv")
+    assert "2 pictures in " in command(*words)[2]
+    assert f"Nothing new: all 2 pictures are answered in {out}." in command(*words)[2]
+    (out / "results.csv").unlink()
+    _, _, err = command(*words)
+    assert f"but {out / 'results.csv'} is no longer there; name another folder with --out" in err
+
+
 def test_without_a_ledger_there_is_no_batch(command: Command, tmp_path: Path) -> None:
     code, _, err = command(paint_folder(tmp_path / "photos", ["a.png"]), "--out", tmp_path / "out", "--ledger", "none")
     assert (code, err.count("\n")) == (2, 1) and "keeps its state in the ledger" in err

@@ -105,7 +105,7 @@ def run(
     if as_json:
         print_json(report.summary)
     elif sys.stderr.isatty():
-        say(_describe(report, out))
+        say(_describe(report, out, out / f"results.{options.format}"))
         if report.tally.answered and not report.tally.accepted and (never := _list_never_sure(opened, options)):
             say(
                 f"Every picture is for review, since this bundle is never sure enough of {' and '.join(never)}; "
@@ -114,7 +114,7 @@ def run(
     _leave(report, out, watch=watch, max_failure_rate=max_failure_rate)
 
 
-def _describe(report: BatchReport, out: Path) -> str:
+def _describe(report: BatchReport, out: Path, results: Path) -> str:
     """What a run did, for people."""
     tally, run = report.tally, report.summary["last_run"]
     if not tally.pictures and report.is_stopped:
@@ -122,6 +122,11 @@ def _describe(report: BatchReport, out: Path) -> str:
     if not report.summary["pictures"]:
         return "No pictures were found; check the source, or run it again when there are some."
     if not tally.pictures:
+        if not results.exists():
+            return (
+                f"Nothing new: all {report.summary['pictures']:,} pictures were answered, but {results} is no longer "
+                "there; name another folder with --out to have them answered again."
+            )
         return f"Nothing new: all {report.summary['pictures']:,} pictures are answered in {out}."
     sentence = (
         f"{tally.pictures:,} pictures in {run['seconds']:,} s, {run['pictures_per_second']:,} a second: "
