@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -122,6 +123,38 @@ def test_json_lines_and_parquet_and_excel_give_the_same_products(
     assert content(read(packed, table="products.xlsx", sheet="Products")) == expected
     assert lines_of(excel) == [3, 4, 5, 6]
     assert excel.reading["form"] == "Excel, sheet 'Products'"
+
+
+def test_every_row_of_a_sheet_is_read_whatever_size_the_file_says_it_has(
+    shop: Path, expected: list[tuple[object, ...]]
+) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="the extra 'ui' is not installed")
+    from openpyxl.chart import BarChart
+
+    book = openpyxl.Workbook()
+    for row in [HEADER, *ROWS]:
+        book.active.append(row)
+    book.create_chartsheet("Chart", 0).add_chart(BarChart())
+    book.save(shop / "whole.xlsx")
+    for size in (b"A1", b"A1:D2", b"A1:XFD1048576"):
+        with zipfile.ZipFile(shop / "whole.xlsx") as whole, zipfile.ZipFile(shop / "told.xlsx", "w") as told:
+            for name in whole.namelist():
+                told.writestr(name, re.sub(rb'<dimension ref="[^"]*"', b'<dimension ref="%s"' % size, whole.read(name)))
+        assert content(read(shop / "told.xlsx")) == expected, size
+
+
+def test_errors_of_excel_are_no_labels(shop: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="the extra 'ui' is not installed")
+    errors = ("#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!")
+    book = openpyxl.Workbook()
+    book.active.append(["image", "gender", "season"])
+    for error in errors:
+        book.active.append(["pics/1.png", "Men", error])
+    book.active.append(["pics/2.png", "Women", "Summer"])
+    book.save(shop / "errors.xlsx")
+    catalogue = ingest(shop / "errors.xlsx")
+    assert catalogue.taxonomy["season"].values == ("Summer",)
+    assert catalogue.products[0].labels == {"gender": "Men"}
 
 
 def test_columns_with_usual_names_need_no_option(shop: Path) -> None:

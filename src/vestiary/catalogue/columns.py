@@ -19,8 +19,9 @@ from vestiary.catalogue.sources import is_address
 from vestiary.errors import CatalogueError, UsageError
 from vestiary.product import Split
 
-NO_LABEL = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL"})
-"""Cells that mean that nobody gave a label."""
+EXCEL_ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"})
+NO_LABEL = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL"}) | EXCEL_ERRORS
+"""Cells that mean that nobody gave a label: blank ones, their usual spellings, and what Excel shows for an error."""
 
 IMAGE_NAMES = ("image", "images", "picture", "pictures", "photo", "photos", "file_name", "filename", "file", "path")
 ID_NAMES = ("id", "sku", "product_id")

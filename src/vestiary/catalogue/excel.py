@@ -36,6 +36,7 @@ class ExcelTable:
         if not sheets:
             raise CatalogueError(f"{name} has no sheet with cells; save it again with one.")
         self._sheet = self._book[sheet or sheets[0]]
+        self._sheet.reset_dimensions()  # the file may say fewer rows than there are, and no more would be read
         self.form = f"Excel, sheet '{self._sheet.title}'"
         self._header_row, self.columns = self._find_header()
         refuse_repeated_columns(self.columns, f"{name} line {self._header_row}")
