@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,18 @@ def test_a_broken_parquet_or_excel_file_is_refused(shop: Path) -> None:
     assert "not a readable Parquet file" in refuse(shop, b"PAR1 and no more", "products.parquet")
     assert "not a readable Excel file" in refuse(shop, b"PK\x03\x04 and no more", "products.xlsx")
     assert "not a readable Excel file" in refuse(shop, "id,image\n", "products.xlsx")
+
+
+@pytest.mark.parametrize("name", ["products.csv", "products.jsonl", "products.xlsx"])
+def test_a_table_damaged_inside_its_zip_is_told(shop: Path, name: str) -> None:
+    """The checksum fails at the end, after the rows that can be read."""
+    body = "".join(f"{number},1.png,Blue,Shirts\n" for number in range(20_000))
+    with zipfile.ZipFile(shop / "shop.zip", "w") as archive:
+        archive.writestr(name, f"{HEADER}\n{body}" if name.endswith(".csv") else '{"image": "1.png"}\n' * 20_000)
+    data = (shop / "shop.zip").read_bytes()
+    (shop / "shop.zip").write_bytes(data.replace(b"1.png", b"2.png", 1))
+    with pytest.raises(UsageError, match=rf"^{name} cannot be read from shop\.zip: it is damaged; pack it again\.$"):
+        ingest(shop / "shop.zip")
 
 
 def test_a_parquet_file_cut_short_and_one_with_the_pictures_inside_are_refused(shop: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import zipfile
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from conftest import paint_picture
-from vestiary.catalogue import Catalogue, Columns, Reading, ingest, load_catalogue
+from vestiary.catalogue import Catalogue, Columns, Reading, ingest, load_catalogue, open_source
 from vestiary.errors import CatalogueError, MissingExtraError, UsageError
 from vestiary.images import read_picture
 from vestiary.taxonomy import Attribute, Taxonomy
@@ -295,6 +296,36 @@ def test_pictures_may_lie_elsewhere(shop: Path, tmp_path: Path, expected: list[t
         assert len(catalogue.rejects) == 2
     absolute = [(row[0], str(shop / row[1]), *row[2:]) for row in ROWS]
     assert content(read(write(tmp_path, "absolute.csv", to_csv(absolute)), images=shop)) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links on this system")
+def test_pictures_may_be_named_through_a_link_to_their_folder(
+    shop: Path, tmp_path: Path, expected: list[tuple[object, ...]]
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(shop)
+    absolute = [(row[0], str(link / row[1]), *row[2:]) for row in ROWS]
+    assert content(read(write(link, "absolute.csv", to_csv(absolute)))) == expected
+
+
+def test_a_zip_whose_names_have_backslashes_is_read_as_with_slashes(
+    shop: Path, tmp_path: Path, expected: list[tuple[object, ...]]
+) -> None:
+    with zipfile.ZipFile(tmp_path / "shop.zip", "w") as archive:
+        archive.writestr("products.csv", to_csv([(row[0], row[1].replace("/", "\\"), *row[2:]) for row in ROWS]))
+        for name, body in [
+            ("pics\\", b""),
+            *((f"pics\\{number}.png", (shop / "pics" / f"{number}.png").read_bytes()) for number in range(2, 5)),
+            ("..\\outside.png", b"outside"),
+            ("pics\\1.png", b"the member with the right name wins"),
+            ("pics/1.png", (shop / "pics" / "1.png").read_bytes()),
+        ]:
+            info = zipfile.ZipInfo("name")
+            info.filename = name
+            archive.writestr(info, body)
+    assert content(read(tmp_path / "shop.zip")) == expected
+    with pytest.raises(UsageError, match="leads out of the archive"):
+        open_source(tmp_path / "shop.zip").read("../outside.png")
 
 
 def test_addresses_work_for_tables_folders_and_zips(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -42,6 +43,25 @@ def test_the_folder_is_the_class_and_its_split_is_offered(tree: Path) -> None:
         ("validation", "validation"),
     }
     assert kept.split_by == "what the source says"
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links on this system")
+def test_pictures_behind_a_linked_folder_are_products_or_rejects(tree: Path) -> None:
+    before = {one.id for one in ingest(tree).products}
+    inside, outside = tree / "stock" / "shoe", tree.parent / "elsewhere"
+    for number, place in enumerate((inside, outside)):
+        place.mkdir(parents=True)
+        (place / "0.png").write_bytes(paint_picture((9, 9, number)))
+        (place / "again").symlink_to(tree)
+    (outside / "notes.csv").write_text("a table, but of something else\n", encoding="utf-8")
+    (tree / "train" / "boot").symlink_to(Path("..", "stock", "shoe"))
+    for name in ("scarf", ".cache"):
+        (tree / "train" / name).symlink_to(outside)
+    catalogue = ingest(tree)
+    assert {one.id for one in catalogue.products} == before | {"stock/shoe/0.png", "train/boot/0.png"}
+    (reject,) = catalogue.rejects
+    assert reject.id == "train/scarf/0.png"
+    assert "train/scarf/0.png is a link that leads out of" in reject.detail
 
 
 def test_levels_of_folders_may_be_several_attributes(tree: Path) -> None:

@@ -7,6 +7,7 @@ import datetime
 import difflib
 import json
 import math
+import os
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -236,8 +237,11 @@ class RowBuilder:
             raise _Unfit(RejectReason.PICTURE_URL, detail)
         if "\0" in name or not is_writable(name):
             raise _Unfit(RejectReason.BAD_VALUE, f"{column} holds a character that no file name has")
-        if self._root is not None and Path(name).is_absolute() and Path(name).is_relative_to(self._root):
-            return Path(name).relative_to(self._root).as_posix()
+        if self._root is not None and Path(name).is_absolute():
+            real = Path(os.path.realpath(Path(name).parent), Path(name).name)  # the root may be named by a link
+            for path in (Path(name), real):
+                if path.is_relative_to(self._root):
+                    return path.relative_to(self._root).as_posix()
         inside = posixpath.normpath(posixpath.join(self._folder, name.replace("\\", "/")))
         if inside.startswith(("../", "/")) or inside in (".", "..") or inside[1:2] == ":":
             detail = f"{column} leads out of the folder with {name[:80]!r}; say with --images where the pictures lie"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, cast
 
-from vestiary.catalogue.sources import Source, ZipSource, hide_password, is_outside, too_large
+from vestiary.catalogue.sources import Source, ZipSource, explain, hide_password, is_outside, too_large
 from vestiary.errors import (
     AddressError,
     AddressUnreachableError,
@@ -43,7 +43,7 @@ class RemoteSource:
         """A stream of one file."""
         self._refuse_outside(name)
         with _translated(self.path, name):
-            return cast(BinaryIO, self._files.open(f"{self._root}/{name}", "rb"))
+            return explain(self._files.open(f"{self._root}/{name}", "rb"), lambda: _translated(self.path, name))
 
     def read(self, name: str, *, max_bytes: int = DEFAULT_LIMITS.max_bytes) -> bytes:
         """The bytes of one file."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import stat
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, Protocol, cast
+from typing import IO, Any, BinaryIO, Protocol
 
 from vestiary.errors import CatalogueError, PictureTooLargeError, UsageError, VestiaryError
 from vestiary.images import DEFAULT_LIMITS, SUFFIXES
@@ -55,9 +58,11 @@ class FolderSource:
         self.path = path.resolve()
 
     def names(self) -> list[str]:
-        """Every file's name below the folder, sorted.
+        """Every file's name below the folder, sorted; behind a link to a folder only pictures, and no further links.
 
-        Raises UsageError for a folder in it that may not be searched, unless it is the system's own (``is_hidden``).
+        A table would be there twice where the link stays inside. What lies outside has a name, so that it is missed,
+        but cannot be read. Raises UsageError for a folder that may not be searched, unless it is the system's own
+        (``is_hidden``).
         """
 
         def refuse(error: OSError) -> None:
@@ -65,8 +70,14 @@ class FolderSource:
                 return
             raise UsageError(f"{error.filename} cannot be searched ({error.strerror}); check its permissions.")
 
-        walk = os.walk(self.path, onerror=refuse)
-        files = (Path(folder, name) for folder, _, names in walk for name in names)
+        files: list[Path] = []
+        for folder, inner, names in os.walk(self.path, onerror=refuse):
+            files += (Path(folder, name) for name in names)
+            for link in (Path(folder, name) for name in inner if Path(folder, name).is_symlink()):
+                goes_round = link.parent.is_relative_to(link.resolve())
+                if not goes_round and not is_hidden(link.relative_to(self.path).as_posix()):
+                    behind = (Path(below, name) for below, _, own in os.walk(link, onerror=refuse) for name in own)
+                    files += (file for file in behind if _is_picture(file.name))
         return sorted(file.relative_to(self.path).as_posix() for file in files if file.is_file())
 
     def exists(self, name: str) -> bool:
@@ -122,7 +133,8 @@ class FolderSource:
 class ZipSource:
     """A zip archive, read in place. Safe for several threads: each read opens its own member.
 
-    ``stream`` holds the archive where it is not a file on this machine; ``path`` then is its address.
+    ``stream`` holds the archive where it is not a file on this machine; ``path`` then is its address. Names with
+    backslashes, as Windows' own Compress-Archive wrote them, are read as if they had slashes.
     """
 
     def __init__(self, path: Path | str, stream: IO[bytes] | None = None) -> None:
@@ -132,6 +144,12 @@ class ZipSource:
         except (zipfile.BadZipFile, OSError, RuntimeError, ValueError) as error:
             shown = hide_password(str(path))
             raise CatalogueError(f"{shown} is not a readable zip archive; fetch or pack it again.") from error
+        for info in self._archive.infolist():
+            name = info.filename.replace("\\", "/")
+            if name not in self._archive.NameToInfo:
+                self._archive.NameToInfo.pop(info.filename, None)
+                self._archive.NameToInfo[name] = info
+                info.filename = name
 
     def names(self) -> list[str]:
         """Every member's name, sorted, folders left out."""
@@ -144,24 +162,18 @@ class ZipSource:
     def open(self, name: str) -> BinaryIO:
         """A stream of one member."""
         self._refuse_outside(name)
-        try:
-            return cast(BinaryIO, self._archive.open(name))
-        except Exception as error:
-            raise self._unreadable(name, error) from error
+        with self._explained(name):
+            return explain(self._archive.open(name), lambda: self._explained(name))
 
     def read(self, name: str, *, max_bytes: int = DEFAULT_LIMITS.max_bytes) -> bytes:
         """The bytes of one member."""
         self._refuse_outside(name)
-        try:
+        with self._explained(name):
             size = self._archive.getinfo(name).file_size
             if size > max_bytes:
                 raise too_large(name, size, max_bytes)
             with self._archive.open(name) as member:
                 return member.read(max_bytes + 1)[:max_bytes]
-        except VestiaryError:
-            raise
-        except Exception as error:  # zipfile lets its decompressors' own errors through
-            raise self._unreadable(name, error) from error
 
     def stamp(self, name: str) -> str | None:
         """Size and checksum."""
@@ -172,9 +184,16 @@ class ZipSource:
         if is_outside(name):
             raise UsageError(f"The name {name!r} leads out of the archive; pack it again without '../'.")
 
-    def _unreadable(self, name: str, error: Exception) -> UsageError:
-        archive = str(self.path).replace("\\", "/").rpartition("/")[2]
-        return UsageError(f"{name} cannot be read from {archive}: {_reason(error)}; pack it again.")
+    @contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except VestiaryError:
+            raise
+        except Exception as error:  # zipfile lets its decompressors' own errors through
+            archive = str(self.path).replace("\\", "/").rpartition("/")[2]
+            words = f"{name} cannot be read from {archive}: {_reason(error)}; pack it again."
+            raise UsageError(words) from error
 
 
 class JoinedSource:
@@ -253,6 +272,39 @@ def _try_to_open(path: Path) -> None:
         raise UsageError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
 
 
+class _Explained(io.RawIOBase):
+    def __init__(self, stream: IO[bytes], guard: Callable[[], AbstractContextManager[None]]) -> None:
+        self._stream, self._guard = stream, guard
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._stream.seekable()
+
+    def readinto(self, buffer: Any) -> int:
+        with self._guard():
+            data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with self._guard():
+            return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def explain(stream: IO[bytes], guard: Callable[[], AbstractContextManager[None]]) -> BinaryIO:
+    """The same stream, read inside ``guard()``, which turns errors into ours: damage is found while it is read."""
+    return io.BufferedReader(_Explained(stream, guard), 1 << 16)
+
+
 def stamp_file(path: Path) -> str:
     """Size in bytes and time of the last change of a file here. Raises OSError when it is missing."""
     status = path.stat()
@@ -288,7 +340,11 @@ def is_hidden(name: str) -> bool:
 
 def find_pictures(source: Source) -> list[str]:
     """The names of all pictures in a source, sorted."""
-    return [name for name in source.names() if PurePosixPath(name).suffix.lower() in SUFFIXES and not is_hidden(name)]
+    return [name for name in source.names() if _is_picture(name) and not is_hidden(name)]
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def too_large(name: str, size: int, max_bytes: int) -> PictureTooLargeError:
