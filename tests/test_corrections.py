@@ -201,6 +201,38 @@ def test_the_verb_tells_what_became_of_them_and_splits_stay(source: Path, tmp_pa
     assert load_catalogue(out).counts["products"] == len(before)
 
 
+def test_corrections_that_lie_in_the_place_of_the_catalogue_are_never_replaced(
+    source: Path, tmp_path: Path, vestiary: Vestiary
+) -> None:
+    rows: list[Row] = [{"product_id": "1", "attribute": "baseColour", "value": "Red"}]
+    table = write_table(tmp_path / "told", rows)
+    work = table.read_bytes()
+    done = vestiary("ingest", source, "--out", table.parent, "--overwrite")
+    assert (done.code, table.read_bytes()) == (2, work)
+    assert "exists and is no catalogue; choose another place." in done.err
+    out = tmp_path / "out"
+    assert vestiary("ingest", source, "--out", out).code == 0
+    before = load_catalogue(out)
+    shutil.copy(table, out / "corrections.csv")
+    assert load_catalogue(out) == before, "a file of somebody else's damages nothing"
+    for words, said in [
+        ((), "corrections.csv is not what the catalogue wrote there; move it to another folder."),
+        (("--corrections", table), "corrections.csv is not what the catalogue wrote there"),
+        (("--corrections", out / "corrections.csv"), "keep them in another folder, and name the file there."),
+    ]:
+        done = vestiary("ingest", source, "--out", out, "--overwrite", *words)
+        assert (done.code, (out / "corrections.csv").read_bytes()) == (2, work)
+        assert said in done.err
+    (out / "corrections.csv").unlink()
+    assert vestiary("ingest", source, "--out", out, "--overwrite", "--corrections", table).code == 0
+    done = vestiary("ingest", source, "--out", out, "--overwrite", "--corrections", out / "corrections.csv")
+    assert done.code == 2
+    assert len(load_catalogue(out).corrections) == 1
+    (out / "corrections.csv").unlink()
+    with pytest.raises(CatalogueError, match="damaged"):
+        load_catalogue(out)
+
+
 def test_corrections_come_after_a_preparation_in_its_words(source: Path, tmp_path: Path, vestiary: Vestiary) -> None:
     table = write_table(tmp_path / "told", [{"product_id": "1", "attribute": "baseColour", "value": "Warm"}])
     words = ("--rename-value", "baseColour=Red=Warm", "--corrections", table)

@@ -42,7 +42,7 @@ DAMAGED = "holds a damaged catalogue; move it away and ingest the source again."
 """What is said of a folder whose catalogue cannot be read."""
 
 _FILES = ("catalogue.json", "products.jsonl", "rejects.csv")
-_CORRECTIONS = "corrections.csv"
+CORRECTIONS = "corrections.csv"
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class Catalogue:
         """Write the catalogue. UsageError when ``folder`` holds something and may not be replaced.
 
         Nothing half-written ever bears a final name; a kill between the last renames of an ``overwrite`` leaves a
-        catalogue that refuses to load. Other files in the folder (a cache of pixels, a report) stay.
+        catalogue that refuses to load. Other files in the folder (a cache of pixels, a report) stay; with a
+        ``corrections.csv`` that a catalogue did not write, nothing is written at all.
         """
         check_place(folder, overwrite=overwrite)
         try:
@@ -133,11 +134,13 @@ class Catalogue:
             _write_lines(Path(staging) / "rejects.csv", [_to_csv(_list_names(Reject), self.rejects)])
             head = json.dumps(self._head(digest, folder), ensure_ascii=False, indent=1) + "\n"
             _write_lines(Path(staging) / "catalogue.json", [head])
-            _write_lines(Path(staging) / _CORRECTIONS, [_to_csv(_list_names(Correction), self.corrections)])
-            for name in (_CORRECTIONS, *reversed(_FILES)):  # catalogue.json last: without it there is no catalogue
+            if self.corrections:
+                _write_lines(Path(staging) / CORRECTIONS, [_to_csv(_list_names(Correction), self.corrections)])
+                shutil.move(Path(staging) / CORRECTIONS, folder / CORRECTIONS)
+            else:
+                (folder / CORRECTIONS).unlink(missing_ok=True)
+            for name in reversed(_FILES):  # catalogue.json last: without it there is no catalogue
                 shutil.move(Path(staging) / name, folder / name)
-            if not self.corrections:
-                (folder / _CORRECTIONS).unlink()
 
     def _head(self, products_sha256: str, folder: Path) -> dict[str, Any]:
         """What stands in ``catalogue.json``."""
@@ -163,8 +166,11 @@ def check_place(folder: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{folder} already exists; choose another place or add --overwrite.")
     if folder.is_dir() and (folder / "catalogue.json").exists() and not _is_catalogue(folder):
         raise UsageError(f"{folder} {DAMAGED}")
-    if not folder.is_dir() or (any((folder / name).exists() for name in _FILES) and not _is_catalogue(folder)):
+    files = (*_FILES, CORRECTIONS)
+    if not folder.is_dir() or (any((folder / name).exists() for name in files) and not _is_catalogue(folder)):
         raise UsageError(f"{folder} exists and is no catalogue; choose another place.")
+    if (folder / CORRECTIONS).exists() and not _is_told(folder / CORRECTIONS):
+        raise UsageError(f"{folder / CORRECTIONS} is not what the catalogue wrote there; move it to another folder.")
 
 
 def _is_catalogue(folder: Path) -> bool:
@@ -173,6 +179,15 @@ def _is_catalogue(folder: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(head, dict) and "products_sha256" in head
+
+
+def _is_told(corrections: Path) -> bool:
+    """Whether a file tells what became of corrections, as a catalogue does, rather than being those themselves."""
+    try:
+        with corrections.open("rb") as file:
+            return file.readline() == _to_csv(_list_names(Correction), []).encode()
+    except OSError:
+        return False
 
 
 def _list_names(kind: type[Reject] | type[Correction]) -> list[str]:
@@ -233,7 +248,7 @@ def load_catalogue(folder: Path | str) -> Catalogue:
             split_by=str(head["split"]["by"]),
             reading=dict(head.get("reading", {})),
             applied=tuple(Applied.from_dict(step) for step in head.get("preparation", [])),
-            corrections=_read_corrections(folder / _CORRECTIONS),
+            corrections=_read_corrections(folder / CORRECTIONS) if "corrections" in head["counts"] else (),
             additions=_find_beside(str(head["additions"]), folder / head["additions_from_here"])
             if "additions" in head
             else None,
@@ -296,8 +311,6 @@ def _read_rejects(path: Path) -> tuple[Reject, ...]:
 
 
 def _read_corrections(path: Path) -> tuple[Correction, ...]:
-    if not path.is_file():
-        return ()
     with path.open(encoding="utf-8", newline="") as table:
         rows = [dict(row) for row in csv.DictReader(table)]
     return tuple(Correction(int(row.pop("line")), Effect(row.pop("effect")), **row) for row in rows)

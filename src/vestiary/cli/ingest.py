@@ -69,13 +69,18 @@ def run(
         load_catalogue,
         load_preparation,
     )
-    from vestiary.catalogue.catalogue import BY_SOURCE, check_place
+    from vestiary.catalogue.catalogue import BY_SOURCE, CORRECTIONS, check_place
     from vestiary.catalogue.corrections import check_corrections
     from vestiary.catalogue.splits import SEED
     from vestiary.cli.inspect import print_catalogue
     from vestiary.cli.output import print_json, progress_bar
     from vestiary.errors import UsageError
 
+    if corrections is not None and corrections.resolve() == (out / CORRECTIONS).resolve():
+        raise UsageError(
+            f"{corrections} is where the catalogue tells what became of corrections; keep them in another folder, and "
+            "name the file there."
+        )
     check_place(out, overwrite=overwrite)
     if corrections is not None:
         check_corrections(corrections)
