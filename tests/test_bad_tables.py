@@ -79,8 +79,20 @@ def test_a_named_encoding_that_does_not_fit_or_exist_is_refused(shop: Path) -> N
     (shop / "products.csv").write_bytes(f"{HEADER}\n1,1.png,Größe,Caps\n".encode("cp1252"))
     with pytest.raises(CatalogueError, match="is not utf-8: line 2 column 11"):
         ingest(shop / "products.csv", reading=Reading(encoding="utf-8"))
-    with pytest.raises(UsageError, match="--encoding klingon is not known"):
-        ingest(shop / "products.csv", reading=Reading(encoding="klingon"))
+    for name in ("klingon", "rot13", "base64"):
+        with pytest.raises(UsageError, match=f"--encoding {name} is not known"):
+            ingest(shop / "products.csv", reading=Reading(encoding=name))
+
+
+@pytest.mark.parametrize("name", ["utf-16", "UTF32"])
+def test_unicode_without_its_mark_is_read_when_its_order_is_named(shop: Path, name: str) -> None:
+    usual = "utf-16" if name == "utf-16" else "utf-32"
+    table = f"{HEADER}\n{GOOD}".encode(f"{usual}-le")
+    assert "or name its --encoding." in refuse(shop, table)
+    words = f"products.csv does not begin with the mark of {name}; write --encoding {usual}-le, or -be, instead."
+    with pytest.raises(UsageError, match=re.escape(words)):
+        ingest(shop / "products.csv", reading=Reading(encoding=name))
+    assert len(ingest(shop / "products.csv", reading=Reading(encoding=f"{usual}-le")).products) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+import tracemalloc
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -197,6 +198,19 @@ def test_a_damaged_picture_is_a_reject_in_plain_words(make_source: MakeSource) -
     assert ids_of(catalogue) == ["2"]
     assert reject_of(catalogue, 2).reason == RejectReason.UNREADABLE_PICTURE
     assert "damaged or cut short" in reject_of(catalogue, 2).detail
+
+
+def test_damaged_pictures_are_not_kept_until_the_end(make_source: MakeSource) -> None:
+    damaged = b"\x89PNG\r\n\x1a\n" + bytes(1_000_000)
+    source = make_source([{"id": number} for number in range(20)], pictures={str(n): damaged for n in range(19)})
+    held: list[int] = []
+    tracemalloc.start()
+    try:
+        catalogue = ingest(source, progress=lambda done, of: held.append(tracemalloc.get_traced_memory()[0]))
+    finally:
+        tracemalloc.stop()
+    assert len(catalogue.rejects) == 19
+    assert held[-1] < 5_000_000
 
 
 def test_progress_counts_every_picture_to_the_end(make_source: MakeSource) -> None:
@@ -508,6 +522,18 @@ def test_a_picture_whose_name_is_not_utf_8_is_recorded_and_can_be_saved(
     assert load_catalogue(tmp_path / "out") == catalogue
 
 
+@pytest.mark.parametrize("name", [b"caf\xe9", b"caf\xe9/table.csv", b"table\xe9.csv"])
+def test_a_source_whose_own_name_is_not_utf_8_is_refused_before_the_work(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    table = path if path.suffix else path / "table.csv"
+    try:
+        table.parent.mkdir(exist_ok=True)
+        table.write_text("image,gender\n1.png,Men\n", encoding="utf-8")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert fail_to_read(path, UsageError).endswith("has bytes in its name that are not UTF-8; rename it.")
+
+
 def test_saving_into_a_folder_that_holds_something_is_refused(catalogue: Catalogue, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -688,6 +714,22 @@ def test_a_catalogue_moved_together_with_its_source_still_finds_its_pictures(
     project.rename(tmp_path / "elsewhere")
     catalogue = load_catalogue(tmp_path / "elsewhere" / "catalogue")
     assert catalogue.open_source().read(catalogue.products[0].images[0])
+
+
+def test_a_catalogue_on_another_drive_than_its_source_is_saved_and_found(
+    make_source: MakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> str:
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    source = make_source([{"id": "1"}, {"id": "2"}])
+    monkeypatch.setattr(os.path, "relpath", refuse)
+    ingest(source).save(tmp_path / "catalogue")
+    assert load_catalogue(tmp_path / "catalogue").source == source
+    (tmp_path / "catalogue" / "None").mkdir()
+    source.rename(tmp_path / "elsewhere")
+    with pytest.raises(CatalogueError, match="which is not there"):
+        load_catalogue(tmp_path / "catalogue").open_source()
 
 
 def test_overwrite_replaces_only_a_catalogue(make_source: Callable[..., Path], tmp_path: Path) -> None:

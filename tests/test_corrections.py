@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -259,6 +260,16 @@ def test_a_file_that_cannot_be_used_is_refused_before_the_work(
     assert done.code == 2
     assert told in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_corrections_in_a_place_that_cannot_be_written_down_are_refused(catalogue: Catalogue, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"told\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(UsageError, match="a name with bytes that are not UTF-8; rename it"):
+        correct(catalogue, write_table(folder, []))
 
 
 def test_a_row_out_of_shape_is_told_and_the_others_are_taken(catalogue: Catalogue, tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ def load_catalogue(folder: Path | str) -> Catalogue:
             reading=dict(head.get("reading", {})),
             applied=tuple(Applied.from_dict(step) for step in head.get("preparation", [])),
             corrections=_read_corrections(folder / CORRECTIONS) if "corrections" in head["counts"] else (),
-            additions=_find_beside(str(head["additions"]), folder / head["additions_from_here"])
+            additions=_find_beside(str(head["additions"]), folder, head["additions_from_here"])
             if "additions" in head
             else None,
         )
@@ -262,8 +262,15 @@ def describe_source(source: Path | str, folder: Path) -> dict[str, Any]:
     here = isinstance(source, Path)
     return {
         "source": str(Path(source).resolve() if here else source),
-        "source_from_here": os.path.relpath(source, folder) if here else None,
+        "source_from_here": _tell_way(source, folder) if here else None,
     }
+
+
+def _tell_way(place: Path | str, folder: Path) -> str | None:
+    try:
+        return os.path.relpath(place, folder)
+    except ValueError:  # on Windows there is no way from one drive to another
+        return None
 
 
 def find_source(head: Mapping[str, Any], folder: Path) -> Path | str:
@@ -271,15 +278,16 @@ def find_source(head: Mapping[str, Any], folder: Path) -> Path | str:
     text = str(head["source"])
     if is_address(text) or text.startswith(HUB):
         return text
-    return _find_beside(text, folder / str(head.get("source_from_here")))
+    return _find_beside(text, folder, head.get("source_from_here"))
 
 
-def _find_beside(text: str, beside: Path) -> Path:
-    return beside.resolve() if not Path(text).exists() and beside.exists() else Path(text)
+def _find_beside(text: str, folder: Path, way: str | None) -> Path:
+    beside = folder / way if way is not None else None
+    return beside.resolve() if beside is not None and not Path(text).exists() and beside.exists() else Path(text)
 
 
-def _tell_additions(additions: Path, folder: Path) -> dict[str, str]:
-    return {"additions": str(additions.resolve()), "additions_from_here": os.path.relpath(additions, folder)}
+def _tell_additions(additions: Path, folder: Path) -> dict[str, str | None]:
+    return {"additions": str(additions.resolve()), "additions_from_here": _tell_way(additions, folder)}
 
 
 def _read_products(path: Path) -> tuple[Product, ...]:

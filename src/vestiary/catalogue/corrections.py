@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from vestiary.catalogue.columns import suggest, to_text
+from vestiary.catalogue.columns import is_writable, suggest, to_text
 from vestiary.catalogue.rows import Reject
 from vestiary.catalogue.sources import ADDED, FolderSource, Source
 from vestiary.catalogue.table import Table, is_table, open_table
@@ -115,6 +115,8 @@ def _open_corrections(path: Path) -> Table:
         raise UsageError(f"{path} does not exist; check the path.")
     if not path.is_file() or not is_table(path.name):
         raise UsageError(f"{path} is no table of corrections; name the corrections.csv that review export wrote.")
+    if not is_writable(str(path.resolve())):
+        raise UsageError("The corrections lie under a name with bytes that are not UTF-8; rename it.")
     table = open_table(FolderSource(path.parent), path.name)
     for name in NEEDED:
         if name not in table.columns:

@@ -25,6 +25,10 @@ _BINARY = {
     b"\xd0\xcf\x11\xe0": "an old Excel file",
     b"SQLite format 3": "a database",
 }
+_MARKS = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1a"))
 _NOT_WESTERN = re.compile(rb"[\x80-\xff]{4}|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}")
 """Four high bytes in a row, as other scripts have, or a letter in UTF-8, which then is what was meant."""
@@ -44,9 +48,13 @@ def detect_encoding(open_stream: Callable[[], BinaryIO], where: str, wanted: str
     _refuse_binary(head, where, named=wanted is not None)
     if wanted is not None:
         try:
-            candidates = [codecs.lookup(wanted).name]
-        except LookupError as error:
+            "".encode(wanted)  # refuses what is no encoding of text, such as base64
+        except (LookupError, UnicodeError) as error:
             raise UsageError(f"--encoding {wanted} is not known; write utf-8, cp1252 or shift_jis, say.") from error
+        candidates = [codecs.lookup(wanted).name]
+        if not head.startswith(_MARKS.get(candidates[0], b"")):
+            other = f"--encoding {candidates[0]}-le, or -be, instead"
+            raise UsageError(f"{where} does not begin with the mark of {wanted}; write {other}.")
     elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         candidates = ["utf-16"]
     else:
@@ -74,7 +82,9 @@ def _refuse_binary(head: bytes, where: str, *, named: bool) -> None:
         n_controls = len(start) - len(start.translate(None, _CONTROLS))
         kind = "a binary file" if n_controls > max(2, len(start) // 20) else None
     if kind:
-        raise CatalogueError(f"{where} is {kind}, not a table in text; name the table itself, or export it as CSV.")
+        other = ", or name its --encoding" if kind == "a binary file" else ""  # UTF-16 without its mark looks so
+        words = f"{where} is {kind}, not a table in text; name the table itself, or export it as CSV{other}."
+        raise CatalogueError(words)
 
 
 def _find_fault(open_stream: Callable[[], BinaryIO], encoding: str) -> tuple[str, int, int] | None:

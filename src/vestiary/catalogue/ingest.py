@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vestiary.catalogue.catalogue import BY_GROUP, BY_SOURCE, Catalogue
-from vestiary.catalogue.columns import suggest
+from vestiary.catalogue.columns import is_writable, suggest
 from vestiary.catalogue.readers import Reading, open_reader
 from vestiary.catalogue.rows import Reader, Reject, RejectReason, Row
 from vestiary.catalogue.sources import Source
@@ -50,6 +50,9 @@ def ingest(
     """
     reading = reading or Reading()
     reader = open_reader(path, replace(reading, expected=taxonomy.names) if taxonomy is not None else reading)
+    for place in (str(reader.source.path), reader.table):
+        if not is_writable(place):
+            raise UsageError(f"{_printable(place)} has bytes in its name that are not UTF-8; rename it.")
     if taxonomy is not None:
         _require_questions(taxonomy, reading, reader)
     rows, rejects = _gather(reader, taxonomy)
@@ -154,7 +157,8 @@ def _hash_pictures(source: Source, rows: Sequence[Row], progress: Progress | Non
         try:
             return read_picture(source.read(image)).hash_pixels()
         except VestiaryError as error:
-            return error
+            error.__cause__ = error.__context__ = None  # they and the traceback keep the picture's bytes and pixels
+            return error.with_traceback(None)
 
     images = list(dict.fromkeys(image for row in rows for image in row.images))
     found: dict[str, str | VestiaryError] = {}
