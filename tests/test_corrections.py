@@ -242,6 +242,18 @@ def test_corrections_come_after_a_preparation_in_its_words(source: Path, tmp_pat
     assert labels_of(load_catalogue(tmp_path / "out"), "1")["baseColour"] == "Warm"
 
 
+def test_a_product_that_the_preparation_left_out_stays_out(source: Path, tmp_path: Path, vestiary: Vestiary) -> None:
+    red: Row = {"product_id": "2", "picture": "pictures/2.jpg", "attribute": "baseColour", "value": "Blue"}
+    table = write_table(tmp_path / "told", [red], {"2.jpg": (source / "images" / "2.jpg").read_bytes()})
+    words = ("--drop-value", "baseColour=Red", "--corrections", table)
+    done = vestiary("ingest", source, "--out", tmp_path / "out", *words)
+    assert done.code == 0, done.err
+    assert "Corrections: 1 row, 0 matched and 1 not; products changed: 0, new ones for training: 0." in done.out
+    corrected = load_catalogue(tmp_path / "out")
+    assert effects(corrected) == [("product left out by the preparation", "2", "baseColour", "", "Blue")]
+    assert "2" not in {product.id for product in corrected.products}
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

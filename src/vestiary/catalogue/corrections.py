@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vestiary.catalogue.columns import is_writable, suggest, to_text
-from vestiary.catalogue.rows import Reject
+from vestiary.catalogue.rows import Reject, RejectReason
 from vestiary.catalogue.sources import ADDED, FolderSource, Source
 from vestiary.catalogue.table import Table, is_table, open_table
 from vestiary.errors import UsageError, VestiaryError
@@ -42,6 +42,7 @@ class Effect(StrEnum):
     CONFIRMED = "label confirmed"
     NEW = "label of a new product"
     FOLLOWED = "label follows by the parent rules"
+    LEFT_OUT = "product left out by the preparation"
     UNMATCHED = "no product and no photo"
     UNREADABLE = "unreadable photo"
     UNKNOWN = "unknown attribute or value"
@@ -50,7 +51,7 @@ class Effect(StrEnum):
     @property
     def is_used(self) -> bool:
         """Whether the catalogue knows more, or surer, than before."""
-        return self not in (Effect.UNMATCHED, Effect.UNREADABLE, Effect.UNKNOWN, Effect.UNUSABLE)
+        return self not in (Effect.LEFT_OUT, Effect.UNMATCHED, Effect.UNREADABLE, Effect.UNKNOWN, Effect.UNUSABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,10 @@ def correct(catalogue: Catalogue, path: Path, *, progress: Progress | None = Non
     A row names the product by the SHA-256 of a picture's bytes (``image_sha256``), by a ``picture`` with the same
     pixels (its place is relative to the file), or by its id (``product_id``), and has ``attribute``, ``value`` and, if
     wanted, ``reviewer`` and ``at``. A picture that no product has becomes a product of the training split, never of
-    another, so that nothing people looked at since makes the test easier; several with one id are views of it. Labels
-    that contradict a corrected one by the parent rules follow it where there is one answer, and are taken away where
-    there is not. ``progress`` is told how many pictures of the source have been looked at.
+    another, so that nothing people looked at since makes the test easier; several with one id are views of it. An id
+    that a preparation left out stays out: others of its design may be in the test split. Labels that contradict a
+    corrected one by the parent rules follow it where there is one answer, and are taken away where there is not.
+    ``progress`` is told how many pictures of the source have been looked at.
 
     Raises UsageError for a file that cannot be used, and for a catalogue that has been corrected before.
     """
@@ -219,6 +221,7 @@ class _Work:
     def __init__(self, catalogue: Catalogue, file: str) -> None:
         self._catalogue, self._file = catalogue, file
         self._products = {product.id: product for product in catalogue.products}
+        self._left_out = {own.id for own in catalogue.rejects if own.reason == RejectReason.LEFT_OUT}
         self._new: dict[str, str] = {}  # by the hash of the pixels: the id
         self._given: dict[str, dict[str, _Given]] = defaultdict(dict)
         self._done: list[Correction] = []
@@ -232,6 +235,9 @@ class _Work:
             return
         value = taxonomy[row.attribute].values[place]
         is_new = not ids
+        if is_new and row.product_id in self._left_out:
+            self._tell(row, Effect.LEFT_OUT, row.product_id, "")
+            return
         if is_new:
             pixels = photos.pixels.get(row.picture)
             if pixels is None:
