@@ -353,6 +353,18 @@ def encode_picture(image: Image.Image, file_format: str = "PNG", **options: obje
     return buffer.getvalue()
 
 
+class CountedText(str):
+    """A text that counts how often any of its kind is compared with another, for code that must not compare all."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountedText.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
 @pytest.fixture
 def make_source(tmp_path: Path) -> Callable[..., Path]:
     """``make_source(rows, …)`` writes a source in Kaggle's layout into the test's own folder and returns its path.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conftest import CountedText
 from vestiary.catalogue import Catalogue, ingest
 from vestiary.catalogue.preparation import Applied
 from vestiary.catalogue.steps import SplitEach
@@ -69,6 +70,14 @@ def test_values_absent_from_a_split_are_told_by_what_cannot_be_done() -> None:
     (test,) = [finding for message, finding in found.items() if "test split" in message]
     assert (test.severity, test.products) == (Severity.INFO, ("14",))
     assert "cannot be measured there: Hat" in test.message
+
+
+def test_a_thousand_absent_values_are_not_compared_with_every_product() -> None:
+    values = [CountedText(f"Type {number}") for number in range(1000)]
+    products = make_products(values, [Split.TRAIN] * 500 + [Split.TEST] * 500)
+    CountedText.compared = 0
+    assert len(check(products, "absent_from_split")) == 2
+    assert CountedText.compared < 100_000
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -291,6 +291,22 @@ def test_a_wrong_child_is_told_once_however_many_rules_it_breaks() -> None:
     rows += [("Q", {"type": "Belt", "section": "Care", "floor": "Second"})]
     catalogue = make_catalogue(rows, parents=rules, values={"section": ("Care",), "floor": ("First",)})
     assert [found.products for found in findings_of(catalogue, "labels.wrong_parent")] == [("1",), ("2",)]
+
+
+def test_products_are_not_gone_through_for_each_of_their_values() -> None:
+    class Walked(tuple[Product, ...]):
+        walks = 0
+
+        def __iter__(self) -> Iterator[Product]:
+            Walked.walks += 1
+            return super().__iter__()
+
+    rows = [("P", {"type": f"Type {number % 50}", "section": str(number // 50)}) for number in range(100)]
+    catalogue = make_catalogue(rows, parents=[ParentRule("type", "section", {})])
+    found = findings_of(replace(catalogue, products=Walked(catalogue.products)), "labels.two_parents")
+    assert [found.products for found in found][:2] == [("1", "51"), ("2", "52")]
+    assert len(found) == 50
+    assert Walked.walks < 50
 
 
 def test_slips_are_found_as_by_comparing_all_with_all() -> None:

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from conftest import CountedText
 from vestiary.catalogue import (
     Catalogue,
+    Preparation,
     RejectReason,
     build_preparation,
     ingest,
@@ -20,9 +23,10 @@ from vestiary.catalogue import (
     load_preparation,
     prepare,
 )
+from vestiary.catalogue.steps import MergeValues
 from vestiary.errors import CatalogueError, UsageError
 from vestiary.product import Split
-from vestiary.taxonomy import Taxonomy
+from vestiary.taxonomy import Attribute, ParentRule, Taxonomy
 
 TYPES = {"Shirts": 12, "Caps": 6, "Socks": 2}
 COLOURS = ("Navy Blue", "Blue", "Peach", "Red", "NA")
@@ -45,6 +49,21 @@ def add_up(catalogue: Catalogue) -> bool:
 
 def values_of(catalogue: Catalogue) -> dict[str, int]:
     return {attribute.name: len(attribute.values) for attribute in catalogue.taxonomy.attributes}
+
+
+def test_a_thousand_values_are_not_compared_all_with_all(catalogue: Catalogue) -> None:
+    values = [CountedText(f"Type {number}") for number in range(1000)]
+    labels = [{"articleType": value, "subCategory": value} for value in values]
+    attributes = tuple(Attribute(name, tuple(values), groups={"All": tuple(values)}) for name in labels[0])
+    rule = ParentRule("articleType", "subCategory", {value: (value,) for value in values})
+    products = [replace(catalogue.products[0], id=str(number), labels=own) for number, own in enumerate(labels)]
+    many = replace(catalogue, products=tuple(products), taxonomy=Taxonomy(attributes, (rule,)))
+    CountedText.compared = 0
+    half = {"Merged": tuple(values[::2])}
+    merged = prepare(many, Preparation("own", (MergeValues("articleType", half),)))
+    assert CountedText.compared < 100_000
+    assert len(merged.taxonomy["articleType"].values) == 501
+    assert merged.taxonomy.parents[0].allowed["Merged"] == tuple(values[::2])
 
 
 def test_merged_values_become_aliases_and_parents_follow(catalogue: Catalogue) -> None:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import CountedText
 from vestiary.errors import TaxonomyError
-from vestiary.taxonomy import MISSING, UNKNOWN, Attribute, Taxonomy
+from vestiary.taxonomy import MISSING, UNKNOWN, Attribute, ParentRule, Taxonomy
 
 COLOUR = Attribute("colour", ("Red", "Blue", "Off White"), "Colour", {"Navy": "Blue", "Cream": "Off White"})
 SEASON = Attribute("season", ("Summer", "Winter"))
@@ -38,6 +39,15 @@ def test_values_are_told_apart_by_case_and_spacing() -> None:
     assert COLOUR.index_of("red") == UNKNOWN
     assert COLOUR.index_of("Off  White") == UNKNOWN
     assert COLOUR.index_of("") == UNKNOWN
+
+
+def test_a_thousand_values_are_not_compared_all_with_all() -> None:
+    values = tuple(CountedText(f"Brand {number}") for number in range(1000))
+    CountedText.compared = 0
+    brand = Attribute("brand", values, aliases={f"B{value}": value for value in values}, groups={"All": values})
+    own = ParentRule("line", "brand", {value: (value,) for value in values})
+    Taxonomy((brand, Attribute("line", values)), (own,))
+    assert CountedText.compared < 10_000
 
 
 def test_an_alias_stands_for_its_value() -> None:

@@ -47,19 +47,20 @@ class Attribute:
             raise TaxonomyError(f"Attribute name {self.name!r} is not usable: give it letters and no dot.")
         if not self.values:
             raise TaxonomyError(f"Attribute {self.name} has no values: give it at least one.")
-        twice = sorted({value for value in self.values if self.values.count(value) > 1})
+        known = Counter(self.values)
+        twice = sorted(value for value, n in known.items() if n > 1)
         if twice:
             raise TaxonomyError(f"Attribute {self.name} names the value {twice[0]!r} twice: keep one of them.")
         for alias, value in self.aliases.items():
-            if value not in self.values:
+            if value not in known:
                 raise TaxonomyError(
                     f"Attribute {self.name} has an alias {alias!r} for {value!r}, which is not one of its values."
                 )
-        grouped = [value for members in self.groups.values() for value in members]
-        for value in grouped:
-            if value not in self.values:
+        grouped = Counter(value for members in self.groups.values() for value in members)
+        for value, n in grouped.items():
+            if value not in known:
                 raise TaxonomyError(f"Attribute {self.name} groups {value!r}, which is not one of its values.")
-            if grouped.count(value) > 1:
+            if n > 1:
                 raise TaxonomyError(f"Attribute {self.name} has {value!r} in two groups: keep it in one.")
 
     @cached_property
@@ -247,9 +248,10 @@ def _check_rule(rule: ParentRule, attributes: Mapping[str, Attribute]) -> None:
     for name in (rule.child, rule.parent):
         if name not in attributes:
             raise TaxonomyError(f"A parent rule names the attribute {name!r}, which the taxonomy does not have.")
+    known = {name: frozenset(attributes[name].values) for name in (rule.child, rule.parent)}
     for value, parents in rule.allowed.items():
         for name, wrong in ((rule.child, value), *((rule.parent, parent) for parent in parents)):
-            if wrong not in attributes[name].values:
+            if wrong not in known[name]:
                 raise TaxonomyError(f"A parent rule names {wrong!r}, which is not one of the values of {name}.")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -148,29 +149,31 @@ def _rebuild_taxonomy(old: Taxonomy, work: Work) -> Taxonomy:
 
 def _rebuild_attribute(old: Attribute, values: Sequence[str], renamed: Mapping[str, str]) -> Attribute:
     """The attribute with the values left; what was merged away stays readable as an alias."""
+    left = frozenset(values)
     aliases = {alias: renamed.get(value, value) for alias, value in old.aliases.items()} | dict(renamed)
     groups: dict[str, tuple[str, ...]] = {}
     taken: set[str] = set()
     for group, members in old.groups.items():
         new = dict.fromkeys(renamed.get(value, value) for value in members)
-        own = tuple(value for value in new if value in values and value not in taken)
+        own = tuple(value for value in new if value in left and value not in taken)
         taken.update(own)
         if own:
             groups[group] = own
-    known = {alias: value for alias, value in aliases.items() if value in values and alias not in values}
+    known = {alias: value for alias, value in aliases.items() if value in left and alias not in left}
     return Attribute(old.name, tuple(values), old.title, known, groups)
 
 
 def _rebuild_rule(rule: ParentRule, found: Mapping[str, Attribute], work: Work) -> ParentRule:
     children, parents = work.renamed.get(rule.child, {}), work.renamed.get(rule.parent, {})
-    allowed: dict[str, tuple[str, ...]] = {}
+    left = {name: frozenset(found[name].values) for name in (rule.child, rule.parent)}
+    allowed: dict[str, dict[str, None]] = {}
     for value, above in rule.allowed.items():
         new = children.get(value, value)
         own = [parents.get(parent, parent) for parent in above]
-        own = [parent for parent in own if parent in found[rule.parent].values]
-        if new in found[rule.child].values and own:
-            allowed[new] = tuple(dict.fromkeys((*allowed.get(new, ()), *own)))
-    return ParentRule(rule.child, rule.parent, allowed)
+        own = [parent for parent in own if parent in left[rule.parent]]
+        if new in left[rule.child] and own:
+            allowed.setdefault(new, {}).update(dict.fromkeys(own))
+    return ParentRule(rule.child, rule.parent, {value: tuple(above) for value, above in allowed.items()})
 
 
 def load_preparation(name: str) -> Preparation:
@@ -216,8 +219,8 @@ def load_groups(name: str, *, attribute: str | None = None, beside: Path | None 
         raise UsageError(f"{where} is not understood ({error}); mend it there.") from error
     if not isinstance(step, MergeValues):
         raise UsageError(f"{where} is a preparation, not a file of groups; name it with --preparation.")
-    members = [value for group in step.groups.values() for value in group]
-    twice = next((value for value in members if members.count(value) > 1), None)
+    members = Counter(value for group in step.groups.values() for value in group)
+    twice = next((value for value, n in members.items() if n > 1), None)
     if twice is not None:
         raise UsageError(f"{where} has {twice!r} in two groups; keep it in one.")
     return step

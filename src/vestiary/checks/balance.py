@@ -69,14 +69,15 @@ def _check_absent_values(catalogue: Catalogue) -> Iterable[Finding]:
         }
         everywhere = set().union(*found.values())
         for split in (split for split in Split if products[split]):
-            absent = sorted(everywhere - found[split])
+            missing = everywhere - found[split]
+            absent = sorted(missing)
             if absent:
                 n = len(absent)
                 effect = "be learnt" if split == Split.TRAIN else "be measured there"
                 yield Finding(
                     "balance.absent_from_split",
                     Severity.WARNING if split == Split.TRAIN else Severity.INFO,
-                    tuple(product.id for product in catalogue.products if product.labels.get(name) in absent),
+                    tuple(product.id for product in catalogue.products if product.labels.get(name) in missing),
                     f"{count(n, 'value')} of {name} {verb(n, 'has', 'have')} no product in the {split} split, so that "
                     f"{verb(n, 'it', 'they')} cannot {effect}: {list_some(absent)}.",
                     "Collect more products of these values, or merge or drop them at ingest.",

@@ -85,15 +85,17 @@ def _check_two_parents(
     products: Sequence[Product], child: str, parent: str, rule: ParentRule | None
 ) -> Iterable[Finding]:
     """Children seen under several parents, those parents that the rule forbids left out: they are told elsewhere."""
+    members: dict[str, list[Product]] = defaultdict(list)
+    for product in products:
+        if child in product.labels and parent in product.labels:
+            members[product.labels[child]].append(product)
     for own, counts in sorted(_count_pairs(products, child, parent).items()):
-        allowed = rule.allowed.get(own, tuple(counts)) if rule is not None else tuple(counts)
+        allowed = frozenset(rule.allowed.get(own, counts) if rule is not None else counts)
         parents = [(above, n) for above, n in counts.most_common() if above in allowed]
         if len(parents) < 2:
             continue
         rank = {above: -n for above, n in parents}
-        holders = [
-            product for product in products if product.labels.get(child) == own and product.labels.get(parent) in rank
-        ]
+        holders = [product for product in members[own] if product.labels[parent] in rank]
         holders.sort(key=lambda product: rank[product.labels[parent]], reverse=True)
         told = " and ".join(f"{above} ({n:,})" for above, n in parents)
         yield Finding(
