@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import io
 import json
@@ -730,6 +731,18 @@ def test_a_catalogue_on_another_drive_than_its_source_is_saved_and_found(
     source.rename(tmp_path / "elsewhere")
     with pytest.raises(CatalogueError, match="which is not there"):
         load_catalogue(tmp_path / "catalogue").open_source()
+
+
+def test_a_reject_with_a_very_long_text_is_read_back(make_source: MakeSource, tmp_path: Path) -> None:
+    taxonomy = Taxonomy((Attribute("gender", ("Men", "Women")),))
+    catalogue = ingest(make_source([{"id": 1}, {"id": 2, "gender": "x" * 200_000}]), taxonomy=taxonomy)
+    catalogue.save(tmp_path / "out")
+    limit = csv.field_size_limit(131_072)
+    try:
+        assert load_catalogue(tmp_path / "out") == catalogue
+        assert csv.field_size_limit() == 131_072
+    finally:
+        csv.field_size_limit(limit)
 
 
 def test_overwrite_replaces_only_a_catalogue(make_source: Callable[..., Path], tmp_path: Path) -> None:

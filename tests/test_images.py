@@ -246,6 +246,16 @@ def test_broken_metadata_spoils_no_picture_and_prints_nothing(tmp_path: Path) ->
     assert (done.stdout.strip(), done.stderr) == ("40", "")
 
 
+def test_a_broken_exif_block_spoils_no_png_or_webp() -> None:
+    plain, broken = encode(draw_noise(), "PNG"), b"eXIfno TIFF at all"
+    chunk = struct.pack(">I", len(broken) - 4) + broken + struct.pack(">I", zlib.crc32(broken))
+    assert np.array_equal(pixels_of(plain[:33] + chunk + plain[33:]), pixels_of(plain))
+    webp = encode(draw_noise(), "WEBP", lossless=True, exif=b"Exif\0\0no TIFF at all")
+    assert np.array_equal(pixels_of(webp), pixels_of(plain))
+    with pytest.raises(DamagedPictureError):
+        read_picture(plain[:33] + chunk + plain[33:-200])
+
+
 # Odd but sound pictures
 
 

@@ -180,6 +180,8 @@ def test_a_file_of_groups_may_take_the_rest_and_lie_beside_the_preparation(
     (tmp_path / "mine.toml").write_text('[[steps]]\ndo = "merge-values"\nfrom = "tones.toml"\n', encoding="utf-8")
     prepared = prepare(catalogue, load_preparation(str(tmp_path / "mine.toml")))
     assert prepared.taxonomy["baseColour"].values == ("Blue", "Other")
+    (tmp_path / "mine.toml").write_text((tmp_path / "mine.toml").read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert prepare(catalogue, load_preparation(str(tmp_path / "mine.toml"))).fingerprint == prepared.fingerprint
     (tmp_path / "tones.toml").write_text(
         'attribute = "a"\n[groups]\nBlue = ["Navy"]\nDark = ["Navy"]\n', encoding="utf-8"
     )

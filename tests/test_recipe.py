@@ -37,6 +37,11 @@ def _write(tmp_path: Path, text: str) -> str:
     return str(file)
 
 
+def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    text = "phases = [{epochs = 3, height = 80, width = 60}]\n"
+    assert load_recipe(_write(tmp_path, f"\ufeff{text}")) == load_recipe(_write(tmp_path, text))
+
+
 def test_the_default_recipe_loads() -> None:
     recipe = load_recipe("default")
     assert recipe.name == "default"

@@ -145,6 +145,8 @@ def test_a_taxonomy_is_read_from_toml(tmp_path: Path) -> None:
         """,
     )
     assert Taxonomy.load(path) == BOTH
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")  # as Notepad may save it
+    assert Taxonomy.load(path) == BOTH
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,8 @@ def test_a_file_says_the_same_as_the_command_line(recipe: Recipe, tmp_path: Path
     )
     texts = ["dropout=0:0.5", "learning_rate=1e-4:1e-2:log", "optimiser=adamw,sgd"]
     assert load_space(file, recipe) == parse_space(texts, recipe)
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert load_space(file, recipe) == parse_space(texts, recipe)
 
 
 @pytest.mark.parametrize(

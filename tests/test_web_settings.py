@@ -53,7 +53,7 @@ def test_what_is_given_wins_over_variables_and_these_over_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "s.toml"
-    file.write_text("port = 1\nworkers = 3\nmax_images = 9\n")
+    file.write_text("port = 1\nworkers = 3\nmax_images = 9\n", encoding="utf-8-sig")
     monkeypatch.setenv("VESTIARY_SETTINGS", str(file))
     monkeypatch.setenv("VESTIARY_PORT", "2")
     monkeypatch.setenv("VESTIARY_WORKERS", "2")

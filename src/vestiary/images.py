@@ -171,9 +171,10 @@ def _decode(image: Image.Image, data: bytes, limits: Limits, size_hint: tuple[in
     if size_hint is not None and image.format in ("JPEG", "MPO"):
         longest = max(size_hint)  # orientation is not known yet, so the longer side stands for both
         image.draft("RGB" if mode != "CMYK" else "CMYK", (longest, longest))
-    turned = file_format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # Pillow turns TIFFs itself
+    image.load()
+    turned = file_format != "TIFF" and _read_orientation(image) in (5, 6, 7, 8)  # Pillow turns TIFFs itself
     return Picture(
-        image=_to_rgb(ImageOps.exif_transpose(image)),
+        image=_to_rgb(_turn_upright(image)),
         width=height if turned else width,
         height=width if turned else height,
         format=file_format,
@@ -181,6 +182,18 @@ def _decode(image: Image.Image, data: bytes, limits: Limits, size_hint: tuple[in
         sha256=hashlib.sha256(data).hexdigest(),
         note=_describe_frames(file_format, frames),
     )
+
+
+def _read_orientation(image: Image.Image) -> int:
+    """The EXIF orientation of a loaded picture, 1 where EXIF is broken."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:  # Pillow raises what it raises on a broken picture
+        return 1
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image) if _read_orientation(image) in range(2, 9) else image
 
 
 def _check_size(size: tuple[int, int], limits: Limits) -> None:
@@ -209,7 +222,8 @@ def to_upright_rgb(image: Image.Image, *, limits: Limits = DEFAULT_LIMITS) -> Im
     opened lazily.
     """
     _check_size(image.size, limits)
-    return _to_rgb(ImageOps.exif_transpose(image))
+    image.load()
+    return _to_rgb(_turn_upright(image))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

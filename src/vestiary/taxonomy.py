@@ -218,7 +218,7 @@ class Taxonomy:
         (group = [values]); ``[[parents]]`` tables have child, parent and allowed (child value = [parent values]).
         """
         try:
-            plain = tomllib.loads(path.read_text(encoding="utf-8"))
+            plain = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise TaxonomyError(f"The taxonomy {path} cannot be read ({error.strerror}); check the path.") from error
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -311,14 +311,21 @@ def _read_products(path: Path) -> tuple[Product, ...]:
 
 
 def _read_rejects(path: Path) -> tuple[Reject, ...]:
-    with path.open(encoding="utf-8", newline="") as table:
-        return tuple(
-            Reject(int(row["line"]) if row["line"] else None, row["id"], RejectReason(row["reason"]), row["detail"])
-            for row in csv.DictReader(table)
-        )
+    return tuple(
+        Reject(int(row["line"]) if row["line"] else None, row["id"], RejectReason(row["reason"]), row["detail"])
+        for row in _read_csv(path)
+    )
 
 
 def _read_corrections(path: Path) -> tuple[Correction, ...]:
-    with path.open(encoding="utf-8", newline="") as table:
-        rows = [dict(row) for row in csv.DictReader(table)]
-    return tuple(Correction(int(row.pop("line")), Effect(row.pop("effect")), **row) for row in rows)
+    return tuple(Correction(int(row.pop("line")), Effect(row.pop("effect")), **row) for row in _read_csv(path))
+
+
+def _read_csv(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a table of ours, whatever the length of a field: a source may have values as long."""
+    usual = csv.field_size_limit(2**31 - 1)
+    try:
+        with path.open(encoding="utf-8", newline="") as table:
+            yield from csv.DictReader(table)
+    finally:
+        csv.field_size_limit(usual)

@@ -231,7 +231,7 @@ def _read_text(name: str, what: str) -> tuple[str, str]:
     path = Path(name)
     if path.is_file():
         try:
-            return path.read_text(encoding="utf-8"), str(path)
+            return path.read_text(encoding="utf-8-sig"), str(path)
         except UnicodeDecodeError as error:
             raise UsageError(f"{path} is not UTF-8; save it as UTF-8.") from error
     folder = resources.files("vestiary.catalogue") / "preparations"

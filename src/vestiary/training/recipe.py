@@ -200,7 +200,7 @@ def load_recipe(name_or_file: str, settings: Sequence[str] = (), *, backbone: st
     if name_or_file in recipe_names():
         text = (resources.files("vestiary.training") / "recipes" / f"{name_or_file}.toml").read_text(encoding="utf-8")
     elif path.is_file():
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     else:
         raise UsageError(
             f"There is no recipe {name_or_file!r}; name a TOML file or one of: {', '.join(recipe_names())}."

@@ -60,7 +60,7 @@ def load_space(path: Path, recipe: Recipe) -> Space:
     if not path.is_file():
         raise UsageError(f"There is no file {path}; name a TOML file with the search space.")
     try:
-        plain = tomllib.loads(path.read_text(encoding="utf-8", errors="replace"))
+        plain = tomllib.loads(path.read_text(encoding="utf-8-sig", errors="replace"))
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"The search in {path}", [f"not valid TOML: {error}; correct it there"]) from error
     space: dict[str, Range | Choices] = {}

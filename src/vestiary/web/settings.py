@@ -240,7 +240,7 @@ def _describe(problem: Any, in_file: Mapping[str, Any], path: Path | None) -> st
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"The settings {path} cannot be read ({error.strerror}); check the path.") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
