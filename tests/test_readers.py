@@ -16,7 +16,7 @@ import pytest
 
 from conftest import paint_picture
 from vestiary.catalogue import Catalogue, Columns, Reading, ingest, load_catalogue, open_source
-from vestiary.errors import CatalogueError, MissingExtraError, UsageError
+from vestiary.errors import CatalogueError, MissingExtraError, UsageError, VestiaryError
 from vestiary.images import read_picture
 from vestiary.taxonomy import Attribute, Taxonomy
 
@@ -348,6 +348,23 @@ def test_addresses_work_for_tables_folders_and_zips(
         assert read_picture(loaded.open_source().read("pics/1.png")).width == 12
     with pytest.raises(UsageError, match="There is nothing at memory://bucket/nothing"):
         read("memory://bucket/nothing")
+
+
+def test_a_store_that_fails_while_a_table_is_read_is_told_in_plain_words(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="the extra 'cloud' is not installed")
+    write(shop, "products.csv", to_csv(ROWS))
+    fsspec.filesystem("memory").put(str(shop / "products.csv"), "/failing/products.csv")
+
+    def fail(*_: object) -> bytes:
+        raise OSError("connection reset")
+
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFile.read", fail)
+    with pytest.raises(
+        VestiaryError, match=r"^memory://failing cannot be reached; check the address and the network\.$"
+    ):
+        read("memory://failing/products.csv")
 
 
 def test_an_address_nobody_can_read_is_refused_in_plain_words() -> None:
