@@ -238,10 +238,11 @@ class RowBuilder:
         if "\0" in name or not is_writable(name):
             raise _Unfit(RejectReason.BAD_VALUE, f"{column} holds a character that no file name has")
         if self._root is not None and Path(name).is_absolute():
-            real = Path(os.path.realpath(Path(name).parent), Path(name).name)  # the root may be named by a link
-            for path in (Path(name), real):
-                if path.is_relative_to(self._root):
-                    return path.relative_to(self._root).as_posix()
+            path = Path(name)
+            if not path.is_relative_to(self._root):  # it may be named by a link
+                path = Path(os.path.realpath(path.parent), path.name)
+            if path.is_relative_to(self._root):
+                return path.relative_to(self._root).as_posix()
         inside = posixpath.normpath(posixpath.join(self._folder, name.replace("\\", "/")))
         if inside.startswith(("../", "/")) or inside in (".", "..") or inside[1:2] == ":":
             detail = f"{column} leads out of the folder with {name[:80]!r}; say with --images where the pictures lie"
