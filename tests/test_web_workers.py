@@ -232,3 +232,21 @@ def test_a_precision_that_the_bundle_does_not_have_is_refused_at_the_start(
     assert done.returncode == 2
     assert "has no int8 model" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("VESTIARY_INDEX", "holds no index of similar products"),
+        ("VESTIARY_KEEP_PICTURES", "is a file, but photos are kept in a folder"),
+        ("VESTIARY_LEDGER_URL", "is no ledger but some other file"),
+    ],
+)
+def test_what_no_worker_could_use_is_refused_before_there_are_any(tmp_path: Path, variable: str, said: str) -> None:
+    place = tmp_path / "note.txt"
+    place.write_text("only words\n" * 200)
+    command = [sys.executable, "-m", "vestiary", "serve", "--port", "0", "--workers", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {variable: str(place)})
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -14,16 +14,16 @@ from PIL import Image
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
-from vestiary.bundle import open_bundle
+from vestiary.bundle import Bundle, open_bundle
 from vestiary.errors import BundleError, require
 from vestiary.images import Limits
 from vestiary.predictor import Predictor, count_cores, count_threads
-from vestiary.similar import open_index
+from vestiary.similar import Index, open_index
 from vestiary.web import errors
 from vestiary.web.batching import Outcome, Scheduler
 from vestiary.web.limits import Held, Rates, read_body
 from vestiary.web.payloads import Link, Upload, count_pieces
-from vestiary.web.recorder import make_recorder
+from vestiary.web.recorder import Recorder, make_recorder
 from vestiary.web.settings import Settings
 from vestiary.web.tally import Tally
 from vestiary.web.visitors import Visitors
@@ -73,7 +73,6 @@ class Service:
             limits=limits,
         )
         self.bundle = self.predictor.bundle
-        self.index = open_index(settings.index, self.bundle) if settings.index else None
         self._warm_up()
         rows, path, started_at = (settings.workers, shared.tally, shared.started_at) if shared else (1, None, None)
         self.tally = Tally(routes, rows=rows, path=path, started_at=started_at)
@@ -84,12 +83,7 @@ class Service:
             path=shared.rates if shared else None,
             salt=shared.salt if shared else b"",
         )
-        self.recorder = make_recorder(
-            settings.ledger_url,
-            bundle_name=self.bundle.name,
-            tally=self.tally,
-            keep_pictures=settings.keep_pictures,
-        )
+        self.index, self.recorder = open_parts(settings, self.bundle, self.tally)
         self.watch = DriftWatch(self.bundle, settings.ledger_url or None)
         self.held = Held()
         self.visitors: Visitors | None = None
@@ -246,6 +240,16 @@ class Service:
                 return await _unless_gone(request.receive, work)
         except TimeoutError:
             raise errors.deadline_passed(self.settings.deadline_s) from None
+
+
+def open_parts(settings: Settings, bundle: Bundle, tally: Tally) -> tuple[Index | None, Recorder | None]:
+    """What a service has beside its model: the index, and what keeps its answers; None for one that is not wanted.
+
+    Raises LedgerError, SimilarError or UsageError for one that cannot be used.
+    """
+    index = open_index(settings.index, bundle) if settings.index else None
+    place, folder = settings.ledger_url, settings.keep_pictures
+    return index, make_recorder(place, bundle_name=bundle.name, tally=tally, keep_pictures=folder)
 
 
 def _is_quick(body: bytearray) -> bool:

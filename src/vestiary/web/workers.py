@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Final
 
 from vestiary.errors import UsageError, VestiaryError
-from vestiary.ledger.opening import NO_LEDGER
 from vestiary.web.logs import write_line
 from vestiary.web.mounting import explain_absence
-from vestiary.web.recorder import STOP_S, open_if_kept
+from vestiary.web.recorder import STOP_S
 from vestiary.web.server import Server, open_socket
-from vestiary.web.service import Shared
+from vestiary.web.service import Shared, open_parts
 from vestiary.web.settings import Settings
+from vestiary.web.tally import Tally
 
 SOON_S: Final = 2.0
 """A worker that dies within so many seconds is replaced only after as many: a fault must not keep the cores busy."""
@@ -50,8 +50,8 @@ class _Resident(Server):
 def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
     """Serve until SIGTERM or SIGINT; ``tell`` gets the listening socket just before the start.
 
-    Raises BundleError for a bundle that cannot be used, UsageError for one without a model in the precision that is set
-    or without an attribute that is to decide, and for an address that cannot be had.
+    Raises BundleError, LedgerError, SimilarError or UsageError for a bundle, ledger, index or folder that cannot be
+    used, and UsageError for an address that cannot be had.
     """
     if sys.platform == "win32" and settings.workers > 1:
         raise UsageError("Several workers need a POSIX system; start one, with --workers 1.")
@@ -70,8 +70,9 @@ def serve(settings: Settings, tell: Callable[[socket.socket], None]) -> None:
     bundle = open_bundle(settings.bundle)
     bundle.choose_model(settings.precision)
     bundle.choose_attributes(settings.decide_on)
-    if settings.ledger_url != NO_LEDGER and (ledger := open_if_kept(settings.ledger_url or None)) is not None:
-        ledger.close()
+    _, recorder = open_parts(settings, bundle, Tally(()))
+    if recorder is not None and recorder.ledger is not None:
+        recorder.ledger.close()
     listener = open_socket(settings)
     explain_absence(settings)
     tell(listener)
