@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -165,6 +166,15 @@ def test_keys_cannot_be_tried_without_end(start_pages: Callable[..., Pages]) -> 
     told = httpx.post(f"{server.url}/enter", data={"key": "guess"}, headers=HTML)
     assert told.headers["content-type"].startswith("text/html")
     assert "Too many requests" in told.text
+
+
+def test_pages_that_are_only_open_keep_no_request_out(start_pages: Callable[..., Pages]) -> None:
+    server = start_pages(VESTIARY_MAX_IN_FLIGHT="2")
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):
+            stack.enter_context(connect(server.url))
+        answer = httpx.post(f"{server.url}/predict", files={"file": paint_picture((250, 5, 5))})
+    assert answer.status_code == 200
 
 
 def test_an_upload_needs_the_visitors_own_token_and_session(pages_server: Pages) -> None:

@@ -143,7 +143,11 @@ class Gate:
         elif self.service.is_draining:
             await send({"type": "websocket.close", "code": GOING_AWAY})
         else:
-            await self.app(scope, receive, send)
+            self.service.n_tabs += 1
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                self.service.n_tabs -= 1
 
     def _knows(self, scope: Scope) -> bool:
         """Whether a visitor may come in: nobody needs a key, or they have shown one."""

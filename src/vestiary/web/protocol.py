@@ -183,8 +183,8 @@ class Protocol(HttpToolsProtocol):
     @property
     def _is_flooded(self) -> bool:
         """Whether there are so many that a request is best sent away unread: to read it takes longer than to refuse."""
-        most = self.settings.max_in_flight
-        return len(self.tasks) >= most and len(self.connections) > 2 * most
+        most, n_tabs = self.settings.max_in_flight, self.service.n_tabs
+        return len(self.tasks) - n_tabs >= most and len(self.connections) - n_tabs > 2 * most
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle  # not always self.cycle, which is that of the last request sent ahead

@@ -92,6 +92,8 @@ class Service:
         """Bytes that wait for a page to take them."""
         self.fetcher = _make_fetcher(settings) if settings.fetch_urls else None
         self.in_flight = 0
+        self.n_tabs = 0
+        """Connections of pages that somebody looks at; each lasts for hours and asks for nothing."""
         self.is_ready = False
         self.is_draining = False
 
