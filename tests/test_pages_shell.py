@@ -168,6 +168,14 @@ def test_keys_cannot_be_tried_without_end(start_pages: Callable[..., Pages]) -> 
     assert "Too many requests" in told.text
 
 
+def test_a_form_with_too_many_fields_is_told_so(start_pages: Callable[..., Pages]) -> None:
+    server = start_pages(VESTIARY_API_KEYS=f"shop={'0' * 64}")
+    told = httpx.post(f"{server.url}/enter", data=dict.fromkeys("abcde", "x"), headers=HTML)
+    assert told.status_code == 400
+    assert "The form has more than 4 fields; send the key as &#39;key&#39; alone." in told.text
+    assert not list(read_log(server, "fault"))
+
+
 def test_pages_that_are_only_open_keep_no_request_out(start_pages: Callable[..., Pages]) -> None:
     server = start_pages(VESTIARY_MAX_IN_FLIGHT="2")
     with contextlib.ExitStack() as stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
@@ -15,7 +16,8 @@ from vestiary.web.visitors import ENTRANCE
 
 router = APIRouter()
 
-WRONG = "This is not a key of this service; look at what you typed, or ask its operator for one."
+MOST_FIELDS: Final = 4
+WRONG: Final = "This is not a key of this service; look at what you typed, or ask its operator for one."
 
 
 def render_entrance(service: Service, refusal: str | None = None) -> Response:
@@ -41,4 +43,8 @@ async def enter(request: Request) -> Response:
 
 
 def _read_key(body: bytes | bytearray) -> str:
-    return parse_qs(bytes(body).decode("latin-1"), max_num_fields=4).get("key", [""])[0].strip()
+    try:
+        fields = parse_qs(bytes(body).decode("latin-1"), max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise errors.bad_request(f"The form has more than {MOST_FIELDS} fields; send the key as 'key' alone.") from None
+    return fields.get("key", [""])[0].strip()
