@@ -5,20 +5,27 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 pytest.importorskip("streamlit", reason="the extra 'ui' is not installed")
 
+from streamlit.testing.v1 import AppTest
+
 from conftest import paint_picture
 from vestiary.bundle import open_bundle
-from vestiary.errors import UsageError
+from vestiary.errors import LedgerUnavailableError, UsageError
 from vestiary.ledger import Ledger, PredictionRecord, open_ledger
 from vestiary.pages import look
 from vestiary.pages.desk import Answered, Desk
 from vestiary.pages.tag import results
+from vestiary.pages.tag.page import Visit
+from vestiary.pages.tag.uploads import Upload
 from vestiary.predictor import Predictor
 
 RED, GREEN = paint_picture((250, 5, 5)), paint_picture((5, 250, 5))
@@ -46,6 +53,31 @@ def make_desk(make_bundle: Callable[..., Path], tmp_path: Path) -> Callable[[Led
         return Desk(bundle=bundle, predictor=predictor, answer=answer, ledger=ledger, jobs=tmp_path)
 
     return make
+
+
+def test_a_photo_is_answered_once_and_shown_while_the_ledger_is_away(
+    make_desk: Callable[[Ledger | None], Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Ledger) -> None:
+        raise LedgerUnavailableError("The ledger's server does not answer; check that it runs.")
+
+    def answer(pictures: Sequence[tuple[str, bytes]]) -> list[Answered]:
+        asked.append(len(pictures))
+        return desk.answer(pictures)
+
+    asked: list[int] = []
+    desk = make_desk(None)
+    monkeypatch.setattr(Ledger, "reading", refuse)
+    photo: Any = SimpleNamespace(getvalue=lambda: RED, file_id="shirt")
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        monkeypatch.setattr("vestiary.pages.desk._held", [replace(desk, ledger=ledger, answer=answer)])
+        app = AppTest.from_string("from vestiary.pages.tag import show\nshow()", default_timeout=120)
+        app.session_state["tag_visit"] = Visit(waiting=[Upload("shirt", photo)], n_of_batch=1, open=0)
+        app.run()
+        app.run()
+    assert not app.exception
+    assert [own.value for own in app.header] == ["shirt"]
+    assert asked == [1]
 
 
 def test_a_correction_changes_what_is_copied_and_is_known_again(

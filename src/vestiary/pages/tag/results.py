@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -12,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import select
 
 from vestiary.bundle import Bundle
-from vestiary.errors import UsageError, VestiaryError
+from vestiary.errors import LedgerError, UsageError, VestiaryError
 from vestiary.images import Limits
 from vestiary.ledger import Ledger, Verdict, schema
 from vestiary.pages.desk import Answered, Desk
@@ -87,7 +88,7 @@ class Result:
 def answer_photos(desk: Desk, photos: Sequence[tuple[str, bytes]], *, first_number: int) -> list[Result]:
     """A result for each (name, encoded bytes) pair, in order, with what was corrected before for the same photos.
 
-    Raises ServiceError when the service cannot answer now.
+    While the ledger is away there are answers without it. Raises ServiceError when the service cannot answer now.
     """
     answers = [_shorten(answered) for answered in desk.answer(photos)]
     results = []
@@ -96,7 +97,8 @@ def answer_photos(desk: Desk, photos: Sequence[tuple[str, bytes]], *, first_numb
         thumbnail = make_thumbnail(photo, desk.limits) if photo else None
         results.append(Result(first_number + place, name, answered, photo, thumbnail))
     if desk.ledger is not None:
-        _recall(desk.ledger, results)
+        with contextlib.suppress(LedgerError):
+            _recall(desk.ledger, results)
     return results
 
 
