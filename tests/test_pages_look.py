@@ -516,6 +516,38 @@ def test_a_catalogue_of_other_attributes_is_refused_by_the_model_page(
     assert "has gender, but tiny answers baseColour, season" in app.error[0].value
 
 
+def miss_photos(*given: object) -> None:
+    raise CatalogueError("The photos are away; mount their disk.")
+
+
+def test_figures_that_could_not_be_worked_out_are_when_somebody_looks_again(
+    run_page: Callable[..., AppTest], tiny_catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_catalogue.save(tmp_path / "catalogue")
+    with monkeypatch.context() as patch:
+        patch.setattr("vestiary.pages.model.evaluation.evaluate_bundle", miss_photos)
+        app = run_page("model", catalogue=tmp_path / "catalogue")
+        wait_until(lambda: bool(app.error or app.run().error))
+    assert "The photos are away" in app.error[0].value
+    wait_until(lambda: bool(app.run().dataframe))
+    assert not app.error
+
+
+def test_wrong_labels_that_could_not_be_looked_for_are_when_somebody_looks_again(
+    run_page: Callable[..., AppTest], tiny_catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_catalogue.save(tmp_path / "catalogue")
+    monkeypatch.setattr("vestiary.pages.catalogue.page.survey_labels", miss_photos)
+    app = run_page("catalogue", catalogue=tmp_path / "catalogue")
+    choose_view(app, "Findings")
+    wait_until(lambda: "What to do next" in [own.label for own in app.run().expander])
+    app.toggle(key="findings-labels").set_value(True)
+    wait_until(lambda: bool(app.run().error))
+    assert "The photos are away" in app.error[0].value
+    monkeypatch.setattr("vestiary.pages.catalogue.page.survey_labels", lambda *_: ())
+    wait_until(lambda: not app.run().error)
+
+
 def test_the_monitor_reads_the_days_that_are_chosen(run_page: Callable[..., AppTest], tmp_path: Path) -> None:
     with open_ledger(tmp_path / "ledger.db") as ledger:
         now = datetime.now(UTC)

@@ -214,7 +214,10 @@ def _ask_labels(shelf: Shelf) -> tuple[Finding, ...]:
     if not st.toggle("Look for wrong labels too, which may take many minutes", key="findings-labels"):
         return ()
     bundle = current_desk().bundle
-    chore = CHORES.ask(_name_labels(shelf, bundle), lambda progress: survey_labels(shelf.catalogue, bundle, progress))
+    key = _name_labels(shelf, bundle)
+    chore = CHORES.ask(key, lambda progress: survey_labels(shelf.catalogue, bundle, progress))
+    if chore.has_failed:  # told once: whoever looks again may have mended it
+        CHORES.forget(key)
     return _ask(chore, "The bundle looks at every photo, once; then every label is judged.") or ()
 
 

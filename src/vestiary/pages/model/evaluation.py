@@ -59,6 +59,8 @@ def ask_evaluation(shelf: Shelf, bundle: Bundle) -> Evaluation | None:
     if not chore.is_done:
         wait_for(chore, f"The bundle {bundle.name} answers the {SPLIT} split, once; this may take minutes.")
         return None
+    if chore.has_failed:  # told once: whoever looks again may have mended it
+        CHORES.forget(key)
     return chore.result()
 
 
