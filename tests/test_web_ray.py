@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import shutil
 import socket
@@ -138,6 +139,26 @@ def test_each_replica_fetches_the_bundle_and_refuses_another_in_its_place(
     )
 
 
+def test_rates_count_the_callers_behind_a_proxy_that_is_trusted(
+    start_replica: Callable[..., Callable[[], Any]], make_bundle: Callable[..., Path]
+) -> None:
+    make_app = start_replica(
+        bundle=str(make_bundle()), ledger_url="none", rate_per_minute=1, rate_burst=1, trusted_proxies="10.0.0.5"
+    )
+
+    async def ask(app: Any, proxy: str) -> list[int]:
+        async with app.router.lifespan_context(app):
+            # What Ray's proxies hand over: the address that asked them, and what it says of others.
+            transport = httpx.ASGITransport(app, client=(proxy, 4000))
+            async with httpx.AsyncClient(transport=transport, base_url="http://ray") as client:
+                said = [{"X-Forwarded-For": f"203.0.113.{n}"} for n in range(2)]
+                files = {"file": paint_picture((250, 5, 5))}
+                return [(await client.post("/predict", files=files, headers=own)).status_code for own in said]
+
+    assert asyncio.run(ask(make_app(), "10.0.0.5")) == [200, 200]
+    assert asyncio.run(ask(make_app(), "10.0.0.6")) == [200, 429]
+
+
 def test_a_bundle_that_cannot_be_had_is_told_before_anything_is_deployed(
     make_bundle: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +183,7 @@ def test_a_bundle_that_cannot_be_had_is_told_before_anything_is_deployed(
         ({"cores": 0}, "cores=0 cannot be; give a number from 1."),
         ({"port": "80"}, "port is up to Ray's proxies"),
         ({"pages": "true"}, "There are no pages on Ray, where each request may meet another replica; leave pages out"),
+        ({"decide_on": "colour"}, "colour"),
         ({"colour": "red"}, "colour .* is no setting"),
     ],
 )

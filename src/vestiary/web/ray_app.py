@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
 from vestiary.bundle import DEFAULT, open_bundle
 from vestiary.catalogue.sources import hide_password
 from vestiary.errors import BundleError, UsageError, require
@@ -49,6 +51,7 @@ def build(given: Mapping[str, Any]) -> Any:
     plain = settings.model_dump()
     bundle = open_bundle(settings.bundle)
     bundle.choose_model(settings.precision)
+    bundle.choose_attributes(settings.decide_on)
     fingerprint, name = bundle.fingerprint, hide_password(str(settings.bundle or DEFAULT))
 
     def make_app() -> FastAPI:
@@ -58,6 +61,8 @@ def build(given: Mapping[str, Any]) -> Any:
                 f"The bundle at {name} is not the one that this service was deployed with; deploy it "
                 "again, so that all replicas answer by the same one."
             )
+        if trusted := plain["trusted_proxies"]:
+            app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))
         return app
 
     deployment = serve.deployment(
