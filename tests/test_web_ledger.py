@@ -111,7 +111,7 @@ def test_among_several_pictures_of_a_request_the_id_tells_which(tiny: Running, p
 @pytest.mark.parametrize(
     ("fields", "status", "said"),
     [
-        ({"request_id": "other"}, 404, "No prediction is known by this id"),
+        ({"request_id": "other"}, 404, "or send it again in a moment if it was answered just now."),
         ({"id": "other"}, 404, "No prediction is known by this id"),
         ({"request_id": "r1", "attribute": "basecolor"}, 422, "no such attribute; did you mean 'baseColour'?"),
         ({"request_id": "r1", "attribute": "xyz"}, 422, "no such attribute; GET /classes lists"),
@@ -122,12 +122,31 @@ def test_among_several_pictures_of_a_request_the_id_tells_which(tiny: Running, p
     ],
 )
 def test_a_verdict_that_cannot_be_meant_is_refused(
-    tiny: Running, fields: dict[str, object], status: int, said: str
+    tiny: Running, fields: dict[str, object], status: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("vestiary.web.routes.feedback.PAUSE_S", 0.0)
     predict(tiny)
     answer = give(tiny, **fields)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert said in answer.json()["detail"]
+
+
+def test_a_verdict_waits_for_what_another_replica_has_yet_to_write(
+    tiny: Running, start_service: Callable[..., Running], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause, sleep = 60.0, asyncio.sleep
+    monkeypatch.setattr("vestiary.web.recorder.PAUSE_S", pause)  # of the other, which writes nothing by itself then
+    monkeypatch.setattr("vestiary.web.routes.feedback.PAUSE_S", pause)
+    other = start_service(bundle=tiny.service.settings.bundle, ledger_url=str(place))
+    assert other.service.recorder is not None
+    write = other.service.recorder.flush
+
+    async def pass_time(seconds: float) -> None:
+        await (asyncio.to_thread(write) if seconds == pause else sleep(seconds))
+
+    monkeypatch.setattr(asyncio, "sleep", pass_time)
+    predict(other)
+    assert give(tiny, request_id="r1").json()["previous_value"] == "Red"
 
 
 def test_a_verdict_in_another_form_is_refused(tiny: Running) -> None:

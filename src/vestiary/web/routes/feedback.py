@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import time
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -38,7 +37,10 @@ _EXAMPLE: Final = {
     "previous_value": "Tshirts",
     "timestamp": described.TIME,
 }
-_UNKNOWN: Final = "No prediction is known by this id; send the request_id of an answer that the ledger still holds."
+_UNKNOWN: Final = (
+    "No prediction is known by this id; send the request_id of an answer that the ledger still holds, or send it again "
+    "in a moment if it was answered just now."
+)
 _NO_LEDGER: Final = "This service keeps no ledger and takes no verdicts; ask its operator to set VESTIARY_LEDGER_URL."
 _PROBLEMS: Final = (
     errors.bad_request("The body is not valid JSON; mend it and send it again."),
@@ -73,7 +75,7 @@ async def give_feedback(request: Request) -> Response:
         raise errors.not_found(_NO_LEDGER)
     reviewer = asked.reviewer or request.state.caller or ""
     try:
-        verdict = await service.in_time(request, asyncio.to_thread(lambda: _give(service, recorder, asked, reviewer)))
+        verdict = await service.in_time(request, _give(service, recorder, asked, reviewer))
     except LedgerError:
         raise errors.ledger_away(service.settings.retry_after_s) from None
     return answers.render_json(
@@ -89,18 +91,29 @@ async def give_feedback(request: Request) -> Response:
     )
 
 
-def _give(service: Service, recorder: Recorder, asked: FeedbackRequest, reviewer: str) -> Verdict:
+async def _give(service: Service, recorder: Recorder, asked: FeedbackRequest, reviewer: str) -> Verdict:
+    verdict = await asyncio.to_thread(_try_to_give, service, recorder, asked, reviewer)
+    if verdict is None:  # another worker or replica may have answered it just now
+        await asyncio.sleep(PAUSE_S)
+        verdict = await asyncio.to_thread(_try_to_give, service, recorder, asked, reviewer)
+    if verdict is None:
+        raise errors.not_found(_UNKNOWN)
+    return verdict
+
+
+def _try_to_give(service: Service, recorder: Recorder, asked: FeedbackRequest, reviewer: str) -> Verdict | None:
+    """The verdict as it is kept; None while the ledger holds no prediction that it can be about."""
     attribute, value = _check_value(service.bundle.taxonomy, asked)
     ledger = recorder.ledger
     if ledger is None:
         raise errors.ledger_away(service.settings.retry_after_s)
     found = _find(ledger, asked)
-    if not found:  # it may have been answered just now, here or by another worker
+    if not found:  # it may have been answered just now
         if not recorder.flush():
             raise errors.ledger_away(service.settings.retry_after_s)
-        if service.settings.workers > 1:
-            time.sleep(PAUSE_S)
         found = _find(ledger, asked)
+    if not found:
+        return None
     record = _choose(found)
     if attribute not in record.tags:
         raise errors.unknown_value(f"That prediction has no tag for {attribute}; it was made by another bundle.")
@@ -129,8 +142,6 @@ def _find(ledger: Ledger, asked: FeedbackRequest) -> list[PredictionRecord]:
 
 def _choose(found: list[PredictionRecord]) -> PredictionRecord:
     """The one prediction that is meant; of the same picture sent again under the same name, the newest."""
-    if not found:
-        raise errors.not_found(_UNKNOWN)
     if len({(record.name, record.image_sha256) for record in found}) > 1:
         raise errors.bad_request("That request had several pictures; name the one that is meant by its 'id', too.")
     return found[0]
