@@ -28,6 +28,7 @@ from vestiary.web.batching import Outcome, Timing
 from vestiary.web.recorder import Recorder
 from vestiary.web.tally import Tally
 
+NOT_KEPT = "Pictures are answered and not kept."
 RED, BLUE = paint_picture((250, 10, 10)), paint_picture((10, 10, 250))
 
 
@@ -316,11 +317,28 @@ def count_photos(running: Running, outcome: str) -> float:
     return float(found[1])
 
 
+def show_pages(running: Running) -> str:
+    """The page that asks for a photo, and the one with its answer."""
+    html = {"Accept": "text/html"}
+    answer = httpx.post(f"{running.url}/uploader", files={"file": ("a.png", RED)}, headers=html)
+    assert answer.status_code == 200
+    return httpx.get(running.url, headers=html).text + answer.text
+
+
+def test_only_a_service_that_keeps_no_photos_says_so(
+    start_service: Callable[..., Running], tiny: Running, tmp_path: Path
+) -> None:
+    assert show_pages(tiny).count(NOT_KEPT) == 2
+    without = start_service(bundle=tmp_path / "bundle", ledger_url="none", keep_pictures=tmp_path / "album")
+    assert show_pages(without).count(NOT_KEPT) == 2
+
+
 def test_photos_for_review_are_kept_where_that_is_wanted_and_no_others(
     start_service: Callable[..., Running], make_bundle: Callable[..., Path], place: Path, tmp_path: Path
 ) -> None:
     album = Album(tmp_path / "album")
     running = start_service(bundle=make_bundle(), ledger_url=str(place), keep_pictures=album.folder)
+    assert NOT_KEPT not in show_pages(running)
     grey = paint_picture((90, 90, 90))
     for picture in (RED, grey, b"no picture"):
         httpx.post(f"{running.url}/predict", files={"file": ("a.png", picture)})

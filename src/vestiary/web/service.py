@@ -158,6 +158,11 @@ class Service:
         """Whether one more request would be refused."""
         return self.in_flight >= self.settings.max_in_flight
 
+    @property
+    def keeps_photos(self) -> bool:
+        """Whether photos that go to review stay here."""
+        return self.recorder is not None and self.recorder.album is not None
+
     async def receive(self, request: Request, parse: Callable[[bytes | bytearray], Result]) -> Result:
         """The body of a request, taken apart by ``parse``: off the event loop unless it is small.
 

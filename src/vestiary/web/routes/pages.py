@@ -88,7 +88,12 @@ async def front(request: Request) -> Response:
     if "text/html" in request.headers.get("accept", ""):
         titles = [title.lower() for title in service.bundle.taxonomy.titles.values()]
         return render_page(
-            "upload.html.j2", bundle=service.bundle, limits=service.settings, titles=titles, formats=_FORMATS
+            "upload.html.j2",
+            bundle=service.bundle,
+            limits=service.settings,
+            titles=titles,
+            formats=_FORMATS,
+            keeps_photos=service.keeps_photos,
         )
     status = {"ready": "running", "full": "running"}.get(find_status(service), find_status(service))
     model = f"{service.bundle.name} {service.bundle.version}"
@@ -189,6 +194,7 @@ def _render_result(service: Service, upload: Upload, outcome: Outcome, name: str
         best=answers.rank(own)[:_SHOWN],
         others=[(titles[name], tag, _find_band(tag.confidence)) for name, tag in tags.items()],
         note=outcome.prediction.note,
+        keeps_photos=service.keeps_photos,
     )
 
 
