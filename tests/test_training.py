@@ -24,7 +24,9 @@ from vestiary.training import export as export_module  # noqa: E402
 from vestiary.training import fit as fit_module  # noqa: E402
 from vestiary.training.dataset import Samples, open_samples  # noqa: E402
 from vestiary.training.fit import fit  # noqa: E402
+from vestiary.training.merging import merge_models  # noqa: E402
 from vestiary.training.model import Classifier, to_pixels  # noqa: E402
+from vestiary.training.quantise import quantise_model  # noqa: E402
 from vestiary.training.recipe import Phase, Recipe  # noqa: E402
 from vestiary.training.train import train  # noqa: E402
 
@@ -94,6 +96,63 @@ def test_the_mean_of_a_class_map_plus_bias_is_the_logit(
             logits, maps = session.run([name, f"{name}.map"], {"images": np.array(samples.pixels[:n])})
             np.testing.assert_allclose(maps.mean(axis=(2, 3)) + bias.numpy(), logits, atol=1e-5)
     assert session.run(["embedding"], {"images": np.array(samples.pixels[:2])})[0].shape == (2, model.backbone.channels)
+
+
+def test_attributes_may_be_called_as_what_is_inside_a_network(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, samples: Samples, tmp_path: Path
+) -> None:
+    names = {"view": "season", "relu": "gender", "getitem": "usage"}
+    taxonomy = Taxonomy(tuple(replace(tiny_catalogue.taxonomy[old], name=name) for name, old in names.items()))
+    products = [
+        replace(product, labels={name: product.labels[old] for name, old in names.items() if old in product.labels})
+        for product in tiny_catalogue.products
+    ]
+    catalogue = replace(tiny_catalogue, taxonomy=taxonomy, products=tuple(products))
+    bundle, _ = train(catalogue, quick(tiny_recipe), tmp_path / "bundle", cache=tmp_path / "cache")
+    pixels = np.array(samples.pixels[:4])
+    predictor = Predictor(bundle)
+    logits = predictor.logits(pixels)
+    assert set(logits) == set(names)
+    assert predictor.explain(list(pixels), "relu").shape == (4, 5, 4)
+    twice = Predictor(
+        replace(bundle, model=merge_models([bundle.model, bundle.model], taxonomy.names), familiarity=None)
+    )
+    int8 = Predictor(replace(bundle, model=quantise_model(bundle.model, pixels)))
+    for name in names:
+        np.testing.assert_allclose(twice.logits(pixels)[name], logits[name], atol=1e-5)
+        np.testing.assert_allclose(int8.logits(pixels)[name], logits[name], atol=1)
+
+
+def test_what_is_renamed_is_renamed_wherever_it_stands() -> None:
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    own = helper.make_tensor_value_info("mine", TensorProto.FLOAT, [1])
+    branch = helper.make_graph([helper.make_node("Add", ["images", "weight"], ["mine"])], "branch", [], [own])
+    nodes = [
+        helper.make_node("ReduceSum", ["images", ""], ["relu"]),
+        helper.make_node("Cast", ["relu"], ["is"], to=TensorProto.BOOL),
+        helper.make_node("If", ["is"], ["output-0"], then_branch=branch, else_branch=branch),
+    ]
+    images, answer = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("images", "output-0"))
+    between = [helper.make_tensor_value_info("relu", TensorProto.FLOAT, [1])]
+    weights = [helper.make_tensor("weight", TensorProto.FLOAT, [1], [2.0])]
+    graph = helper.make_graph(nodes, "tiny", [images], [answer], weights, value_info=between)
+    export_module._rename(graph, {"images": "images", "output-0": "relu"})
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    assert [value.name for value in (*graph.value_info, *graph.initializer)] == [".relu", ".weight"]
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert session.run(["relu"], {"images": np.float32([3])})[0].tolist() == [5.0]
+
+
+@pytest.mark.parametrize("name", ["images", "embedding"])
+def test_an_attribute_that_every_model_has_is_refused_before_training(
+    name: str, tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    named = replace(tiny_catalogue, taxonomy=Taxonomy((Attribute(name, ("a", "b")),)))
+    with pytest.raises(TrainingError, match=f"Attribute {name} cannot be learnt .*, such as --attribute kind={name}"):
+        train(named, tiny_recipe, tmp_path / "bundle", cache=tmp_path / "cache")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_export_that_says_something_else_is_refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -40,7 +41,8 @@ class _Exported(nn.Module):
 
 def export_onnx(model: Classifier, taxonomy: Taxonomy, *, height: int, width: int) -> bytes:
     """ONNX bytes of the trained network, for any number of pictures of one size (pixels)."""
-    names = [name for attribute in taxonomy.names for name in (attribute, f"{attribute}.map")]
+    outputs = [*(name for attribute in taxonomy.names for name in (attribute, f"{attribute}.map")), "embedding"]
+    names = {f"output-{number}": name for number, name in enumerate(outputs)}  # as nothing in a network is called
     example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -51,7 +53,7 @@ def export_onnx(model: Classifier, taxonomy: Taxonomy, *, height: int, width: in
             dynamo=True,
             verbose=False,
             input_names=["images"],
-            output_names=[*names, "embedding"],
+            output_names=list(names),
             dynamic_shapes={"images": {0: torch.export.Dim("n")}},
         )
     assert program is not None  # the dynamo exporter always returns its program
@@ -61,9 +63,28 @@ def export_onnx(model: Classifier, taxonomy: Taxonomy, *, height: int, width: in
     for value in [*proto.graph.input, *proto.graph.output, *proto.graph.value_info, *proto.graph.initializer]:
         del value.metadata_props[:]
     del proto.graph.metadata_props[:]
+    _rename(proto.graph, names | {"images": "images"})
     buffer = io.BytesIO()
     onnx.save(proto, buffer)
     return buffer.getvalue()
+
+
+def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Call values as ``names`` says, and put a dot before all others: no attribute begins with one.
+
+    Without it an attribute called ``view`` or ``relu`` would stand for two values of one graph.
+    """
+
+    def rename(name: str) -> str:
+        return names.get(name, f".{name}" if name else "")  # an optional input that is left out has no name
+
+    for node in graph.node:
+        node.input[:], node.output[:] = map(rename, node.input), map(rename, node.output)
+        for own in node.attribute:
+            for inner in (own.g, *own.graphs):
+                _rename(inner, names)
+    for value in [*graph.input, *graph.output, *graph.value_info, *graph.initializer]:
+        value.name = rename(value.name)
 
 
 @torch.inference_mode()

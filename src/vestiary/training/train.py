@@ -74,7 +74,7 @@ def train(
     check_writable(out, overwrite=overwrite or resume)
     check_catalogue(recipe, catalogue)
     check_logs(logs)
-    refuse_single_answers(catalogue)
+    refuse_attributes(catalogue)
     Hierarchy.of(catalogue.taxonomy)  # refuses rules that cannot be answered by, before the hours of training
     if threads:
         torch.set_num_threads(threads)
@@ -174,9 +174,15 @@ def _export(
     return bundle, parity
 
 
-def refuse_single_answers(catalogue: Catalogue) -> None:
-    """Raise TrainingError for an attribute with one value: there is nothing to learn."""
+def refuse_attributes(catalogue: Catalogue) -> None:
+    """Raise TrainingError for an attribute called as what every model has, or with one value: nothing to learn."""
     for attribute in catalogue.taxonomy.attributes:
+        if attribute.name in ("images", "embedding"):
+            raise TrainingError(
+                f"Attribute {attribute.name} cannot be learnt under this name, since every model has images and an "
+                "embedding of its own; ingest the source again with another name, such as --attribute "
+                f"kind={attribute.name}."
+            )
         if len(attribute.values) < 2:
             raise TrainingError(
                 f"Attribute {attribute.name} has the single value {attribute.values[0]!r}, so there is nothing "

@@ -44,7 +44,7 @@ from vestiary.training.study import (
     retry_stopped,
     to_result,
 )
-from vestiary.training.train import refuse_missing_answers, refuse_single_answers
+from vestiary.training.train import refuse_attributes, refuse_missing_answers
 
 BEST: Final = "best.toml"
 LOCK: Final = "lock"
@@ -83,7 +83,7 @@ def tune(
         check_catalogue(recipe, catalogue)
     if "backbone" not in search.space:
         Classifier(search.recipe, catalogue.taxonomy)  # refuses once what every trial would stumble over
-    refuse_single_answers(catalogue)
+    refuse_attributes(catalogue)
     samples = _take_share(open_samples(catalogue, search.recipe.preprocess, cache, progress=on_decode), search)
     refuse_missing_answers(catalogue, samples)
     out.mkdir(parents=True, exist_ok=True)
