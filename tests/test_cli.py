@@ -221,6 +221,39 @@ def test_a_narrow_terminal_gets_a_long_table(
     assert "…" not in done.out
 
 
+def test_brackets_and_colons_in_words_are_shown_as_they_are(
+    vestiary: Vestiary, make_bundle: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from conftest import TINY_RULE
+    from vestiary.cli import output
+    from vestiary.taxonomy import Attribute, Taxonomy
+
+    size, values = "length [cm]", ("[none]", "[/b] :key:")
+    (tmp_path / "table.csv").write_text(
+        "\n".join(["id,image,length [cm]", *(f"{n},{n}.png,{values[n % 2]}" for n in range(30))]), encoding="utf-8"
+    )
+    for n in range(30):
+        Image.new("RGB", (12, 16), (200 - n, 0, 250 * (n % 2))).save(tmp_path / f"{n}.png")
+    words = ("--table", "table.csv", "--id-column", "id", "--image-column", "image", "--attribute", size)
+    assert vestiary("ingest", tmp_path, *words, "--out", tmp_path / "catalogue").code == 0
+    attribute = Attribute(size, ("[/b] :key:", "[none]"), "Length [m]")
+    bundle = make_bundle(taxonomy=Taxonomy((attribute,)), rule={size: TINY_RULE["season"]}, licence="CC BY [nc]")
+
+    def show(*arguments: object) -> str:
+        done = vestiary(*arguments, "--bundle", bundle) if arguments[0] != "inspect" else vestiary(*arguments)
+        assert (done.code, done.err) == (0, "")
+        return str(done.out)
+
+    assert "licence of its data: CC BY [nc]\n" in show("inspect", bundle)
+    assert f" {size} " in show("inspect", bundle)
+    assert f" {size} " in show("evaluate", tmp_path / "catalogue")
+    assert f" {size} " in show("evaluate", tmp_path / "catalogue", "--against", bundle)
+    for width in (140, 60):
+        monkeypatch.setattr(output, "PIPED_WIDTH", width)
+        told = show("tag", tmp_path / "2.png", tmp_path / "3.png")
+        assert all(word in told for word in ("Length [m]", "[none]", "[/b] :key:"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -63,7 +63,7 @@ def _print_report(report: DriftReport) -> None:
     from rich import box
     from rich.table import Table
 
-    from vestiary.cli.output import make_console
+    from vestiary.cli.output import make_console, show_name
 
     if report.is_judged:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
@@ -73,7 +73,7 @@ def _print_report(report: DriftReport) -> None:
             table.add_column(column, justify="right")
         for own in report.figures:
             distance = "–" if own.distance is None else f"{own.distance:.3f}"
-            words = (own.title, own.attribute or "pictures", distance, f"{own.limit:.3f}")
+            words = (own.title, show_name(own.attribute or "pictures"), distance, f"{own.limit:.3f}")
             table.add_row(*words, "alarm" if own.alarm else "")
         make_console().print(table)
     for line in (*report.alarms, *report.remarks(), report.summary()):

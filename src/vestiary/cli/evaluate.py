@@ -92,7 +92,7 @@ def print_scores(scores: Mapping[str, Scores], title: str) -> None:
     from rich import box
     from rich.table import Table
 
-    from vestiary.cli.output import make_console
+    from vestiary.cli.output import make_console, show_name
     from vestiary.metrics import format_percent
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", title=title, title_justify="left")
@@ -104,7 +104,7 @@ def print_scores(scores: Mapping[str, Scores], title: str) -> None:
         low, high = own.intervals.get("accuracy", (None, None))
         interval = "–" if low is None or high is None else f"{100 * low:.1f} – {100 * high:.1f}"
         shares = map(format_percent, (own.macro_f1, own.top5, own.ece, own.coverage, own.accepted_accuracy))
-        table.add_row(name, f"{own.n:,}", format_percent(own.accuracy), interval, *shares)
+        table.add_row(show_name(name), f"{own.n:,}", format_percent(own.accuracy), interval, *shares)
     make_console().print(table)
 
 
@@ -113,7 +113,7 @@ def print_comparison(comparison: Comparison) -> None:
     from rich import box
     from rich.table import Table
 
-    from vestiary.cli.output import make_console
+    from vestiary.cli.output import make_console, show_name
     from vestiary.metrics import format_percent
 
     view = f", view {comparison.view}" if comparison.view else ""
@@ -126,7 +126,7 @@ def print_comparison(comparison: Comparison) -> None:
         interval = "–" if own.interval is None else f"{100 * own.interval[0]:+.1f} to {100 * own.interval[1]:+.1f}"
         shares = (format_percent(own.before), format_percent(own.after), f"{100 * own.difference:+.1f}")
         counts = (f"{own.gained:,}", f"{own.lost:,}", format_p_value(own.p_value))
-        table.add_row(name, f"{own.n:,}", *shares, interval, *counts)
+        table.add_row(show_name(name), f"{own.n:,}", *shares, interval, *counts)
     make_console().print(table)
     for own in comparison.attributes.values():
         if own.values:

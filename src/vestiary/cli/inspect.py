@@ -100,11 +100,12 @@ def _print_bundle(bundle: Bundle) -> None:
     from rich import box
     from rich.table import Table
 
-    from vestiary.cli.output import make_console
+    from vestiary.cli.output import make_console, show_name
     from vestiary.metrics import format_percent
 
     console = make_console()
-    console.print(f"{bundle.name} {bundle.version}, made at {bundle.created_at}, licence of its data: {bundle.licence}")
+    licence = f"licence of its data: {bundle.licence}"
+    console.print(show_name(f"{bundle.name} {bundle.version}, made at {bundle.created_at}, {licence}"))
     console.print(f"fingerprint  {bundle.fingerprint}")
     size = f"{bundle.preprocess.width}×{bundle.preprocess.height} px"
     console.print(f"input        {size}, model of {len(bundle.model) / 1e6:.1f} MB")
@@ -134,7 +135,7 @@ def _print_bundle(bundle: Bundle) -> None:
         int8 = bundle.int8.scores.get("validation", {}).get(attribute.name, {}) if bundle.int8 else None
         threshold = bundle.calibration.thresholds[attribute.name]
         table.add_row(
-            attribute.name,
+            show_name(attribute.name),
             str(len(attribute.values)),
             format_percent(own.get("accuracy")),
             *([] if int8 is None else [format_percent(int8.get("accuracy"))]),

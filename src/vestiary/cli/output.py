@@ -33,11 +33,13 @@ def tell_failure(name: str, message: str) -> None:
 
 
 def make_console() -> Console:
-    """A console on stdout that does not cut tables in a pipe."""
+    """A console on stdout that shows words as they are, brackets and colons too, and does not cut tables in a pipe."""
     from rich.console import Console
 
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    return console
 
 
 def show_name(name: str) -> Text:

@@ -45,7 +45,7 @@ def print_int8(bundle: Bundle) -> None:
     from rich import box
     from rich.table import Table
 
-    from vestiary.cli.output import make_console
+    from vestiary.cli.output import make_console, show_name
     from vestiary.metrics import format_percent
 
     if bundle.int8 is None:
@@ -59,7 +59,7 @@ def print_int8(bundle: Bundle) -> None:
     for name, own in bundle.int8.scores["validation"].items():
         before = bundle.int8.training["fp32_accuracy"][name]
         shares = (before, own["accuracy"], own["coverage"], own["accepted_accuracy"])
-        table.add_row(name, *map(format_percent, shares))
+        table.add_row(show_name(name), *map(format_percent, shares))
     make_console().print(table)
     sizes = f"{len(bundle.int8.model) / 1e6:.1f} MB beside {len(bundle.model) / 1e6:.1f} MB"
     typer.echo(f"The int8 model takes {sizes}; ask for it with --precision int8.")

@@ -101,7 +101,7 @@ def _write_table(found: Iterable[Similar], attributes: Sequence[str]) -> None:
     table.add_column("Product")
     table.add_column("Distance", justify="right")
     for attribute in attributes:
-        table.add_column(attribute)
+        table.add_column(show_name(attribute))
     with console.status("Looking at photos"):
         for similar in found:
             name = show_name(Path(similar.id).name or similar.id)

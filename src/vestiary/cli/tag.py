@@ -179,11 +179,13 @@ def _build_wide_table(predictions: Sequence[Prediction], taxonomy: Taxonomy) -> 
     """A row per picture, a column per attribute."""
     from rich.text import Text
 
+    from vestiary.cli.output import show_name
+
     table = _new_table()
     for title in taxonomy.titles.values():
-        table.add_column(title)
+        table.add_column(show_name(title))
     for prediction in predictions:
-        cells = (Text.assemble(tag.value, "\n", _confidence(tag)) for tag in prediction.tags)
+        cells = (Text.assemble(show_name(tag.value), "\n", _confidence(tag)) for tag in prediction.tags)
         table.add_row(_picture_name(prediction), *cells, end_section=True)
     return table
 
@@ -192,6 +194,8 @@ def _build_long_table(predictions: Sequence[Prediction], taxonomy: Taxonomy) -> 
     """A row per tag, for narrow screens."""
     from rich.text import Text
 
+    from vestiary.cli.output import show_name
+
     table, titles = _new_table(), taxonomy.titles
     for column in ("Attribute", "Value", "Confidence"):
         table.add_column(column)
@@ -199,7 +203,8 @@ def _build_long_table(predictions: Sequence[Prediction], taxonomy: Taxonomy) -> 
         name = _picture_name(prediction)
         for tag in prediction.tags:
             end = tag is prediction.tags[-1]
-            table.add_row(name, titles[tag.attribute], tag.value, _confidence(tag), end_section=end)
+            told = show_name(titles[tag.attribute]), show_name(tag.value), _confidence(tag)
+            table.add_row(name, *told, end_section=end)
             name = Text()
     return table
 
