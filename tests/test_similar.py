@@ -93,6 +93,21 @@ def test_as_many_products_as_there_are_is_the_most(index: Index, predictor: Pred
         ids(index, predictor, paint_picture((0, 0, 90)), top_k=0)
 
 
+def test_a_disk_that_is_full_is_told_and_leaves_nothing(
+    catalogue: Catalogue, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("Failed to write into the file")
+
+    monkeypatch.setattr("usearch.index.Index.save", fail)
+    with pytest.raises(UsageError) as caught:
+        build_index(catalogue, predictor, tmp_path / "index")
+    assert str(caught.value) == (
+        f"{tmp_path} cannot be written to (Failed to write into the file); make room there or choose another place."
+    )
+    assert [file.name for file in tmp_path.iterdir() if "index" in file.name] == []
+
+
 def test_a_distance_is_that_of_looks_and_answers(index: Index, predictor: Predictor) -> None:
     """The cosine of two points is (cos + 1.5² · b) / (1 + 1.5²), as the guide says."""
     photos = [encode_picture(draw_shapes(1)), paint_picture((0, 200, 0))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -295,6 +297,50 @@ def test_a_cache_cut_short_is_decoded_again(
     file.write_bytes(whole[: len(whole) // 2] if content is None else content)
     again = open_samples(tiny_catalogue, tiny_recipe.preprocess, tmp_path)
     np.testing.assert_array_equal(again.pixels, expected)
+
+
+class FullDisk(io.FileIO):
+    """A file on a disk with room for some pictures."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > 20_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_a_full_disk_while_pictures_are_decoded_is_told_and_leaves_nothing(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.open
+
+    def open_file(path: Path, *arguments: Any, **options: Any) -> Any:
+        return io.BufferedWriter(FullDisk(path, "w")) if path.suffix == ".part" else real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", open_file)
+    cache = tmp_path / "cache"
+    with pytest.raises(TrainingError) as caught:
+        train(tiny_catalogue, tiny_recipe, tmp_path / "bundle", cache=cache)
+    assert str(caught.value) == (
+        f"Decoded pictures cannot be written to {cache} (No space left on device); make room there or mend the place, "
+        "and start again."
+    )
+    assert not list(cache.iterdir())
+
+
+def test_a_cache_in_a_place_that_is_no_folder_is_told(
+    tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("mine")
+    with pytest.raises(TrainingError, match=r"^Decoded pictures cannot be written to .*cache \(.*\); "):
+        open_samples(tiny_catalogue, tiny_recipe.preprocess, tmp_path / "cache")
+    assert (tmp_path / "cache").read_text() == "mine"
+
+
+def test_the_cache_is_a_plain_array_of_numpy(tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    samples = open_samples(tiny_catalogue, tiny_recipe.preprocess, tmp_path)
+    (file,) = tmp_path.glob("*.npy")
+    np.save(tmp_path / "again.npy", np.array(samples.pixels))
+    assert file.read_bytes() == (tmp_path / "again.npy").read_bytes()
 
 
 def test_train_refuses_a_place_that_is_taken_before_it_starts(

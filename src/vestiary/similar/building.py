@@ -16,7 +16,7 @@ import numpy as np
 
 from vestiary.bundle import Bundle
 from vestiary.catalogue import Catalogue, Progress, describe_source
-from vestiary.errors import CatalogueError, UsageError
+from vestiary.errors import CatalogueError, UsageError, first_sentence
 from vestiary.predictor import Predictor, collect_outputs
 from vestiary.product import Product
 from vestiary.similar.entries import describe_products
@@ -115,7 +115,12 @@ def _write_vectors(
             )
         graph.add(np.arange(start, start + len(points), dtype=np.uint64), points, threads=1)
     part = staging / "vectors"
-    graph.save(part)
+    try:
+        graph.save(part)
+    except RuntimeError as error:  # usearch's word for a full disk
+        raise UsageError(
+            f"{staging.parent} cannot be written to ({first_sentence(error)}); make room there or choose another place."
+        ) from error
     digest = hash_file(part)
     part.replace(staging / name_file("vectors", digest))
     return digest

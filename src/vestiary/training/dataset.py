@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def open_samples(
 ) -> Samples:
     """The catalogue's samples, decoded into ``cache`` unless the same pictures, so preprocessed, are there already.
 
-    Raises TrainingError when a picture cannot be read any more.
+    Raises TrainingError when a picture cannot be read any more, or ``cache`` not be written to.
     """
     views = [(product, view) for product in catalogue.products for view in range(len(product.images))]
     path = cache / f"{_cache_key(views, preprocess)}.npy"
@@ -118,8 +119,10 @@ def _decode_all(
     shape: tuple[int, ...],
     progress: Progress | None,
 ) -> None:
-    """Fill a new cache file, under another name until it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a new cache file, under another name until it is whole.
+
+    Not through a mapping: when the disk is full, the write to a mapped page kills the process.
+    """
     part = path.with_suffix(f".{os.getpid()}.part")
 
     def decode(entry: tuple[Product, int]) -> NDArray[np.uint8]:
@@ -133,13 +136,21 @@ def _decode_all(
             ) from error
 
     try:
-        pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            for number, decoded in enumerate(pool.map(decode, views)):
-                pixels[number] = decoded
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file, ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for number, decoded in enumerate(pool.map(decode, views), start=1):
+                file.write(decoded.tobytes())
                 if progress is not None:
-                    progress(number + 1, len(views))
-        pixels.flush()
+                    progress(number, len(views))
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(path)
+    except OSError as error:
+        raise TrainingError(
+            f"Decoded pictures cannot be written to {path.parent} ({error.strerror}); make room there or mend the "
+            "place, and start again."
+        ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
