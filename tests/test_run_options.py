@@ -301,6 +301,23 @@ def test_a_run_that_gets_no_better_is_ended_on_resume_and_ships_its_best_epoch(
     assert same_weights(weights(ended), weights(whole))
 
 
+def test_a_run_stopped_within_an_epoch_ends_with_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil_late_epochs(monkeypatch, after=1)
+    recipe = replace(SMALL, phases=(Phase(20, 8, 8),))
+    monkeypatch.setattr(fit_module, "CHECKPOINT_EVERY_S", -1.0)
+
+    def stop(progress: Any) -> None:
+        if progress.step * 20 / progress.steps > 3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fit(recipe, TAXONOMY, draw_samples(), tmp_path / "run", on_progress=stop)
+    ended, facts = fit(replace(recipe, patience=1), TAXONOMY, draw_samples(), tmp_path / "run", resume=True)
+    assert (facts.epoch, len(facts.log)) == (4, 4)
+    whole, _ = fit(replace(recipe, patience=3), TAXONOMY, draw_samples(), tmp_path / "whole")
+    assert same_weights(weights(ended), weights(whole))
+
+
 def test_a_best_epoch_that_is_gone_is_named(tmp_path: Path) -> None:
     recipe = replace(SMALL, keep="best")
     fit(recipe, TAXONOMY, draw_samples(), tmp_path)

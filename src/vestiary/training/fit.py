@@ -323,9 +323,9 @@ class _Run:
         return self.step % self.batches.per_epoch == 0
 
     def is_over(self) -> bool:
-        """Whether all steps are done, or ``patience`` epochs went by without a better validation loss."""
+        """Whether all steps are done, or an epoch is and the last ``patience`` had no better validation loss."""
         waited = len(self.log) - self._best_epoch()
-        stopped = 0 < self.recipe.patience <= waited
+        stopped = self.epoch_is_over() and 0 < self.recipe.patience <= waited
         if stopped and self.step < self.batches.steps:
             self.say(f"stopped after epoch {len(self.log)}: no better validation loss since epoch {self._best_epoch()}")
         return stopped or self.step >= self.batches.steps
