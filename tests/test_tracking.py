@@ -100,6 +100,18 @@ def test_mlflow_holds_one_run_with_recipe_and_figures(
     ]
 
 
+def test_mlflow_takes_attributes_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
+    pytest.importorskip("sqlalchemy", reason="sqlalchemy is not installed")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    taxonomy = Taxonomy((Attribute("Größe (EU) & fit: a//b/", ("Shirt", "Shoe")),))
+    fit(replace(RECIPE, phases=(Phase(1, 8, 8),)), taxonomy, make_samples(), tmp_path, logs=["mlflow"])
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("vestiary").experiment_id])
+    assert run.info.status == "FINISHED"
+    assert "accuracy.Größe _EU_ _ fit_ a__b_" in run.data.metrics
+
+
 def test_mlflow_tells_a_stopped_run_from_a_finished_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
     pytest.importorskip("sqlalchemy", reason="sqlalchemy is not installed")

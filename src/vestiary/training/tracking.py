@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from vestiary.errors import TrainingError, UsageError, first_sentence, require
 from vestiary.training.recipe import Recipe
 
 LOGS = ("tensorboard", "mlflow")
+FORBIDDEN = re.compile(r"[^\w. -]")
+"""What MLflow lets into no name of a metric, and the slash, which it lets into some."""
 
 
 def check_logs(names: Sequence[str]) -> None:
@@ -89,7 +92,7 @@ class _MLflow:
     def add(self, step: int, figures: Mapping[str, float]) -> None:
         with _explain(self._address):
             for name, value in figures.items():
-                self._client.log_metric(self._run, name, value, step=step)
+                self._client.log_metric(self._run, FORBIDDEN.sub("_", name), value, step=step)
 
     def close(self, *, finished: bool) -> None:
         with _explain(self._address):
