@@ -145,7 +145,11 @@ def test_a_teacher_of_another_order_or_shape_is_refused_in_a_sentence(
 
 
 def test_a_bundle_answers_from_its_checkpoint_only_where_both_say_the_same(
-    trained_bundle: Path, tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path
+    trained_bundle: Path,
+    tiny_catalogue: Catalogue,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def open_one(place: Path) -> tuple[Teacher, str]:
         said: list[str] = []
@@ -166,6 +170,8 @@ def test_a_bundle_answers_from_its_checkpoint_only_where_both_say_the_same(
         assert how.endswith("through ONNX Runtime")
         for own, exported in zip(teacher.answer(pixels), other.answer(pixels), strict=True):
             assert torch.allclose(own, exported, atol=1e-3)
+    monkeypatch.chdir(trained_bundle)
+    assert open_one(Path("."))[1].endswith("through its checkpoint")
 
 
 def test_the_bundle_tells_by_whom_it_was_taught(

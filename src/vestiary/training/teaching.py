@@ -92,6 +92,7 @@ def _answer_by_session(bundle: Bundle, device: torch.device) -> Answer:
 
 def _answer_by_network(bundle: Bundle, place: Path, recipe: Recipe, device: torch.device) -> Answer | None:
     """By the network that the bundle was exported from; None where it is not at hand or says something else."""
+    place = place.resolve()
     network = _restore(bundle, place.with_name(f"{place.name}.training"))
     if network is None:
         return None
