@@ -304,6 +304,29 @@ def test_adult_labels_on_products_for_children_are_counted(
     assert "gender right | no other attribute right" in write_card(bundle, catalogue, evaluation)
 
 
+def test_bars_and_line_breaks_in_names_leave_the_tables_of_the_card_whole(
+    make_bundle: Callable[..., Path], make_source: Callable[..., Path]
+) -> None:
+    taxonomy = Taxonomy((Attribute("size|fit", ("S|M", "L\nXL")), Attribute("gender", ("Men|Boys", "A\\|B"))))
+    rule = {name: ((1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0)) for name in taxonomy.names}
+    bundle = open_bundle(make_bundle(taxonomy=taxonomy, rule=rule))
+    catalogue = ingest(make_source([{"id": number, "gender": "Men"} for number in range(1, 61)]))
+    products = [
+        replace(own, labels={name: taxonomy[name].values[n % 2] for name in taxonomy.names})
+        for n, own in enumerate(catalogue.products)
+    ]
+    catalogue = replace(catalogue, taxonomy=taxonomy, products=tuple(products))
+    logits = {name: np.float32([[n % 3, 1] for n in range(60)]) for name in taxonomy.names}
+    card = write_card(bundle, catalogue, evaluate_outputs(bundle, catalogue, catalogue.products, logits, split="all"))
+    tables = [block.splitlines() for block in card.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 4
+    for table in tables:
+        assert {len(re.findall(r"(?:\\.|[^|\\])*\|", row)) for row in table} == {table[1].count("|")}
+    assert r"| size\|fit | S\|M | 30 |" in card
+    assert r"| size\|fit | L XL | 30 |" in card
+    assert r"| A\\\|B | 30 |" in card
+
+
 def test_the_card_of_a_training_is_complete(trained_bundle: Path, tiny_catalogue: Catalogue) -> None:
     bundle = open_bundle(trained_bundle)
     card = bundle.card

@@ -132,13 +132,19 @@ def _list_figures(evaluation: Evaluation) -> str:
             _with_interval(own, key) for key in ("accuracy", "top5", "balanced_accuracy", "macro_f1", "weighted_f1")
         )
         n_values = len(evaluation.outcomes[name].values)
-        lines.append(f"| {name} | {n_values} | {own.n:,} | {' | '.join(cells)} |")
+        lines.append(_row(name, n_values, f"{own.n:,}", *cells))
     low, high = evaluation.exact_match_interval or (None, None)
     every = f"All labels of a product right: {format_percent(evaluation.exact_match)}"
     if low is not None and high is not None:
         every += f" ({100 * low:.1f}–{100 * high:.1f})"
     some = [f"{names} right: {format_percent(share)}." for names, share in evaluation.exact_match_of.items()]
     return "\n".join(lines) + "\n\n" + " ".join([f"{every}.", *some])
+
+
+def _row(*cells: object) -> str:
+    """A row of a table; a bar or line break in a cell ends neither the cell nor the row."""
+    told = (" ".join(str(cell).replace("\\", "\\\\").replace("|", "\\|").splitlines()) for cell in cells)
+    return f"| {' | '.join(told)} |"
 
 
 def _with_interval(own: Scores, key: str) -> str:
@@ -159,10 +165,8 @@ def _list_views(views: Iterable[Evaluation]) -> str:
     ]
     for view in views:
         own = next(iter(view.attributes.values()))
-        lines.append(
-            f"| {view.view} | {len(own.values)} | {view.n:,} | {_with_interval(own, 'accuracy')} | "
-            f"{_with_interval(own, 'macro_f1')} |"
-        )
+        shares = _with_interval(own, "accuracy"), _with_interval(own, "macro_f1")
+        lines.append(_row(view.view, len(own.values), f"{view.n:,}", *shares))
     return "\n".join(lines)
 
 
@@ -179,9 +183,15 @@ def _describe_calibration(bundle: Bundle, evaluation: Evaluation) -> str:
     for name, own in evaluation.attributes.items():
         threshold = calibration.thresholds[name]
         lines.append(
-            f"| {name} | {calibration.temperatures[name]:.2f} | {format_percent(own.ece_before)} | "
-            f"{format_percent(own.ece)} | {'none' if threshold is None else format_percent(threshold)} | "
-            f"{_with_interval(own, 'coverage')} | {_with_interval(own, 'accepted_accuracy')} |"
+            _row(
+                name,
+                f"{calibration.temperatures[name]:.2f}",
+                format_percent(own.ece_before),
+                format_percent(own.ece),
+                "none" if threshold is None else format_percent(threshold),
+                _with_interval(own, "coverage"),
+                _with_interval(own, "accepted_accuracy"),
+            )
         )
     if calibration.curves:
         lines += ["", f"The confidences of {', '.join(calibration.curves)} follow a curve besides the temperature."]
@@ -211,11 +221,9 @@ def _list_weakest(evaluation: Evaluation) -> str:
     for name, own in evaluation.attributes.items():
         common = [value for value in own.values if value.n >= LEAST_CASES]
         for value in sorted(common, key=lambda one: one.f1 or 0.0)[:WEAKEST]:
-            lines.append(
-                f"| {name} | {value.value} | {value.n:,} | {format_percent(value.recall)} | "
-                f"{format_percent(value.precision)} | {format_percent(value.f1)} | "
-                f"{_taken_for(evaluation, name, value.value)} |"
-            )
+            shares = map(format_percent, (value.recall, value.precision, value.f1))
+            taken = _taken_for(evaluation, name, value.value)
+            lines.append(_row(name, value.value, f"{value.n:,}", *shares, taken))
     if len(lines) == 4:
         lines = [f"No value has {LEAST_CASES} products here, too few to call one weak."]
     few = ", ".join(f"{name} {n}" for name, n in rare.items() if n)
@@ -239,18 +247,17 @@ def _describe_people(evaluation: Evaluation) -> str:
     if told is None:
         return "No attribute with labels here is about people, so no groups of them can be compared."
     name, finest, groups = told
+    shares = f"{name} right", f"{finest or 'no other attribute'} right", "all right"
     lines = [
         f"Right answers by the label of {name}.",
         "",
-        f"| {name} | products | {name} right | {finest or 'no other attribute'} right | all right | wrongly called |",
+        _row(name, "products", *shares, "wrongly called"),
         "|---|---:|---:|---:|---:|---|",
     ]
     for own in groups:
         others = ", ".join(f"{value} {n}" for value, n in own.others) or "–"
-        lines.append(
-            f"| {own.value} | {own.n:,} | {format_percent(own.own)} | {format_percent(own.finest)} | "
-            f"{format_percent(own.everything)} | {others} |"
-        )
+        right = map(format_percent, (own.own, own.finest, own.everything))
+        lines.append(_row(own.value, f"{own.n:,}", *right, others))
     adults = count_adult_labels(evaluation)
     if adults is not None:
         lines += [
