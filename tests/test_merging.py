@@ -87,6 +87,7 @@ def test_the_command_writes_a_bundle_that_is_calibrated_told_of_and_quantised(
     done = vestiary("merge", trained_bundle, tmp_path / "other", "--catalogue", catalogue, "--out", out)
     assert done.code == 0, done.err
     assert "of 2 networks written to" in done.out
+    assert "another catalogue" not in done.err
     bundle = open_bundle(out)
     parts = [open_bundle(trained_bundle), open_bundle(tmp_path / "other")]
     assert [part["fingerprint"] for part in bundle.training["merged"]] == [part.fingerprint for part in parts]
@@ -99,5 +100,8 @@ def test_the_command_writes_a_bundle_that_is_calibrated_told_of_and_quantised(
     images = read_pictures(bundle, tiny_catalogue, Split.TRAIN, 32)
     kernels = [count_int8_kernels(quantise_model(each.model, images)) for each in (*parts, bundle)]
     assert kernels[2] == kernels[0] + kernels[1] > 0
+    replace(parts[0], training={}).write(tmp_path / "foreign")
+    foreign = vestiary("merge", tmp_path / "foreign", "--catalogue", catalogue, "--out", tmp_path / "one")
+    assert foreign.err.startswith("a part learnt from another catalogue or split (or it is not recorded from which), ")
     again = vestiary("merge", trained_bundle, "--catalogue", catalogue, "--out", tmp_path / "one")
     assert (again.code, again.err) == (2, "vestiary: One bundle alone cannot be merged; name two or more.\n")

@@ -17,7 +17,9 @@ from vestiary.bundle import open_bundle  # noqa: E402
 from vestiary.catalogue import Catalogue  # noqa: E402
 from vestiary.errors import TrainingError, UsageError  # noqa: E402
 from vestiary.images import Preprocess  # noqa: E402
+from vestiary.predictor import Predictor, evaluate  # noqa: E402
 from vestiary.product import Split  # noqa: E402
+from vestiary.reports.card import write_card  # noqa: E402
 from vestiary.taxonomy import MISSING, Attribute, Taxonomy  # noqa: E402
 from vestiary.training.batches import Batches, resize  # noqa: E402
 from vestiary.training.dataset import Pictures, Samples  # noqa: E402
@@ -179,9 +181,63 @@ def test_the_bundle_tells_by_whom_it_was_taught(
 ) -> None:
     recipe = replace(tiny_recipe, phases=(Phase(1, 40, 30),), batch_size=64)
     cache = trained_bundle.with_name("cache")
-    bundle, _ = train(tiny_catalogue, recipe, tmp_path / "pupil", cache=cache, teachers=[trained_bundle])
-    fingerprint = open_bundle(trained_bundle).fingerprint
-    assert bundle.training["teachers"] == [{"name": "tiny", "fingerprint": fingerprint}]
+    said: list[str] = []
+    bundle, _ = train(
+        tiny_catalogue, recipe, tmp_path / "pupil", cache=cache, teachers=[trained_bundle], on_stage=said.append
+    )
+    assert not any("another catalogue" in line for line in said)
+    fingerprint, learnt = open_bundle(trained_bundle).fingerprint, [tiny_catalogue.fingerprint]
+    assert bundle.training["teachers"] == [{"name": "tiny", "fingerprint": fingerprint, "catalogues": learnt}]
     assert f"Taught by: labels, and the answers of tiny ({fingerprint[:12]})" in bundle.card
     assert "--teacher BUNDLE" in bundle.card
     assert "Taught by" not in open_bundle(trained_bundle).card
+
+
+def test_a_teacher_that_may_know_the_test_split_is_told_of_before_training(
+    trained_bundle: Path, tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    class Told(Exception):
+        pass
+
+    def hear(line: str) -> None:
+        if "another catalogue" in line:
+            raise Told(line)
+
+    own = open_bundle(trained_bundle)
+    other = {"catalogue": {"fingerprint": "f" * 64}}
+    taught = {"teachers": [{"name": "tiny", "fingerprint": "e" * 64, "catalogues": ["f" * 64]}]}
+    for number, training in enumerate((other, {"catalogue": {}}, taught)):
+        teacher = tmp_path / f"teacher-{number}"
+        replace(own, training={**own.training, **training}).write(teacher)
+        with pytest.raises(Told, match=r"^a teacher learnt from another catalogue .* may have seen test products$"):
+            train(tiny_catalogue, tiny_recipe, tmp_path / "pupil", cache=tmp_path, teachers=[teacher], on_stage=hear)
+
+
+def test_the_card_vouches_for_the_test_split_only_where_all_learnt_from_this_catalogue(
+    trained_bundle: Path, tiny_catalogue: Catalogue
+) -> None:
+    bundle = open_bundle(trained_bundle)
+    evaluation = evaluate(Predictor(bundle), tiny_catalogue, split=Split.TEST)
+
+    def introduce(**training: Any) -> str:
+        return write_card(replace(bundle, training=training), tiny_catalogue, evaluation)
+
+    own, other = (
+        {"catalogue": {"fingerprint": print_, "counts": None}} for print_ in (tiny_catalogue.fingerprint, "f")
+    )
+    named = {"name": "tiny", "fingerprint": "e" * 64}
+    same, elsewhere = (named | {"catalogues": [print_]} for print_ in (tiny_catalogue.fingerprint, "f"))
+    merged = {"backbone": "2 networks"}
+    vouch, doubt = "None of their names or pictures occur in training", "A part or teacher of it learnt from another"
+    for training, is_sure in (
+        (own, True),
+        (own | {"teachers": [same]}, True),
+        (own | {"teachers": [same, elsewhere]}, False),
+        (own | {"teachers": [named]}, False),  # as it was recorded once
+        (own | merged | {"merged": [named | {"training": own}] * 2}, True),
+        (merged | {"merged": [named | {"training": own}, named | {"training": other}]}, False),
+        (own | merged | {"merged": [named | {"training": own | {"teachers": [elsewhere]}}] * 2}, False),
+    ):
+        card = introduce(**training)
+        assert (vouch in card, doubt in card) == (is_sure, not is_sure)
+    assert "They come from another catalogue" in introduce(**other)

@@ -133,6 +133,11 @@ class Bundle:
         return fitted or trained
 
     @property
+    def learnt_from(self) -> frozenset[str]:
+        """Fingerprints of the catalogues that it, its parts and its teachers learnt from; "" for one not recorded."""
+        return _list_catalogues(self.training)
+
+    @property
     def format(self) -> int:
         """The lowest format number whose readers understand this bundle."""
         if self.calibration.curves:
@@ -192,6 +197,13 @@ class Bundle:
         folder.parent.mkdir(parents=True, exist_ok=True)
         write_folder(folder, files)
         return replace(self, fingerprint=fingerprint)
+
+
+def _list_catalogues(training: Mapping[str, Any]) -> frozenset[str]:
+    if "merged" in training:
+        return frozenset[str]().union(*(_list_catalogues(part.get("training", {})) for part in training["merged"]))
+    taught = (own for teacher in training.get("teachers", ()) for own in teacher.get("catalogues", ("",)))
+    return frozenset((training.get("catalogue", {}).get("fingerprint", ""), *taught))
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -19,7 +19,7 @@ def run(
     from vestiary.bundle import check_writable, open_bundle
     from vestiary.catalogue import load_catalogue
     from vestiary.cli.evaluate import print_scores
-    from vestiary.cli.output import print_json, progress_bar
+    from vestiary.cli.output import print_json, progress_bar, say
     from vestiary.errors import UsageError, require
 
     if not 0 < target_precision < 1:
@@ -31,6 +31,11 @@ def run(
         require(module, extra="train", feature="Merging")
     from vestiary.training.merging import merge
 
+    if any(bundle.learnt_from != {loaded.fingerprint} for bundle in opened):
+        say(
+            "a part learnt from another catalogue or split (or it is not recorded from which), so it may have seen "
+            "test products"
+        )
     with progress_bar("Looking at validation, then training pictures") as progress:
         made, evaluation = merge(opened, loaded, target_precision=target_precision, progress=progress)
     made = made.write(out, overwrite=overwrite)

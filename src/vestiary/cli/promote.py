@@ -34,8 +34,11 @@ def run(
     mine, theirs, loaded = open_bundle(new), open_bundle(over), load_catalogue(catalogue)
     if mine.fingerprint == theirs.fingerprint:
         raise UsageError(f"{new} and {over} hold the same bundle ({mine.fingerprint[:12]}); there is nothing to do.")
-    if mine.training.get("catalogue", {}).get("fingerprint") != loaded.fingerprint:
-        say(f"{new} was not trained on this very catalogue; make sure that it has not learnt from its {split} split.")
+    if mine.learnt_from != {loaded.fingerprint}:
+        say(
+            f"{new}, or a part or teacher of it, was not trained on this very catalogue; make sure that it has not "
+            f"learnt from its {split} split."
+        )
 
     def compare_in(precision: str) -> Comparison:
         one, other = (answer_split(loaded, name, split, precision=precision) for name in (new, str(over)))

@@ -101,21 +101,27 @@ def _describe_data(bundle: Bundle) -> str:
 
 
 def _introduce(bundle: Bundle, catalogue: Catalogue, evaluation: Evaluation) -> str:
-    same = bundle.training.get("catalogue", {}).get("fingerprint") == catalogue.fingerprint
+    same = catalogue.fingerprint in bundle.learnt_from
+    may_have_seen = same and len(bundle.learnt_from) > 1
     words = f"{evaluation.n:,} products. "
     if bundle.calibrated_on == catalogue.fingerprint and evaluation.split == Split.VALIDATION:
         words += (
             "Temperatures and thresholds were fitted on these same products, so expect slightly less on others; "
-            "`vestiary evaluate` measures the untouched test split. "
+            f"`vestiary evaluate` measures the {'' if may_have_seen else 'untouched '}test split. "
         )
-    elif same and evaluation.split == Split.TEST and catalogue.split_by == BY_GROUP:
-        words += "None of their names or pictures occur in training or validation. "
-    elif same and evaluation.split == Split.TEST:
+    elif same and evaluation.split == Split.TEST and catalogue.split_by != BY_GROUP:
         words += f"The splits go by {catalogue.split_by}: names and pictures may stand in several of them. "
-    elif same and evaluation.split != Split.VALIDATION:
+    elif same and not may_have_seen and evaluation.split == Split.TEST:
+        words += "None of their names or pictures occur in training or validation. "
+    elif same and evaluation.split not in (Split.TEST, Split.VALIDATION):
         words += "The bundle learnt from some of them, which flatters it. "
     if not same:
         words += "They come from another catalogue than the one it was trained on. "
+    elif may_have_seen:
+        words += (
+            "A part or teacher of it learnt from another catalogue or split (or it is not recorded from which), so it "
+            "may have seen some of them. "
+        )
     return words + (
         f"In brackets 95 % intervals: {RESAMPLES:,} resamples of whole groups, seed {SEED}; rare values fall out of "
         "some, which lifts the interval of macro F1 a little."

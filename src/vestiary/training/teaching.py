@@ -39,9 +39,10 @@ class Teacher:
     bundle: Bundle
     answer: Answer
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, Any]:
         """What is told of it where the student's origin is told."""
-        return {"name": self.bundle.name, "fingerprint": self.bundle.fingerprint}
+        catalogues = sorted(self.bundle.learnt_from)
+        return {"name": self.bundle.name, "fingerprint": self.bundle.fingerprint, "catalogues": catalogues}
 
 
 def open_teachers(
@@ -157,7 +158,7 @@ def teach(teachers: Sequence[Teacher], pixels: Tensor, temperature: float) -> li
     return total
 
 
-def check_pupil(before: Sequence[dict[str, str]], teachers: Sequence[Teacher], work: Path) -> None:
+def check_pupil(before: Sequence[dict[str, Any]], teachers: Sequence[Teacher], work: Path) -> None:
     """TrainingError when a run that is gone on with had other teachers ``before``."""
     if [entry["fingerprint"] for entry in before] == [teacher.bundle.fingerprint for teacher in teachers]:
         return

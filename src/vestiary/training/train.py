@@ -84,6 +84,11 @@ def train(
         on_stage = _say_nothing
     rehearse(recipe, catalogue.taxonomy, on_stage)
     masters = open_teachers(teachers, recipe, catalogue.taxonomy, processes.device, on_stage=on_stage)
+    if any(master.bundle.learnt_from != {catalogue.fingerprint} for master in masters):
+        on_stage(
+            "a teacher learnt from another catalogue or split (or it is not recorded from which), so it may have seen "
+            "test products"
+        )
     with processes.main_first():
         samples = open_samples(catalogue, recipe.preprocess, cache, progress=on_decode)
     samples, rare = settle_rare_values(samples, catalogue.taxonomy, recipe)

@@ -120,7 +120,7 @@ def build_model_report(
         bundle=bundle,
         catalogue=Path(catalogue.source).name,
         catalogue_fingerprint=catalogue.fingerprint,
-        trained_on_it=bundle.training.get("catalogue", {}).get("fingerprint") == catalogue.fingerprint,
+        trained_on_it=catalogue.fingerprint in bundle.learnt_from,
         calibrated_on_it=bundle.calibrated_on == catalogue.fingerprint,
         made_at=made_at or datetime.now(UTC),
         evaluation=evaluation,
