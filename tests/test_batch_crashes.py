@@ -15,6 +15,7 @@ import pytest
 from batches import Batches, count_files, open_batches, paint_folder
 from vestiary.batch import filing, job, pipeline
 from vestiary.bundle import Bundle, open_bundle
+from vestiary.catalogue.sources import FolderSource
 from vestiary.errors import BatchError, LedgerUnavailableError, UsageError
 from vestiary.ledger import open_ledger
 from vestiary.ledger.jobs import JobItems
@@ -224,6 +225,122 @@ def test_a_source_that_goes_away_stops_the_batch_and_its_pictures_are_not_given_
     away.rename(photos)
     batches.run(photos)
     batches.check_exact(names)
+
+
+def test_a_share_that_leaves_its_empty_mount_point_stops_the_batch_until_it_is_back(
+    batches: Batches, tmp_path: Path
+) -> None:
+    names = [f"{number:03d}.png" for number in range(60)]
+    photos, away = paint_folder(tmp_path / "photos", names), tmp_path / "away"
+
+    def unmount(done: int, total: int) -> None:
+        if not away.exists():
+            photos.rename(away)
+            photos.mkdir()
+
+    with pytest.raises(BatchError, match=r"photos is no longer there; bring it back and run the same command again"):
+        batches.run(photos, show=unmount, threads=1)
+    with pytest.raises(
+        BatchError, match=r"photos is empty, though \d\d of its pictures are still to be answered; bring"
+    ):
+        batches.run(photos)
+    assert not list(batches.ledger.failures())
+    photos.rmdir()
+    away.rename(photos)
+    batches.run(photos)
+    batches.check_exact(names)
+
+
+def test_an_archive_that_goes_away_stops_the_batch(batches: Batches, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos")
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", photos))
+    with pytest.raises(BatchError, match=r"packed.zip is no longer there; bring it back"):
+        batches.run(archive, show=lambda done, total: archive.unlink(missing_ok=True))
+    assert not list(batches.ledger.failures())
+
+
+@pytest.mark.parametrize("mode", ["copy", "move"])
+@pytest.mark.parametrize("watch", [False, True])
+def test_a_folder_that_others_empty_is_not_taken_for_a_share_that_is_away(
+    batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, watch: bool
+) -> None:
+    photos = paint_folder(tmp_path / "photos", ["a.png", "b.png"])
+    read, clock = FolderSource.read, iter(range(1000))
+
+    def empty_and_read(source: FolderSource, name: str, **limits: int) -> bytes:
+        for file in photos.iterdir() if name == "b.png" else ():
+            file.unlink()
+        return read(source, name, **limits)
+
+    monkeypatch.setattr(FolderSource, "read", empty_and_read)
+    monkeypatch.setattr(job, "SETTLE_S", 0.0)
+    watching = {"watch": True, "is_stopped": lambda: next(clock) > 100} if watch else {}
+    batches.run(photos, file_by="baseColour", file_mode=mode, threads=1, **watching)
+    batches.check_exact(["a.png", "b.png"])
+    assert [(row["id"], row["attempts"]) for row in batches.errors()] == [("b.png", 3)]
+
+
+class Store:
+    """A store in memory that is away for some calls or pictures, and for good once ``left`` pictures were given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
+        fsspec = pytest.importorskip("fsspec", reason="the extra 'cloud' is not installed")
+        self.place, self.is_away, self.left = "memory://shop", set[str](), 10**6
+        self.files = files = fsspec.filesystem("memory")
+        for name in NAMES:
+            files.pipe_file(f"/shop/{name}", (photos / name).read_bytes())
+        for call in ("info", "cat_file"):
+            monkeypatch.setattr(type(files), call, self._guard(call, getattr(files, call)))
+
+    def _guard(self, call: str, answer: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(files: Any, path: str, *given: Any, **more: Any) -> Any:
+            self.left -= call == "cat_file"
+            if self.left < 0 or {call, path} & self.is_away:
+                raise ConnectionError("the network is unreachable")
+            return answer(path, *given, **more)
+
+        return guarded
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
+    opened = Store(monkeypatch, paint_folder(tmp_path / "photos", NAMES))
+    yield opened
+    opened.is_away.clear()
+    opened.files.rm("/shop", recursive=True)
+
+
+def test_a_store_that_goes_away_stops_the_batch_and_its_pictures_are_not_given_up(
+    batches: Batches, store: Store
+) -> None:
+    store.left = 3
+    with pytest.raises(BatchError, match=r"memory://shop is no longer there; bring it back and run the same command"):
+        batches.run(store.place)
+    assert not list(batches.ledger.failures())
+    store.left = 10**6
+    batches.run(store.place)
+    batches.check_exact(NAMES)
+
+
+def test_a_store_that_gives_no_pictures_for_minutes_is_waited_for(batches: Batches, store: Store) -> None:
+    def sleep(seconds: float) -> None:
+        batches.sleep(seconds)
+        if batches.slept > 200:
+            store.is_away.clear()
+
+    store.is_away.add("cat_file")
+    batches.run(store.place, sleep=sleep)
+    batches.check_exact(NAMES)
+    assert batches.errors() == []
+
+
+def test_a_picture_that_a_store_never_gives_is_given_up_at_last(batches: Batches, store: Store) -> None:
+    store.is_away.add(f"/shop/{NAMES[0]}")
+    batches.run(store.place)
+    batches.check_exact(NAMES)
+    (error,) = batches.errors()
+    assert (error["id"], error["attempts"]) == (NAMES[0], 15)
+    assert batches.slept == pytest.approx(300, abs=10)
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_begun(batches: Batches, tmp_path: Path) -> None:

@@ -120,6 +120,36 @@ def test_a_name_that_comes_back_after_it_was_moved_away_is_another_picture(batch
     assert sorted(file.name for file in (batches.out / "Red").iterdir()) == ["a.png", "a_1.png", "a_2.png"]
 
 
+def test_what_a_table_or_a_link_names_and_was_moved_away_is_not_asked_for_again(batches: Batches, photos: Path) -> None:
+    table = photos / "list.csv"
+    table.write_text("\n".join(["image", *NAMES, "gone.png", "../outside.png"]) + "\n")
+    done: list[int] = []
+    batches.run(
+        *(table,),
+        file_by="baseColour",
+        file_mode="move",
+        is_stopped=lambda: bool(done),
+        show=lambda n, _: done.append(n),
+    )
+    assert 0 < len(batches.rows()) < len(NAMES)
+    for _ in range(3):
+        batches.run(table, file_by="baseColour", file_mode="move")
+        batches.check_exact([*NAMES, "gone.png", "list.csv line 8"])
+    (photos / "a.png").write_bytes(paint_picture((5, 5, 250)))
+    batches.run(table, file_by="baseColour", file_mode="move")
+    batches.check_exact([*NAMES, "gone.png", "list.csv line 8", "a.png"])
+
+
+def test_a_link_that_leads_nowhere_is_told_once(batches: Batches, photos: Path) -> None:
+    (photos / "link.png").symlink_to("nowhere.png")
+    for _ in range(3):
+        batches.run(photos, file_by="baseColour", file_mode="move")
+        batches.check_exact([*NAMES, "link.png"])
+    paint_folder(photos, ["nowhere.png"])
+    batches.run(photos, file_by="baseColour", file_mode="move")
+    batches.check_exact([*NAMES, "link.png", "link.png", "nowhere.png"])
+
+
 def test_what_a_batch_files_inside_its_source_is_not_its_source(batches: Batches, photos: Path) -> None:
     out = photos / "results"
     for _ in range(2):

@@ -13,6 +13,8 @@ from vestiary.ledger.jobs import Outcome, identify
 
 ATTEMPTS = 3
 """How often a picture is tried before it is given up."""
+ATTEMPTS_TO_REACH = 15
+"""The same where its store gives nothing for now: with the pauses between them, five minutes."""
 
 
 @dataclass
@@ -25,14 +27,21 @@ class Block:
     failures: list[FailureRecord] = field(default_factory=list)
 
 
-def build_block(answers: Iterable[Answered], *, job_id: str, bundle: Bundle) -> Block:
-    """Decide what becomes of each picture: answered, given up after ATTEMPTS, or to be tried again."""
+def build_block(answers: Iterable[Answered], *, job_id: str, bundle: Bundle, moves: bool = False) -> Block:
+    """Decide what becomes of each picture: answered, given up after ATTEMPTS, or to be tried again.
+
+    What ``moves`` away when settled is known by its name alone: whatever comes under that name is another picture.
+    """
     block = Block()
     at = now()
     for answered in answers:
         item, failure = answered.item, answered.prediction.failure
         attempts = item.attempts + 1
+        most = ATTEMPTS_TO_REACH if answered.is_unreached else ATTEMPTS
+        given_up = failure is not None and (attempts >= most or item.refused is not None)
         identity = identify(item.name, answered.stamp) if answered.stamp is not None else None
+        if moves and (failure is None or given_up):
+            identity = identify(item.name, None)
         if failure is None:
             block.outcomes.append(Outcome(item.position, identity, "done", attempts))
             record = PredictionRecord.from_prediction(
@@ -45,7 +54,6 @@ def build_block(answers: Iterable[Answered], *, job_id: str, bundle: Bundle) -> 
             )
             block.predictions.append(record)
         else:
-            given_up = attempts >= ATTEMPTS or item.refused is not None
             state = "quarantined" if given_up else "failed"
             block.outcomes.append(Outcome(item.position, identity, state, attempts, failure.message))
             if not given_up:

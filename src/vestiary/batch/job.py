@@ -27,6 +27,7 @@ from vestiary.batch.pipeline import Answered, Pipeline, cut
 from vestiary.batch.results import Results, Tally
 from vestiary.batch.settling import Settling
 from vestiary.bundle import Bundle
+from vestiary.catalogue.sources import hide_password
 from vestiary.cluster import Cluster
 from vestiary.errors import BatchError, LedgerError, UsageError
 from vestiary.ledger import Ledger, now
@@ -174,6 +175,7 @@ class _Job:
     def __post_init__(self) -> None:
         self.began_at, self.began = now(), time.monotonic()
         self._patience = Patience(self.is_stopped, self.sleep)
+        self._moves = self.filing is not None and self.options.file_mode == "move"
         self.results = Results(
             self.out,
             self.bundle.taxonomy,
@@ -197,6 +199,7 @@ class _Job:
         self.items = JobItems(self.ledger, self.job.id)
         state = "failed"
         try:
+            self._home = self.pictures.find_home()
             self._recover()
             yield
             state = "stopped" if not self.is_listed or self._count().keys() & set(OPEN) else "finished"
@@ -240,7 +243,7 @@ class _Job:
 
     def run(self) -> BatchReport:
         """All that the source names; first what an earlier run left, of which some may have been replaced since."""
-        self._answer_all()
+        self._answer_rest()
         self._take_in(self.pictures.find())
         self._answer_all()
         return self._report()
@@ -249,7 +252,7 @@ class _Job:
         """All that the folder has and gets, until stopped."""
         settling, merged, cost = Settling(SETTLE_S), time.monotonic(), 0.0
         beat = merged
-        self._answer_all()
+        self._answer_rest()
         while not self.is_stopped():
             start = time.monotonic()
             settled = list(settling.settle(self.pictures.find(), start))
@@ -269,18 +272,26 @@ class _Job:
 
     def _take_in(self, found: Iterable[Found]) -> int:
         """Write down which pictures there are; the number of those that are new."""
-        moves = self.filing is not None and self.options.file_mode == "move"
-        known = OPEN if moves else None  # what was moved away and is there again is another picture
         added = 0
         for group in cut(found, BLOCK):
             rows = [(one.name, identify(one.name, one.stamp), one.reason) for one in group]
-            added += self._patience.keep_trying(partial(self.items.add, rows, known=known))
+            added += self._patience.keep_trying(partial(self.items.add, rows))
             if self.is_stopped():
                 self.is_listed = False
                 break
         n_total = sum(self._count().values())
         self._patience.keep_trying(lambda: self.ledger.change_job(self.job.id, n_total=n_total))
         return added
+
+    def _answer_rest(self) -> None:
+        """Answer what an earlier run left; a folder that is empty by now is the mount point of a share that is away."""
+        waiting = self._count().get("waiting")
+        if waiting and self.pictures.is_empty:
+            raise BatchError(
+                f"{self.pictures.folder} is empty, though {waiting:,} of its pictures are still to be answered; bring "
+                "them back and run the same command again, or begin anew with another folder for --out."
+            )
+        self._answer_all()
 
     def _answer_all(self) -> None:
         """Answer what is to do; what fails is tried again, each time after a longer pause, until it is given up."""
@@ -320,9 +331,10 @@ class _Job:
 
     def _settle(self, answers: list[Answered]) -> None:
         """Take one block in: the part, then the ledger, then the folders."""
-        if any(answered.prediction.failure for answered in answers) and not self.pictures.is_there:
-            raise BatchError(f"{self.pictures.place} is no longer there; bring it back and run the same command again.")
-        block = build_block(answers, job_id=self.job.id, bundle=self.bundle)
+        if any(answered.prediction.failure for answered in answers) and not self.pictures.is_there(self._home):
+            place = hide_password(str(self.pictures.source.path))
+            raise BatchError(f"{place} is no longer there; bring it back and run the same command again.")
+        block = build_block(answers, job_id=self.job.id, bundle=self.bundle, moves=self._moves)
         part = self.part + 1 if block.rows else None
         if part is not None:
             self._plan_filing(block.rows)

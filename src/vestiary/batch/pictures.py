@@ -12,7 +12,7 @@ from vestiary.catalogue import Columns, Reject, Source, open_source
 from vestiary.catalogue.columns import IMAGE_NAMES, RowBuilder, guess_column, suggest
 from vestiary.catalogue.sources import FolderSource, find_pictures, is_address, is_hidden
 from vestiary.catalogue.table import BATCH_ROWS, Table, is_table, open_table, table_place
-from vestiary.errors import UsageError
+from vestiary.errors import UsageError, VestiaryError
 from vestiary.images import SUFFIXES
 
 READS = 3
@@ -48,10 +48,36 @@ class Pictures:
         """Whether it lies on this machine rather than at an address."""
         return isinstance(self.source.path, Path)
 
+    def is_there(self, home: tuple[int, int] | None) -> bool:
+        """Whether it can still be read; ``home`` is what ``find_home`` told before.
+
+        A folder that is empty and is not that one is the mount point of a share that is away.
+        """
+        path = self.source.path
+        try:
+            if self.folder is not None:
+                return not self.is_empty or self.find_home() == home
+            if isinstance(path, Path):
+                return path.is_file()
+            open_source(path)
+            return True
+        except (OSError, VestiaryError):
+            return False
+
     @property
-    def is_there(self) -> bool:
-        """Whether the folder or archive is where it was; True for an address, which only reading can tell."""
-        return not isinstance(self.source.path, Path) or self.source.path.exists()
+    def is_empty(self) -> bool:
+        """Whether it is a folder that holds nothing at all. Raises OSError for one that cannot be read."""
+        if self.folder is None:
+            return False
+        with os.scandir(self.folder) as entries:
+            return next(entries, None) is None
+
+    def find_home(self) -> tuple[int, int] | None:
+        """Disk and number of the folder, which are others where a share is not mounted; None where it is no folder."""
+        if self.folder is None:
+            return None
+        status = self.folder.stat()
+        return status.st_dev, status.st_ino
 
     def read(self, name: str) -> tuple[bytes, str | None]:
         """The bytes of a picture and their stamp.

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TypeVar
 
 from vestiary.batch.pictures import Pictures
-from vestiary.errors import UsageError
+from vestiary.errors import AddressUnreachableError, UsageError
 from vestiary.ledger.jobs import Item
 from vestiary.predictor import Predictor
 from vestiary.tags import Prediction
@@ -36,13 +36,14 @@ class Answered:
     """A picture and what came of it.
 
     ``stamp`` is that of the bytes that were looked at; ``latency_ms`` is the share of one picture in the milliseconds
-    that its parcel took, from reading to the answer.
+    that its parcel took, from reading to the answer. ``is_unreached`` tells of a store that gave nothing for now.
     """
 
     item: Item
     prediction: Prediction
     stamp: str | None
     latency_ms: float
+    is_unreached: bool = False
 
 
 class _Reading:
@@ -50,12 +51,17 @@ class _Reading:
 
     def __init__(self, pictures: Pictures, item: Item) -> None:
         self.stamp: str | None = None
+        self.is_unreached = False
         self._pictures, self._item = pictures, item
 
     def __call__(self) -> bytes:
         if self._item.refused is not None:
             raise UsageError(self._item.refused)
-        data, self.stamp = self._pictures.read(self._item.name)
+        try:
+            data, self.stamp = self._pictures.read(self._item.name)
+        except AddressUnreachableError:
+            self.is_unreached = True
+            raise
         return data
 
 
@@ -92,7 +98,7 @@ class Pipeline:
         predictions = self._predictor.answer(prepared, top_k=TOP_K)
         latency_ms = 1000 * (time.perf_counter() - start) / len(parcel)
         return [
-            Answered(item, prediction, reading.stamp, latency_ms)
+            Answered(item, prediction, reading.stamp, latency_ms, reading.is_unreached)
             for item, prediction, reading in zip(parcel, predictions, readings, strict=True)
         ]
 

@@ -43,7 +43,7 @@ class Item:
 class Outcome:
     """What became of an item: its new ``state``, how often it was tried, and why it could not be answered.
 
-    ``identity`` is that of the bytes that were looked at; None when there were none.
+    ``identity`` is that of the bytes that were looked at, or of the name of what is moved away; None keeps what it was.
     """
 
     position: int
@@ -66,17 +66,12 @@ class JobItems:
         self._ledger, self._job_id = ledger, job_id
         self._own = job_items.c.job_id == job_id
 
-    def add(self, found: Sequence[tuple[str, str, str | None]], *, known: Sequence[str] | None = None) -> int:
-        """Append those (name, identity, reason to refuse) that the job does not know, and give their number.
-
-        ``known`` are the states in which an identity counts as known; None means every one of them.
-        """
+    def add(self, found: Sequence[tuple[str, str, str | None]]) -> int:
+        """Append those (name, identity, reason to refuse) that the job does not know, and give their number."""
         with self._ledger.writing() as connection:
             query = select(job_items.c.identity).where(
                 self._own, job_items.c.identity.in_([identity for _, identity, _ in found])
             )
-            if known is not None:
-                query = query.where(job_items.c.state.in_(known))
             seen = set(connection.scalars(query))
             top = connection.scalar(select(func.max(job_items.c.position)).where(self._own)) or 0
             rows: list[dict[str, Any]] = []
