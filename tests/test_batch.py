@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from batches import Batches, open_batches, paint_folder
 from conftest import paint_picture
@@ -20,6 +21,7 @@ from vestiary.batch import job, pipeline
 from vestiary.bundle import open_bundle
 from vestiary.errors import BatchError, MissingExtraError, UsageError
 from vestiary.ledger import open_ledger
+from vestiary.ledger.schema import job_items
 
 NAMES = ["a.png", "b.png", "deep/c.png", "deep/er/d.png", "e.png"]
 
@@ -339,6 +341,36 @@ def test_results_that_do_not_fit_the_ledger_are_told(batches: Batches, photos: P
     batches.run(photos)
     summary = batches.summary()
     (batches.out / "summary.json").write_text(json.dumps(summary | {"pictures": 3}))
+    with pytest.raises(UsageError, match=r"holds other answers than the ledger .* begin anew with another"):
+        batches.run(photos)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"pictures": "many"', "\udcff"])
+def test_a_summary_that_was_emptied_or_edited_is_told(batches: Batches, photos: Path, text: str) -> None:
+    batches.run(photos)
+    (batches.out / "summary.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UsageError, match=r"summary.json is not as it was written; put it back, or begin anew with"):
+        batches.run(photos)
+
+
+def test_what_a_system_puts_beside_the_parts_is_left_alone(batches: Batches, photos: Path) -> None:
+    beside = batches.out / ".batch" / "parts" / "._000001.jsonl"
+    beside.parent.mkdir(parents=True)
+    beside.write_bytes(b"\x00\x05\x16\x07")
+    for n in (5, 0):
+        assert batches.run(photos).tally.pictures == n
+    assert beside.exists()
+    beside.unlink()
+    batches.check_exact(NAMES)
+
+
+@pytest.mark.parametrize("lost", [{1}, {1, 2}, {3, 4}, {5}, {1, 2, 3, 4, 5}])
+def test_a_batch_whose_pictures_the_ledger_has_forgotten_in_part_is_not_gone_on_with(
+    batches: Batches, photos: Path, lost: set[int]
+) -> None:
+    batches.run(photos)
+    with batches.ledger.writing() as connection:
+        connection.execute(delete(job_items).where(job_items.c.position.in_(lost)))
     with pytest.raises(UsageError, match=r"holds other answers than the ledger .* begin anew with another"):
         batches.run(photos)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vestiary.batch.results import ERRORS, STATE, SUMMARY, write_whole
+from vestiary.batch.results import ERRORS, STATE, SUMMARY, find_parts, write_whole
 from vestiary.bundle import Bundle
 from vestiary.errors import BatchError, UsageError
 from vestiary.ledger import Job, Ledger, make_id, now
@@ -97,7 +97,7 @@ def claim_job(
     """
     marker = _locate_marker(out)
     is_used = any((out / name).exists() for name in (final.name, ERRORS, SUMMARY))
-    is_used = is_used or any((out / STATE / "parts").glob("*.jsonl"))
+    is_used = is_used or bool(find_parts(out))
     if is_used and not marker.exists():
         raise UsageError(f"{out} holds results that no batch left there; name another folder with --out.")
     job_id = reserve_job(out)

@@ -109,7 +109,7 @@ class Results:
     def drop_parts(self, after: int) -> None:
         """Remove the parts with higher numbers than ``after``, and what was left half-written."""
         for file in self._parts.iterdir():
-            if file.suffix != ".jsonl" or int(file.stem) > after:
+            if file.suffix == ".part" or (is_part(file) and int(file.stem) > after):
                 file.unlink()
 
     def write_part(self, number: int, answers: Iterable[Row]) -> None:
@@ -127,7 +127,7 @@ class Results:
 
         The first parts are merged, as many as the summary counts rows; the others must lie here.
         """
-        there = {int(file.stem): file.read_bytes().count(b"\n") for file in self._parts.glob("*.jsonl")}
+        there = {int(file.stem): file.read_bytes().count(b"\n") for file in find_parts(self.out)}
         n_merged, lost = self.read_tally().pictures, []
         if not n_merged and self.final.exists() and not (self.out / SUMMARY).exists():
             return None
@@ -141,20 +141,25 @@ class Results:
     @property
     def is_behind(self) -> bool:
         """Whether there are answers that are in no final file, or no final files yet."""
-        return not (self.out / SUMMARY).exists() or any(self._parts.glob("*.jsonl"))
+        return not (self.out / SUMMARY).exists() or bool(find_parts(self.out))
 
     def part(self, number: int) -> Path:
         """Where a part lies."""
         return self._parts / f"{number:06d}.jsonl"
 
     def read_tally(self) -> Tally:
-        """The counts of all that is merged."""
+        """The counts of all that is merged. Raises UsageError for a summary that is no longer what was written."""
         file = self.out / SUMMARY
-        return Tally.from_dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else Tally()
+        try:
+            return Tally.from_dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else Tally()
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise UsageError(
+                f"{file} is not as it was written; put it back, or begin anew with another folder for --out."
+            ) from None
 
     def merge(self) -> Row:
         """Put the parts behind what the final files have, and give the new summary."""
-        parts = sorted(self._parts.glob("*.jsonl"))
+        parts = find_parts(self.out)
         names = [self.final.name, ERRORS, SUMMARY]
         intent = {"files": names, "parts": [file.name for file in parts]}
         try:
@@ -198,6 +203,16 @@ class Results:
         sync(self._parts)
         self._intent.unlink()
         sync(self._intent.parent)
+
+
+def find_parts(out: Path) -> list[Path]:
+    """The parts in the folder of a job, in order; what a system puts beside its files (``._000001.jsonl``) is none."""
+    return sorted(filter(is_part, (out / STATE / "parts").glob("*.jsonl")))
+
+
+def is_part(file: Path) -> bool:
+    """Whether a file is a part, by its name."""
+    return file.suffix == ".jsonl" and file.stem.isdecimal()
 
 
 @contextmanager
