@@ -217,6 +217,13 @@ def test_the_command_writes_files_that_call_this_installation(
     assert (tmp_path / "files" / "vestiary-batch.cron").read_text().splitlines()[-1].startswith("5 4 * * * /bin/sh ")
 
 
+def test_backslashes_of_windows_are_part_of_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = r"C:\photos\incoming --out 'C:\my results' --image-column ''"
+    assert run(monkeypatch, "windows", "--batch", given, "--place", r"C:\vestiary", "--out", tmp_path) == 0
+    script = (tmp_path / "vestiary-batch.cmd").read_text()
+    assert r'"vestiary.exe" "batch" "C:\photos\incoming" "--out" "C:\my results" "--image-column" ""' in script
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -50,7 +50,7 @@ def run(
     at_home = find_place(out, place, windows=elsewhere)
     nightly = Nightly(
         program=(program,) if program else find_program(windows=elsewhere),
-        arguments=("batch", *split_arguments(batch)),
+        arguments=("batch", *split_arguments(batch, windows=scheduler is Scheduler.WINDOWS)),
         at=read_time(at),
         folder=folder if elsewhere and folder else at_home if elsewhere else str(Path(folder or ".").absolute()),
         place=at_home,
@@ -102,12 +102,19 @@ def check_arguments(words: Sequence[str]) -> None:
         raise UsageError(f"--batch: {error.format_message().rstrip('.')}; see: vestiary batch --help.") from None
 
 
-def split_arguments(text: str) -> list[str]:
-    """Words as a shell would read them. Raises UsageError for an open quote, or none at all."""
+def split_arguments(text: str, *, windows: bool = False) -> list[str]:
+    """Words as a shell would read them; of ``windows`` a backslash is part of a path.
+
+    Raises UsageError for an open quote, or none at all.
+    """
     from vestiary.errors import UsageError
 
+    reader = shlex.shlex(text, posix=True, punctuation_chars=False)
+    reader.whitespace_split, reader.commenters = True, ""
+    if windows:
+        reader.escape = ""
     try:
-        words = shlex.split(text)
+        words = list(reader)
     except ValueError:
         raise UsageError(f"--batch {text!r} has a quote without its partner; close it.") from None
     if not words:
