@@ -139,6 +139,22 @@ def test_corrections_are_what_most_people_say_with_the_photo(ledger: Ledger, alb
         export_corrections(ledger, tmp_path / "other", album, overwrite=True)
 
 
+def test_an_export_that_was_broken_off_is_gone_on_with(ledger: Ledger, album: Album, tmp_path: Path) -> None:
+    ledger.add([make_record(1, id="p1", data=RED), make_record(2, id="p2")])
+    album.keep(hashlib.sha256(RED).hexdigest(), RED)
+    for prediction in ("p1", "p2"):
+        say(ledger, prediction, "ada", "Blue")
+
+    def break_off(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_corrections(ledger, tmp_path / "out", album, progress=break_off)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pictures"]
+    assert export_corrections(ledger, tmp_path / "out", album).labels == 2
+    assert len(read_table(tmp_path / "out")) == 2
+
+
 def test_tasks_for_label_studio_hold_photo_and_answers(
     ledger: Ledger, bundle: Bundle, album: Album, tmp_path: Path
 ) -> None:
@@ -192,6 +208,21 @@ def test_annotations_become_verdicts_once(ledger: Ledger, bundle: Bundle, tmp_pa
     assert {own.at.isoformat() for own in ledger.verdicts()} == {"2026-03-02T10:00:00.500000+00:00"}
     waiting = Queue(ledger, bundle, reviewer="bob", agreement_share=0).next_items(9)
     assert sorted(item.record.id for item in waiting) == ["p2", "p3"]
+
+
+def test_an_older_annotation_does_not_replace_what_the_same_person_said_since(
+    ledger: Ledger, bundle: Bundle, tmp_path: Path
+) -> None:
+    ledger.add([make_record(1, id="p1"), make_record(2, id="p2")])
+    file, who = tmp_path / "export.json", {"email": "ada@shop.example"}
+    file.write_text(json.dumps([annotate("p1", "Blue", who), annotate("p2", "Blue", who)]))
+    read_annotations(ledger, bundle, file)
+    say(ledger, "p1", "ada@shop.example", "Green", day=2)
+    file.write_text(
+        json.dumps([annotate("p1", "Blue", who), annotate("p2", "Red", who, updated_at="2026-03-05T10:00Z")])
+    )
+    read_annotations(ledger, bundle, file)
+    assert {own.prediction_id: own.value for own in ledger.verdicts()} == {"p1": "Green", "p2": "Red"}
 
 
 @pytest.mark.parametrize(

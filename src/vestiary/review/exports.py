@@ -94,7 +94,8 @@ def export_corrections(
 def _prepare(out: Path, *, overwrite: bool) -> None:
     if out.is_file():
         raise UsageError(f"{out} is a file, but corrections are written to a folder; name another place.")
-    if out.is_dir() and any(out.iterdir()):
+    held = {path.name for path in out.iterdir() if not path.name.startswith(".")} if out.is_dir() else set()
+    if held - {PICTURES}:  # photos alone are what an export that was broken off has left, and it is gone on with
         if not (out / TABLE).is_file():
             raise UsageError(f"{out} holds something else than corrections; name another folder.")
         if not overwrite:

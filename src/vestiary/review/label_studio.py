@@ -29,6 +29,7 @@ from vestiary.taxonomy import Taxonomy
 
 TASKS: Final = "tasks.json"
 SETUP: Final = "labels.xml"
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 LONG_LIST: Final = 12
 """Values from which on an attribute is a list to choose from, rather than buttons."""
 
@@ -113,8 +114,8 @@ def describe(taxonomy: Taxonomy) -> str:
 def read_annotations(ledger: Ledger, bundle: Bundle, path: Path) -> Imported:
     """Take the annotations of Label Studio's JSON export as verdicts; taking them again changes nothing.
 
-    Who gave them is named by mail address where the export has it, else by ``label-studio:`` and their number. Raises
-    UsageError for a file in another form.
+    What the same person has said of the same tag since then stays. Who gave them is named by mail address where the
+    export has it, else by ``label-studio:`` and their number. Raises UsageError for a file in another form.
     """
     tasks = _read_tasks(path)
     n_verdicts = unanswered = unknown = unusable = 0
@@ -130,8 +131,10 @@ def read_annotations(ledger: Ledger, bundle: Bundle, path: Path) -> Imported:
         for annotation in annotations:
             answers = list(_read_choices(annotation, record, bundle.taxonomy))
             verdicts = [_make_verdict(annotation, record, *own) for own in answers if own is not None]
-            if verdicts:
-                Claims(ledger, verdicts[0].reviewer).act(record.id, DONE, verdicts)
+            said = {(own.reviewer, own.attribute): own.at for own in ledger.verdicts(prediction=record.id)}
+            newer = [own for own in verdicts if own.at > said.get((own.reviewer, own.attribute), _NEVER)]
+            if newer:
+                Claims(ledger, newer[0].reviewer).act(record.id, DONE, newer)
             n_verdicts += len(verdicts)
             unusable += len(answers) - len(verdicts)
     return Imported(len(tasks), n_verdicts, unanswered, unknown, unusable)
