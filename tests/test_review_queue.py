@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -12,13 +13,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from reviews import make_record, make_tag
 from vestiary.album import Album
 from vestiary.bundle import Bundle, open_bundle
 from vestiary.errors import UsageError
-from vestiary.ledger import Ledger, PredictionRecord, Verdict, open_ledger
-from vestiary.review import Item, Queue, find_band, fit_thresholds
+from vestiary.ledger import Ledger, PredictionRecord, Verdict, claims, open_ledger
+from vestiary.ledger.claims import Claims, FreePage
+from vestiary.review import ORDERS, Item, Queue, find_band, fit_thresholds, items
+from vestiary.review.items import Order
 from vestiary.review.ranking import Candidate, Rarity, rank_by_value
 
 HEX = "0123456789abcdef"
@@ -433,6 +437,75 @@ def test_two_processes_share_the_work(ledger: Ledger, ledger_url: str, make_bund
     given = [one.communicate(timeout=120)[0].split() for one in people]
     assert [one.returncode for one in people] == [0, 0]
     assert sorted([*given[0], *given[1]]) == sorted(record.id for record in ledger.predictions())
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_what_is_claimed_moves_nothing_past_the_next_page(
+    ledger: Ledger, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, order: Order
+) -> None:
+    monkeypatch.setattr(items, "PAGE", 6)
+    monkeypatch.setattr(items, "POOL", 6)
+    asked = ["0.png", "6.png", "12.png", "19.png"]
+    for number in range(20):
+        name = "baseColour" if f"{number}.png" in asked else "season"
+        ledger.add([make_record(number, {name: make_tag("Red", 0.3 + number / 100)})])
+    queue = open_queue(ledger, bundle)
+    assert sorted(names(queue.peek(4, order, attribute="baseColour"))) == sorted(asked)
+    assert sorted(names(queue.next_items(4, order, attribute="baseColour"))) == sorted(asked)
+
+
+def test_photos_that_others_are_faster_to_claim_make_way_for_the_next(
+    ledger: Ledger, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.add([unsure(number, 0.5) for number in range(20)])
+    take, bob = Claims.take, Claims(ledger, "bob")
+
+    def take_behind_bob(claims: Claims, records: list[PredictionRecord], n: int) -> list[PredictionRecord]:
+        take(bob, records, 5)
+        return take(claims, records, n)
+
+    monkeypatch.setattr(Claims, "take", take_behind_bob)
+    assert len(open_queue(ledger, bundle).next_items(3)) == 3
+
+
+def test_a_photo_of_two_pages_is_offered_once(ledger: Ledger, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(items, "PAGE", 2)
+    ledger.add([unsure(number, 0.05 * number, data=b"the same") for number in (1, 10)])
+    ledger.add([make_record(number, {"season": make_tag("Summer", 0.05 * number)}) for number in range(2, 10)])
+    queue = open_queue(ledger, bundle)
+    assert names(queue.peek(2, "uncertain", attribute="baseColour")) == ["1.png"]
+    assert names(queue.next_items(2, "uncertain", attribute="baseColour")) == ["1.png"]
+
+
+def test_a_search_for_what_few_photos_have_reads_ever_larger_pages(
+    ledger: Ledger, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(items, "PAGE", 3)
+    monkeypatch.setattr(items, "MAX_PAGE", 40)
+    ledger.add([make_record(number, {"season": make_tag("Summer", 0.5)}) for number in range(100)])
+    read, limits = Claims.find_free, []
+
+    def find_and_count(claims: Claims, *given: object, offset: int, limit: int) -> FreePage:
+        limits.append(limit)
+        return read(claims, *given, offset=offset, limit=limit)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Claims, "find_free", find_and_count)
+    assert open_queue(ledger, bundle).next_items(1, "uncertain", attribute="baseColour") == []
+    assert limits == [3, 6, 12, 24, 40, 40]
+
+
+def test_a_database_is_asked_for_no_more_at_a_time_than_it_takes(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(items, "MAX_PAGE", 80)
+    monkeypatch.setattr(items, "TAKEN_AT_ONCE", 20)
+    monkeypatch.setattr(claims, "BLOCK", 50)
+    with open_ledger(tmp_path / "ledger.db") as opened:
+        for start in range(0, 200, 4):
+            opened.add([unsure(number, 0.5) for number in range(start, start + 4)])
+        event.listen(opened.engine, "checkout", lambda raw, *_: raw.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 100))
+        queue = open_queue(opened, bundle)
+        assert (len(queue.peek(150)), len(queue.next_items(150))) == (150, 150)
 
 
 def test_a_reviewer_has_a_name(ledger: Ledger, bundle: Bundle) -> None:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -32,7 +33,7 @@ from sqlalchemy import (
 )
 
 from vestiary.errors import UsageError
-from vestiary.ledger.ledger import Ledger, read_prediction, write_verdict
+from vestiary.ledger.ledger import BLOCK, Ledger, read_prediction, write_verdict
 from vestiary.ledger.records import PredictionRecord, Verdict, needs_look, now
 from vestiary.ledger.schema import AnyText, claims, predictions, verdicts
 
@@ -155,12 +156,16 @@ class Claims:
     def find_own_verdicts(self, ids: Iterable[str]) -> dict[str, dict[str, str]]:
         """What this reviewer has said already: by prediction, the values by attribute."""
         query = select(verdicts.c.prediction_id, verdicts.c.attribute, verdicts.c.value).where(
-            verdicts.c.prediction_id.in_(list(ids)), verdicts.c.reviewer == literal(self._reviewer, AnyText)
+            verdicts.c.reviewer == literal(self._reviewer, AnyText)
         )
         found: dict[str, dict[str, str]] = defaultdict(dict)
+        rest = iter(ids)
         with self._ledger.reading() as connection:
-            for prediction_id, attribute, value in connection.execute(query):
-                found[prediction_id][attribute] = value
+            while some := list(islice(rest, BLOCK)):
+                for prediction_id, attribute, value in connection.execute(
+                    query.where(verdicts.c.prediction_id.in_(some))
+                ):
+                    found[prediction_id][attribute] = value
         return found
 
     def find_judged(self, ids: Iterable[str]) -> dict[str, set[str]]:

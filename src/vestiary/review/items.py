@@ -25,7 +25,11 @@ AGREEMENT_SHARE: Final = 0.1
 POOL: Final = 400
 """The least certain predictions that "value" is ranked among: a reviewer waits while they are read."""
 PAGE: Final = 50
-"""Predictions that are read at a time in the other orders."""
+"""Predictions that are read first in the other orders."""
+MAX_PAGE: Final = 20_000
+"""Predictions that are read at a time at most: SQLite takes 32,766 values in one statement."""
+TAKEN_AT_ONCE: Final = MAX_PAGE // 4
+"""Predictions that are claimed in one transaction at most, chosen from four times as many."""
 RECENT: Final = 10
 """Photos a reviewer was given last, that make others of their kind worth less."""
 
@@ -99,12 +103,12 @@ class Queue:
         held = [own for own in mine if own.open][:n]
         seen = self._claims.find_last(RECENT) if order == "value" else []
         taken: list[Candidate] = []
-        for some in self._offer(scope, order, seen, n - len(held)):
-            wanted = n - len(held) - len(taken)
-            if wanted <= 0:
-                break
+        while (wanted := min(n - len(held) - len(taken), TAKEN_AT_ONCE)) > 0:
+            some = self._gather(scope, order, seen, wanted)
             ids = {record.id for record in self._claims.take([own.record for own in some], wanted)}
             taken += [own for own in some if own.record.id in ids]
+            if len(some) < wanted:
+                break
         return self._make_items([*held, *taken])
 
     def peek(
@@ -118,8 +122,7 @@ class Queue:
     ) -> list[Item]:
         """What ``next_items`` would add to what is held, without claiming it."""
         scope = self._make_scope(order, bands, target_precision, attribute)
-        offered = (own for some in self._offer(scope, order, [], n) for own in some)
-        return self._make_items(list(islice(offered, n)))
+        return self._make_items(self._gather(scope, order, [], n)[:n])
 
     def accept(self, item: Item) -> None:
         """All tags of this item are right, but for those that were corrected before; it is finished.
@@ -172,19 +175,33 @@ class Queue:
             self._ledger, self._bundle, bands=bands, target_precision=target_precision, attribute=attribute
         )
 
+    def _gather(self, scope: Scope, order: Order, seen: Sequence[PredictionRecord], n: int) -> list[Candidate]:
+        """``n`` candidates in order or more, since others may be faster to claim some; fewer where that is all.
+
+        Nothing is claimed meanwhile: what leaves the pages that were read would move those that come.
+        """
+        gathered: list[Candidate] = []
+        for some in self._offer(scope, order, seen, n):
+            gathered += some
+            if len(gathered) >= n:
+                break
+        return gathered
+
     def _offer(self, scope: Scope, order: Order, seen: Sequence[PredictionRecord], n: int) -> Iterator[list[Candidate]]:
-        """Candidates in order, some at a time: more than ``n``, since others may be faster to claim some."""
+        """Candidates in order, some at a time; a page is twice the one before, since each passes over all before it."""
         column = predictions.c.at.desc() if order == "newest" else predictions.c.confidence
-        offset, limit = 0, max(3 * n, POOL if order == "value" else PAGE)
-        while True:
+        offset, limit = 0, min(max(3 * n, POOL if order == "value" else PAGE), MAX_PAGE)
+        offered: set[str] = set()
+        while n > 0:
             found = self._claims.find_free(scope.conditions, (column, predictions.c.id), offset=offset, limit=limit)
-            pool = list(self._find_open(_drop_repeats(found.records), scope))
+            pool = list(self._find_open(_drop_repeats(found.records, offered), scope))
+            offered.update(_name_photo(own.record) for own in pool)
             ranked = iter(pool) if order != "value" else rank_by_value(pool, Rarity(self._bundle), seen)
             while some := list(islice(ranked, 3 * n)):
                 yield some
             if found.is_last:
                 return
-            offset += limit
+            offset, limit = offset + limit, min(2 * limit, MAX_PAGE)
 
     def _find_open(self, records: Sequence[PredictionRecord], scope: Scope) -> Iterator[Candidate]:
         """Those with a tag that needs a look, and that nobody has given a verdict on where one is enough."""
@@ -220,12 +237,16 @@ class Queue:
         )
 
 
-def _drop_repeats(records: Sequence[PredictionRecord]) -> list[PredictionRecord]:
-    """One prediction of each photo: the first."""
+def _drop_repeats(records: Sequence[PredictionRecord], known: Collection[str]) -> list[PredictionRecord]:
+    """One prediction of each photo that is not ``known``: the first."""
     first: dict[str, PredictionRecord] = {}
     for record in records:
-        first.setdefault(record.image_sha256 or record.id, record)
-    return list(first.values())
+        first.setdefault(_name_photo(record), record)
+    return [record for photo, record in first.items() if photo not in known]
+
+
+def _name_photo(record: PredictionRecord) -> str:
+    return record.image_sha256 or record.id
 
 
 def _read_tags(record: PredictionRecord, bundle: Bundle) -> dict[str, Tag]:
