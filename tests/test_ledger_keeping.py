@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, event
 
 from vestiary.album import Album
 from vestiary.cli.main import app
@@ -31,6 +32,7 @@ from vestiary.ledger import (
     prune,
     restore,
 )
+from vestiary.ledger.jobs import JobItems
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -106,6 +108,25 @@ def test_pruning_removes_what_is_old_but_not_what_a_person_has_reviewed(
         assert prune(ledger, START + timedelta(days=4), reviewed=True).predictions == 1
         assert ids(ledger) == ["p4", "p5"]
         assert not list(ledger.verdicts())
+
+
+def test_the_pictures_of_a_job_go_in_small_steps_and_then_the_job(
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vestiary.ledger.retention.PRUNED_AT_ONCE", 2)
+    deleted: list[int] = []
+    with open_ledger(ledger_url) as ledger:
+        fill(ledger)
+        for state in ("running", "finished"):
+            JobItems(ledger, state).add([(f"{n}.png", f"{n}", None) for n in range(5)])
+        event.listen(ledger.engine, "commit", lambda connection: deleted.append(_count_items(connection)))
+        prune(ledger, START + timedelta(days=4))
+        assert list(dict.fromkeys(deleted)) == [10, 8, 6, 5], "others would wait until all are gone"
+        assert [job.id for job in ledger.jobs()] == ["running"]
+
+
+def _count_items(connection: Connection) -> int:
+    return int(connection.exec_driver_sql("SELECT count(*) FROM job_items").scalar_one())
 
 
 def test_photos_go_with_the_last_of_their_predictions(ledger_url: str, tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Table, delete, exists, func, select
+from sqlalchemy import ColumnElement, Table, delete, exists, func, select, tuple_
 
 from vestiary.album import Album
 from vestiary.ledger.ledger import Ledger
-from vestiary.ledger.schema import failures, jobs, predictions, verdicts
+from vestiary.ledger.schema import failures, job_items, jobs, predictions, verdicts
 
 PRUNED_AT_ONCE: Final = 5000
 """Rows of one transaction: between two of them, others may write."""
@@ -36,11 +36,15 @@ def prune(ledger: Ledger, before: datetime, *, reviewed: bool = False, album: Al
     old = predictions.c.at < before
     if not reviewed:
         old &= ~exists().where(verdicts.c.prediction_id == predictions.c.id)
-    last_sign = func.coalesce(jobs.c.ended_at, jobs.c.heartbeat_at, jobs.c.started_at)
+    is_old_job = func.coalesce(jobs.c.ended_at, jobs.c.heartbeat_at, jobs.c.started_at) < before
+    n_predictions = _remove(ledger, predictions, old)
+    n_failures = _remove(ledger, failures, failures.c.at < before)
+    # A run that takes the job up meanwhile gives a sign of life, which ends this, and then refuses a list with holes.
+    _remove(ledger, job_items, job_items.c.job_id.in_(select(jobs.c.id).where(is_old_job)))
     return Pruned(
-        _remove(ledger, predictions, old),
-        _remove(ledger, failures, failures.c.at < before),
-        _remove(ledger, jobs, last_sign < before),
+        n_predictions,
+        n_failures,
+        _remove(ledger, jobs, is_old_job),
         0 if album is None else album.prune(before, is_wanted=lambda sha256: _is_known(ledger, sha256)),
     )
 
@@ -53,7 +57,8 @@ def _is_known(ledger: Ledger, sha256: str) -> bool:
 
 def _remove(ledger: Ledger, table: Table, condition: ColumnElement[bool]) -> int:
     """How many rows were removed, block by block."""
-    block = delete(table).where(table.c.id.in_(select(table.c.id).where(condition).limit(PRUNED_AT_ONCE)))
+    key = list(table.primary_key)
+    block = delete(table).where(tuple_(*key).in_(select(*key).where(condition).limit(PRUNED_AT_ONCE)))
     removed = 0
     while True:
         with ledger.writing() as connection:
