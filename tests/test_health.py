@@ -271,6 +271,7 @@ def test_a_ledger_that_cannot_be_opened_is_no_good_news_where_its_own_check_is_o
         (("--skip", "batches"), "There is no check called 'batches'; --skip takes service, ledger,"),
         (("--max-age", "soon"), "--max-age is 'soon', but must be a length of time such as 90d"),
         (("--max-age", "999999w"), "--max-age is '999999w', which is over a hundred years; write a shorter time"),
+        (("--min-free", "inf"), "--min-free is inf, which is no number of gigabytes; write it like 1 or 0.5."),
         (("--url", "localhost:8000"), "--url 'localhost:8000' is no address; write it as http://127.0.0.1:8000."),
         (("--url", "http://[::1"), "--url 'http://[::1' is no address; write it as http://127.0.0.1:8000."),
         (("--url", "http://shop:port"), "--url 'http://shop:port' is no address; write it as http://127.0.0.1:8000."),

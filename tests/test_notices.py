@@ -124,6 +124,18 @@ def test_a_mail_arrives_with_its_text_and_files(start_server: Callable[..., tupl
     assert files == {"report.html": ("text/html", b"<p>hi</p>"), "report.pdf": ("application/pdf", b"%PDF-1.7")}
 
 
+def test_a_name_that_is_no_utf8_stops_no_mail(start_server: Callable[..., tuple[Box, int]]) -> None:
+    box, port = start_server()
+    send_mail(
+        settings(port), ["a@shop.example"], Mail("r\udce9sum\udce9", "of r\udce9\n", {"r\udce9.html": b"<p>hi</p>"})
+    )
+    ((_, message),) = box.mails
+    body, (file,) = message.get_body(), message.iter_attachments()
+    assert body is not None
+    told = (message["Subject"], body.get_content().strip(), file.get_filename())
+    assert told == (r"r\udce9sum\udce9", r"of r\udce9", r"r\udce9.html")
+
+
 def test_a_mail_is_signed_in_and_encrypted(
     start_server: Callable[..., tuple[Box, int]], certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

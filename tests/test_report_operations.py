@@ -106,8 +106,9 @@ def test_days_begin_at_midnight_of_the_zone() -> None:
     assert tokyo.days == (date(2026, 11, 21),), "it is already the 21st in Tokyo"
     with pytest.raises(UsageError, match="'Mars/Olympus' is not known here; write it as Europe/Berlin"):
         choose_period(7, zone="Mars/Olympus")
-    with pytest.raises(UsageError, match="more than the calendar has"):
-        choose_period(3660, last=date(2, 1, 1))
+    for n_days, last, zone in ((3660, date(2, 1, 1), None), (1, date.min, None), (1, date.min, "Europe/Berlin")):
+        with pytest.raises(UsageError, match="more than the calendar has"):
+            choose_period(n_days, last=last, zone=zone)
 
 
 @pytest.mark.parametrize(

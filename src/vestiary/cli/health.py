@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 
 import typer
@@ -39,6 +40,8 @@ def run(
         raise UsageError(f"There is no check called {unknown[0]!r}; --skip takes {', '.join(NAMES)}.")
     if url is not None and not is_web_address(url):
         raise UsageError(f"--url {url!r} is no address; write it as http://127.0.0.1:8000.")
+    if not isfinite(min_free):
+        raise UsageError(f"--min-free is {min_free}, which is no number of gigabytes; write it like 1 or 0.5.")
     bars = Bars(parse_duration(max_age, "--max-age"), max_failure_rate, min_free=round(min_free * 1e9))
     checks = check_all(
         lambda: open_ledger(ledger),

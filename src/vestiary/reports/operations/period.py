@@ -65,8 +65,11 @@ def choose_period(
     try:
         days = tuple(end - timedelta(days=before) for before in range(n_days - 1, -1, -1))
         starts = tuple(_find_start(day, own) for day in (*days, end + timedelta(days=1)))
-    except OverflowError:
-        raise UsageError(f"{n_days:,} days up to {end} are more than the calendar has; ask for fewer.") from None
+    except (OverflowError, ValueError):
+        raise UsageError(
+            f"The days up to {end} that were asked for ({n_days:,}) are more than the calendar has; ask for fewer, or "
+            "for later ones."
+        ) from None
     return Period(days, starts, own, zone or starts[-1].astimezone().tzname() or "local time")
 
 
