@@ -250,7 +250,7 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path: Path, data: bytes) -> None:
 def test_a_zip_whose_names_lead_out_of_it_is_refused(bundle: Path, tmp_path: Path, prefix: str) -> None:
     archive = _pack(tmp_path / "bundle.zip", bundle, prefix)
     before = sorted(tmp_path.rglob("*"))
-    _refuse(archive, BundleDamagedError if prefix in ("../", "/") else BundleError)
+    _refuse(archive, BundleError if prefix == "a/../../" else BundleDamagedError)
     assert sorted(tmp_path.rglob("*")) == before
 
 

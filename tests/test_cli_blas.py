@@ -17,7 +17,7 @@ try:
 except SystemExit as end:
     assert end.code == 2
 import numpy, os
-print(len(os.listdir("/proc/self/task")))
+print(min(len(os.listdir("/proc/self/task")) for look in range(10_000)))  # one that has ended is listed for a moment
 """
 
 
