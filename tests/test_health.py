@@ -265,6 +265,13 @@ def test_a_ledger_that_cannot_be_opened_is_no_good_news_where_its_own_check_is_o
     assert "failed       batch     the ledger cannot be opened." in out
 
 
+def test_a_variable_is_told_by_its_name(vestiary: Vestiary, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VESTIARY_LEDGER_URL", "none")
+    code, out, _ = vestiary("health")
+    assert code == 1
+    assert "failed       ledger    VESTIARY_LEDGER_URL says none, so that there is no ledger to use; name one.\n" in out
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -223,7 +223,8 @@ def _make(name: str, makers: dict[str, Callable[[], Check]], skip: frozenset[str
 
 
 def _uncapitalise(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
+    """For the middle of a line; the name of a variable, which is in capitals, stays as it is."""
+    return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]
 
 
 def _ago(length: timedelta) -> str:
