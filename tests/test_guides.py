@@ -290,6 +290,13 @@ def test_every_alert_has_its_advice() -> None:
     assert advice == re.findall(r"alert: (\w+)", rules)
 
 
+def test_every_event_of_the_log_is_explained_and_no_other() -> None:
+    log = (GUIDES / "monitor.md").read_text(encoding="utf-8").partition("## The log")[2]
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "src" / "vestiary").rglob("*.py"))
+    events = set(re.findall(r'write_line\(\s*"(\w+)"', source)) - {"request"}
+    assert set(re.findall(r"^\| `(\w+)` \|", log, flags=re.MULTILINE)) == events
+
+
 def test_the_figures_that_older_systems_are_compared_with_are_those_of_the_model_card() -> None:
     card = (ROOT / "docs" / "model-card.md").read_text(encoding="utf-8")
     guide = (GUIDES / "migrate.md").read_text(encoding="utf-8")
