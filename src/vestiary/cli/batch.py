@@ -59,7 +59,7 @@ def run(
     """Answer many pictures, each exactly once; after a kill, the same command goes on where it was.
 
     Exit code 0: all is done. 1: too many failed, another run is at the same job, or it had to stop and can go on.
-    2: wrong use. 130: stopped by Ctrl-C.
+    2: wrong use. 130: stopped by Ctrl-C or SIGTERM, which with --watch is 0.
     """
     from vestiary.batch import BatchOptions, run_batch
     from vestiary.bundle import open_bundle
