@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import paint_picture
+from conftest import Vestiary, paint_picture
 from vestiary.catalogue import Columns, Reading, ingest, load_catalogue
 from vestiary.errors import VestiaryError
 from vestiary.images import read_picture
@@ -144,6 +144,15 @@ def test_a_hub_that_cannot_be_reached_is_told_with_a_remedy(hub_copy: Path) -> N
     with pytest.raises(VestiaryError, match=r"hf:FOLDER") as refusal:
         ingest("hf:nobody/nothing-of-this-name")
     assert "\n" not in str(refusal.value)
+
+
+def test_the_option_that_takes_splits_is_named_only_where_it_was_not_given(
+    tree: Path, tmp_path: Path, vestiary: Vestiary
+) -> None:
+    told = "The source has splits of its own: train, validation"
+    assert f"{told} (--keep-splits takes them).\n" in vestiary("ingest", tree, "--out", tmp_path / "dealt").out
+    kept = vestiary("ingest", tree, "--out", tmp_path / "kept", "--keep-splits").out
+    assert f"{told}.\nSplit by what the source says" in kept
 
 
 def test_kept_splits_are_not_overwritten_under_another_name(tree: Path, tmp_path: Path) -> None:

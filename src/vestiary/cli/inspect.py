@@ -53,7 +53,7 @@ def run(
 
 def print_catalogue(catalogue: Catalogue) -> None:
     """Counts, preparation and attributes on stdout."""
-    from vestiary.catalogue.catalogue import BY_GROUP
+    from vestiary.catalogue.catalogue import BY_GROUP, BY_SOURCE
     from vestiary.checks.wording import count
 
     counts = catalogue.counts
@@ -66,7 +66,7 @@ def print_catalogue(catalogue: Catalogue) -> None:
         typer.echo(f"  {n:>7,}  {reason}")
     if counts["pictures_without_a_row"]:
         typer.echo(f"  {counts['pictures_without_a_row']:>7,}  pictures without a row")
-    for line in _describe_reading(catalogue.reading):
+    for line in _describe_reading(catalogue.reading, keeps_splits=catalogue.split_by == BY_SOURCE):
         typer.echo(line)
     if catalogue.applied:
         typer.echo("Prepared in this order:")
@@ -88,12 +88,13 @@ def print_catalogue(catalogue: Catalogue) -> None:
         typer.echo(f"  {len(attribute.values):>7,}  values of {attribute.name}, on {labelled:,} products")
 
 
-def _describe_reading(reading: Mapping[str, Any]) -> Iterator[str]:
+def _describe_reading(reading: Mapping[str, Any], *, keeps_splits: bool) -> Iterator[str]:
     """How the source was read, where there was anything to choose."""
     if reading.get("form"):
         yield f"Read from {reading['table']}: {reading['form']}."
     if reading.get("split_folders"):
-        yield f"The source has splits of its own: {', '.join(reading['split_folders'])} (--keep-splits takes them)."
+        advice = "" if keeps_splits else " (--keep-splits takes them)"
+        yield f"The source has splits of its own: {', '.join(reading['split_folders'])}{advice}."
 
 
 def _print_bundle(bundle: Bundle) -> None:
