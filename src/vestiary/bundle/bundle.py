@@ -66,7 +66,7 @@ class Int8:
     """The 8-bit model of a bundle: same inputs, outputs and calibration as the fp32 one.
 
     ``scores`` holds its figures by split, as those of the bundle; ``training`` how it was made (catalogue fingerprint,
-    number of pictures, size in bytes).
+    number of pictures, and the fp32 model's accuracies, which it was held against).
     """
 
     model: bytes
