@@ -81,6 +81,43 @@ def test_the_key_is_sent(start_service: Callable[..., Running], photo: bytes) ->
     assert caught.value.status == 401
 
 
+@pytest.mark.parametrize("key", ["secret\n", "secret\r\n", "schlüssel"])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_key_that_no_request_can_carry_is_told_as_such(kind: type[Client | AsyncClient], key: str) -> None:
+    with pytest.raises(UsageError, match="The API key holds a line break") as caught:
+        kind("http://127.0.0.1:8000", api_key=key)
+    assert key.strip() not in str(caught.value)
+
+
+def test_any_number_of_photos_may_be_asked_about_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there are connections are read and sent, the others wait without being told of a silent service."""
+    photos = [Path(f"{number}.jpg") for number in range(3 * client_module.AT_ONCE)]
+    read: list[Path] = []
+    under_way: list[int] = []
+    answered = 0
+
+    def read_bytes(path: Path) -> bytes:
+        read.append(path)
+        return b"photo"
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal answered
+        await asyncio.sleep(0)
+        under_way.append(len(read) - answered)
+        answered += 1
+        return httpx.Response(200, json={"id": "photo", "request_id": "1", "attributes": {}})
+
+    async def ask() -> Any:
+        async with AsyncClient("http://elsewhere") as client:
+            client._http = httpx.AsyncClient(base_url="http://elsewhere", transport=httpx.MockTransport(answer))
+            return await asyncio.gather(*map(client.predict, photos))
+
+    assert len(asyncio.run(ask())) == len(photos)
+    assert max(under_way) == client_module.AT_ONCE
+
+
 def test_what_was_shed_is_sent_again_after_retry_after(
     start_service: Callable[..., Running], photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

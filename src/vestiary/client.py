@@ -32,6 +32,8 @@ Picture = str | Path | bytes
 """A path, the bytes of a picture file, or its http or https address, where the service is set to fetch pictures."""
 Result = TypeVar("Result")
 
+AT_ONCE: Final = 100
+"""Questions that an ``AsyncClient`` has under way: httpx opens no more connections."""
 _RETRIED: Final = (429, 503)
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 30.0
@@ -197,12 +199,16 @@ class _Questions:
     """What can be asked, the same for both clients."""
 
     def __init__(self, api_key: str | None, retries: int) -> None:
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise UsageError(
+                "The API key holds a line break or another character that no request can carry; give the key alone."
+            )
         self._retries = retries
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     def _predict(self, picture: Picture, top_k: int, min_confidence: float) -> Flow[Answer]:
         told = {"top_k": top_k, "min_confidence": min_confidence}
-        return _ask(_send_one("/predict", picture, told), _read_one, self._retries)
+        return (yield from _ask(_send_one("/predict", picture, told), _read_one, self._retries))
 
     def _predict_batch(self, pictures: Sequence[Picture], top_k: int, min_confidence: float) -> Flow[list[Answer]]:
         if isinstance(pictures, (str, bytes, Path)):
@@ -220,7 +226,7 @@ class _Questions:
     def _explain(self, picture: Picture, attribute: str, value: str | None) -> Flow[bytes]:
         told = {"attribute": attribute} | ({} if value is None else {"value": value})
         asked = _send_one("/explain", picture, told, Accept="image/png")
-        return _ask(asked, lambda response: response.content, self._retries)
+        return (yield from _ask(asked, lambda response: response.content, self._retries))
 
     def _similar(
         self, picture: Picture, top_k: int, exclude_same: bool, exclude: str | None
@@ -233,7 +239,7 @@ class _Questions:
                 for entry in response.json()["neighbours"]
             ]
 
-        return _ask(_send_one("/similar", picture, told), read, self._retries)
+        return (yield from _ask(_send_one("/similar", picture, told), read, self._retries))
 
     def _feedback(
         self, answer: Answer | str, attribute: str, value: str, reviewer: str, note: str | None
@@ -325,11 +331,12 @@ class Client(_Questions):
 
 
 class AsyncClient(_Questions):
-    """The same for asyncio."""
+    """The same for asyncio; of any number of questions asked at once, AT_ONCE are under way and the others wait."""
 
     def __init__(self, url: str, *, api_key: str | None = None, timeout_s: float = 30.0, retries: int = 3) -> None:
         super().__init__(api_key, retries)
         self._http = httpx.AsyncClient(base_url=url, timeout=timeout_s, headers=self._headers)
+        self._turns = asyncio.Semaphore(AT_ONCE)  # else who waits for a connection would be told of a silent service
 
     async def predict(self, picture: Picture, *, top_k: int = 3, min_confidence: float = 0.0) -> Answer:
         """As ``Client.predict``."""
@@ -374,6 +381,10 @@ class AsyncClient(_Questions):
         await self.close()
 
     async def _run(self, flow: Flow[Result]) -> Result:
+        async with self._turns:
+            return await self._take_turn(flow)
+
+    async def _take_turn(self, flow: Flow[Result]) -> Result:
         sent: httpx.Response | httpx.TransportError | None = None
         try:
             while True:
