@@ -350,6 +350,9 @@ def test_a_server_that_is_away_is_told_without_the_password_and_may_come_back() 
     with pytest.raises(LedgerUnavailableError, match=r"postgresql://ada:\*\*\*@127.0.0.1:1/x does not answer") as told:
         open_ledger("postgresql://ada:secret@127.0.0.1:1/x")
     assert "secret" not in str(told.value)
+    with pytest.raises(LedgerUnavailableError, match=r"postgresql://127.0.0.1:1/x\?user=ada does not answer") as told:
+        open_ledger("postgresql://127.0.0.1:1/x?user=ada&password=secret&sslpassword=secret")
+    assert "secret" not in str(told.value)
 
 
 def test_a_server_that_refuses_or_breaks_off_is_told(postgres: Callable[[], str]) -> None:

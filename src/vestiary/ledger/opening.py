@@ -20,6 +20,8 @@ NO_LEDGER: Final = "none"
 WRITES: Final = "vestiary_writes"
 """The execution option that tells a transaction that will write; in SQLite it takes the lock at its start."""
 
+_SECRETS: Final = ("password", "sslpassword")
+"""Parameters of libpq that a URL may give behind its question mark, and that nobody is shown."""
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _MIGRATION_LOCK: Final = 0x7665737469617279
 """A number of our own for PostgreSQL's advisory locks: the letters "vestiary"."""
@@ -80,7 +82,8 @@ def describe_url(url: URL) -> str:
     """The ledger's place in messages: the path of a file, or a URL without its password."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
-    return url.set(drivername="postgresql").render_as_string(hide_password=True)
+    shown = url.set(drivername="postgresql").difference_update_query(_SECRETS)
+    return shown.render_as_string(hide_password=True)
 
 
 def hide_place(message: str, place: str | None) -> str:
