@@ -151,6 +151,17 @@ def test_a_mail_is_signed_in_and_encrypted(
     assert "horse" not in str(caught.value)
 
 
+def test_a_server_with_other_ways_to_sign_in_is_told(
+    start_server: Callable[..., tuple[Box, int]], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Box, "auth_NTLM", check_login, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+    _, port = start_server(certificate, auth_exclude_mechanism=["LOGIN", "PLAIN"])
+    account = {"SECURITY": "starttls", "USER": "vestiary", "PASSWORD": PASSWORD}
+    with pytest.raises(DeliveryError, match=r"\(it offers no way to sign in with user and password\)"):
+        send_mail(settings(port, **account), ["a@shop.example"], MAIL)
+
+
 def test_encryption_is_not_given_up(start_server: Callable[..., tuple[Box, int]]) -> None:
     box, port = start_server()
     with pytest.raises(DeliveryError, match="STARTTLS is not offered by the server"):
@@ -175,6 +186,8 @@ def test_a_server_that_is_not_there_is_told() -> None:
     port = free_port()
     with pytest.raises(DeliveryError, match=rf"was not sent by localhost:{port} \(connection refused\)"):
         send_mail(settings(port), ["a@shop.example"], MAIL)
+    with pytest.raises(DeliveryError, match=rf"was not sent by mail\.\.shop:{port} \(no machine has this name\)"):
+        send_mail(settings(port, HOST="mail..shop"), ["a@shop.example"], MAIL)
 
 
 @pytest.mark.parametrize(
@@ -185,6 +198,10 @@ def test_a_server_that_is_not_there_is_told() -> None:
         ({"SECURITY": "ssl"}, "it is one of tls, starttls, none"),
         ({"FROM": "vestiary"}, "The sender VESTIARY_SMTP_FROM 'vestiary' is no mail address"),
         ({"USER": "vestiary"}, "go together"),
+        (
+            {"SECURITY": "tls", "USER": "vestiary", "PASSWORD": "schlüssel"},
+            "VESTIARY_SMTP_USER and VESTIARY_SMTP_PASSWORD can hold ASCII alone",
+        ),
         ({"PASS": "word"}, "VESTIARY_SMTP_PASS is no setting of mail"),
     ],
 )
@@ -192,6 +209,7 @@ def test_wrong_settings_are_named(given: dict[str, str], told: str) -> None:
     with pytest.raises(UsageError) as caught:
         settings(25, **given)
     assert told in str(caught.value)
+    assert "schlüssel" not in str(caught.value)
 
 
 def test_every_setting_of_mail_is_documented_and_no_other() -> None:
@@ -277,7 +295,8 @@ def test_a_webhook_that_is_not_there_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "slack", "ftp://x/y", "file:///etc/passwd", "https://", "https://x:port/", "https://x/ y"]
+    "url",
+    ["", "slack", "ftp://x/y", "file:///etc/passwd", "https://", "https://x:port/", "https://x/ y", "https://x..y/z"],
 )
 def test_an_address_that_is_none_is_refused_without_being_told(url: str) -> None:
     with pytest.raises(UsageError, match="begins with https://"):

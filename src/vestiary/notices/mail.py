@@ -64,6 +64,8 @@ def load_mail_settings(environ: Mapping[str, str] = os.environ) -> MailSettings:
     user, password = given.get("USER") or None, given.get("PASSWORD") or None
     if (user is None) != (password is None):
         raise UsageError(f"{PREFIX}USER and {PREFIX}PASSWORD go together; set both or neither.")
+    if not f"{user}{password}".isascii():
+        raise UsageError(f"{PREFIX}USER and {PREFIX}PASSWORD can hold ASCII alone; change the password.")
     if user is not None and security is Security.NONE:
         raise UsageError(
             f"{PREFIX}SECURITY=none would send the password unencrypted; use starttls or tls, or sign in nowhere."
@@ -147,6 +149,8 @@ def _describe(error: Exception) -> str:
             return str(error).rstrip(".").replace("extension not supported by server", "is not offered by the server")
         case smtplib.SMTPResponseException():
             return f"it answered {error.smtp_code}"
+        case smtplib.SMTPException() if not isinstance(error, smtplib.SMTPServerDisconnected):
+            return "it offers no way to sign in with user and password"
         case _:
             return describe_broken(error)
 

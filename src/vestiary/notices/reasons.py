@@ -18,7 +18,7 @@ def describe_broken(error: BaseException, timeout_s: float = TIMEOUT_S) -> str:
             return "it did not answer with TLS on this port"
         case TimeoutError():
             return f"no answer within {timeout_s:.0f} s"
-        case socket.gaierror():
+        case socket.gaierror() | UnicodeError():  # the latter for what can be no name
             return "no machine has this name"
         case OSError() if error.strerror:
             return error.strerror.lower()

@@ -33,6 +33,7 @@ def is_web_address(url: str) -> bool:
     """Whether a request could be sent there: ``http`` or ``https``, a host, a port that is one, and no spaces."""
     try:
         parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")  # as it will be looked up
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
@@ -42,7 +43,9 @@ def is_web_address(url: str) -> bool:
 def check_webhook(url: str) -> None:
     """Raise UsageError when this is no address of a webhook."""
     if not is_web_address(url):
-        raise UsageError("The address of the webhook cannot be used; it begins with https:// and holds no spaces.")
+        raise UsageError(
+            "The address of the webhook cannot be used; it begins with https://, names a server and holds no spaces."
+        )
 
 
 def send_message(url: str, title: str, text: str) -> None:
