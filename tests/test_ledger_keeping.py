@@ -33,6 +33,7 @@ from vestiary.ledger import (
     restore,
 )
 from vestiary.ledger.jobs import JobItems
+from vestiary.ledger.ledger import write_verdict
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -108,6 +109,31 @@ def test_pruning_removes_what_is_old_but_not_what_a_person_has_reviewed(
         assert prune(ledger, START + timedelta(days=4), reviewed=True).predictions == 1
         assert ids(ledger) == ["p4", "p5"]
         assert not list(ledger.verdicts())
+
+
+def test_a_verdict_that_is_given_while_old_ones_go_stays(postgres: Callable[[], str]) -> None:
+    pruned = []
+    url = postgres()
+    with open_ledger(url) as ledger, open_ledger(url) as other:
+        ledger.add([make_prediction(0), make_prediction(1)])
+        pruning = threading.Thread(target=lambda: pruned.append(prune(other, START + timedelta(days=4))))
+        with ledger.writing() as connection:
+            ledger.hold_prediction(connection, "p1")
+            pruning.start()
+            with open_ledger(url) as third:
+                while not _count_waiting(third):
+                    assert pruning.is_alive(), "nobody is waited for"
+            given = {"attribute": "season", "value": "Winter", "previous_value": "Summer", "reviewer": "ada"}
+            write_verdict(connection, Verdict(prediction_id="p1", **given))
+        pruning.join()
+        assert pruned[0].predictions == 1
+        assert ids(ledger) == ["p1"]
+        assert len(list(ledger.verdicts())) == 1
+
+
+def _count_waiting(ledger: Ledger) -> int:
+    with ledger.reading() as connection:
+        return int(connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar_one())
 
 
 def test_the_pictures_of_a_job_go_in_small_steps_and_then_the_job(

@@ -56,13 +56,18 @@ def _is_known(ledger: Ledger, sha256: str) -> bool:
 
 
 def _remove(ledger: Ledger, table: Table, condition: ColumnElement[bool]) -> int:
-    """How many rows were removed, block by block."""
+    """How many rows were removed, block by block.
+
+    Who is writing about one of a block is waited for, and then each row is judged again: in PostgreSQL a statement sees
+    only what was there at its start, and a verdict given meanwhile would go with its prediction.
+    """
     key = list(table.primary_key)
-    block = delete(table).where(tuple_(*key).in_(select(*key).where(condition).limit(PRUNED_AT_ONCE)))
+    choose = select(*key).where(condition).limit(PRUNED_AT_ONCE).with_for_update()
     removed = 0
     while True:
         with ledger.writing() as connection:
-            n = connection.execute(block).rowcount
-        removed += n
-        if n < PRUNED_AT_ONCE:
+            block = connection.execute(choose).all()
+            chosen = tuple_(*key).in_([tuple(row) for row in block])
+            removed += connection.execute(delete(table).where(chosen, condition)).rowcount if block else 0
+        if len(block) < PRUNED_AT_ONCE:
             return removed
