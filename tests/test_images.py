@@ -256,7 +256,25 @@ def test_a_broken_exif_block_spoils_no_png_or_webp() -> None:
         read_picture(plain[:33] + chunk + plain[33:-200])
 
 
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+def test_an_exif_entry_of_the_wrong_kind_does_not_keep_a_picture_from_being_turned(file_format: str) -> None:
+    turn, resolution = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0), struct.pack("<HHI4s", 0x011A, 2, 2, b"7")
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2) + turn + resolution + bytes(4)
+    picture = read_picture(encode(draw_corners().transpose(UNDO[6]), file_format, exif=exif))
+    assert picture.image.size == draw_corners().size
+    assert np.abs(np.asarray(picture.image).astype(int) - np.asarray(draw_corners())).mean() < 4
+    assert picture.image.getexif() == {}
+
+
 # Odd but sound pictures
+
+
+@pytest.mark.parametrize(("pages", "told"), [(2, "2 pages"), (100, "100 pages"), (101, "more than 100 pages")])
+def test_of_a_tiff_the_first_page_is_used_and_pages_are_counted_to_a_hundred(pages: int, told: str) -> None:
+    first, others = draw_noise(16, 16), [Image.new("L", (8, 8))] * (pages - 1)
+    picture = read_picture(encode(first, "TIFF", save_all=True, append_images=others))
+    assert np.array_equal(np.asarray(picture.image), np.asarray(first))
+    assert picture.note == f"{told}: the first was used"
 
 
 @pytest.mark.parametrize(

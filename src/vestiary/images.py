@@ -6,6 +6,7 @@ limits, ``Preprocess`` turns that picture into the ``uint8 [height, width, 3]`` 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import re
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from vestiary.errors import (
     DamagedPictureError,
@@ -45,6 +46,24 @@ _SIGNATURES: Final = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|II\*\0|MM\0\*|RIFF.{4}WEBP|.{4}ftypavi[fs]", re.DOTALL
 )
 """First bytes that tell a damaged picture from what never was one; BMP's two letters are too few to tell."""
+
+
+MAX_PAGES: Final = 100
+"""Pages of a TIFF that are counted."""
+
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What sets a picture upright, by its EXIF orientation."""
+
+_KEPT: Final = ("icc_profile", "transparency")
+"""What else Pillow knows of a picture that was turned; the rest might say that it still is to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +185,7 @@ def _readable_formats() -> list[str]:
 def _decode(image: Image.Image, data: bytes, limits: Limits, size_hint: tuple[int, int] | None) -> Picture:
     width, height = image.size
     _check_size((width, height), limits)
-    frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+    note = _describe_frames(image)
     file_format, mode = str(image.format), image.mode
     if size_hint is not None and image.format in ("JPEG", "MPO"):
         longest = max(size_hint)  # orientation is not known yet, so the longer side stands for both
@@ -180,7 +199,7 @@ def _decode(image: Image.Image, data: bytes, limits: Limits, size_hint: tuple[in
         format=file_format,
         mode=mode,
         sha256=hashlib.sha256(data).hexdigest(),
-        note=_describe_frames(file_format, frames),
+        note=note,
     )
 
 
@@ -193,7 +212,13 @@ def _read_orientation(image: Image.Image) -> int:
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(image) if _read_orientation(image) in range(2, 9) else image
+    """Not by Pillow's ``exif_transpose``, which writes EXIF anew and fails where one entry of it is broken."""
+    turn = _TURNS.get(_read_orientation(image))
+    if turn is None:
+        return image
+    upright = image.transpose(turn)
+    upright.info = {key: image.info[key] for key in _KEPT if key in image.info}
+    return upright
 
 
 def _check_size(size: tuple[int, int], limits: Limits) -> None:
@@ -208,11 +233,23 @@ def _check_size(size: tuple[int, int], limits: Limits) -> None:
         )
 
 
-def _describe_frames(file_format: str, frames: int) -> str | None:
-    if frames < 2:
-        return None
-    what = f"{frames} pages" if file_format == "TIFF" else f"animated, {frames} frames"
-    return f"{what}: the first was used"
+def _describe_frames(image: Image.Image) -> str | None:
+    if image.format == "TIFF":
+        return _describe_pages(image)
+    frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+    return f"animated, {frames} frames: the first was used" if frames > 1 else None
+
+
+def _describe_pages(image: Image.Image) -> str | None:
+    """Pages are not counted to the end: Pillow compares each with all before it, which a hostile file makes hours of."""
+    pages = 1
+    with contextlib.suppress(EOFError):
+        while pages <= MAX_PAGES:
+            image.seek(pages)
+            pages += 1
+    image.seek(0)
+    what = f"{pages} pages" if pages <= MAX_PAGES else f"more than {MAX_PAGES} pages"
+    return f"{what}: the first was used" if pages > 1 else None
 
 
 def to_upright_rgb(image: Image.Image, *, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
