@@ -22,6 +22,7 @@ from vestiary.catalogue import Catalogue, ingest
 from vestiary.errors import BundleError, CatalogueError, PictureError, UsageError, VestiaryError
 from vestiary.images import Limits, Preprocess
 from vestiary.predictor import BATCH, Evaluation, Predictor, collect_outputs, count_threads, evaluate
+from vestiary.predictor.heatmap import Explained, draw_over
 from vestiary.product import Product, Split
 from vestiary.tags import Prediction
 from vestiary.taxonomy import Attribute, Taxonomy
@@ -331,6 +332,17 @@ def test_a_class_map_shows_where_the_colour_is(predictor: Predictor) -> None:
     assert red[0, 9:] == pytest.approx(np.zeros((7, 12)), abs=0.1)
     navy = predictor.explain([halves], "baseColour", "Navy")  # an alias of Blue
     assert navy[0, 9:] == pytest.approx(np.full((7, 12), 8 * 200 / 255), abs=0.1)
+
+
+def test_a_heat_map_over_an_endless_photo_takes_no_endless_memory() -> None:
+    grid = np.linspace(0, 1, 5)[:, None].repeat(4, 1) * [1, 1, 0, 0]
+    explained = Explained("Red", 0.5, grid, (0, -5e8, 1, 5e8 + 1))
+    photo = io.BytesIO()
+    Image.new("RGB", (600, 8), "white").save(photo, "PNG")
+    drawn = draw_over(explained, photo.getvalue(), Limits())
+    pixels = np.asarray(Image.open(io.BytesIO(drawn)), dtype=float)
+    assert pixels.shape == (8, 600, 3)
+    assert pixels[:, 100].mean() > pixels[:, 500].mean() + 20
 
 
 def test_without_a_value_the_map_is_that_of_each_answer(predictor: Predictor) -> None:

@@ -68,12 +68,12 @@ def draw_over(explained: Explained, data: bytes, limits: Limits) -> bytes:
     """A PNG of the photo with the map over it: brighter and yellower where the value was seen."""
     photo = read_picture(data, limits=limits, size_hint=(LONGEST, LONGEST)).image.convert("L")
     photo.thumbnail((LONGEST, LONGEST))
-    width, height = photo.size
     left, top, right, bottom = explained.box
-    whole = (round(width * (right - left)), round(height * (bottom - top)))
-    map_image = Image.fromarray((255 * explained.grid).astype(np.uint8)).resize(whole, Image.Resampling.BICUBIC)
-    x, y = (whole[0] - width) // 2, (whole[1] - height) // 2
-    heat = np.asarray(map_image.crop((x, y, x + width, y + height)), dtype=np.float64) / 255
+    map_image = Image.fromarray((255 * explained.grid).astype(np.uint8))
+    w, h = map_image.size
+    x, y = max(0.0, -left * w / (right - left)), max(0.0, -top * h / (bottom - top))  # the margins are alike
+    seen = map_image.resize(photo.size, Image.Resampling.BICUBIC, box=(x, y, w - x, h - y))
+    heat = np.asarray(seen, dtype=np.float64) / 255
     stops = np.linspace(0, 1, len(_COLOURS))
     colours = np.stack([np.interp(heat, stops, _COLOURS[:, channel]) for channel in range(3)], axis=-1)
     grey = np.asarray(photo, dtype=np.float64)[..., None]
