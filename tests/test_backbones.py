@@ -39,6 +39,7 @@ HEIGHT, WIDTH = 64, 48
 VIT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 8, "image_size": 32}
 TOWER = VIT | {"intermediate_size": 64}
 STAGES = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 2, 1]}
+FOCAL = {"embed_dim": 8, "depths": [1] * 4, "focal_levels": [1] * 4, "focal_windows": [1] * 4}
 FAMILIES: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
     "convnext": (STAGES, (32, 2, 1)),
     "convnextv2": (STAGES, (32, 2, 1)),
@@ -48,6 +49,7 @@ FAMILIES: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
     "dinov2": (VIT, (32, 8, 6)),
     "clip_vision_model": (TOWER, (32, 8, 6)),
     "siglip_vision_model": (TOWER, (32, 8, 6)),
+    "focalnet": (FOCAL, (64, 2, 2)),
 }
 """What makes each kind of model tiny, and the channels, rows and columns of its features for a picture of 48×64 px."""
 
@@ -147,6 +149,21 @@ def test_tokens_are_laid_out_as_patches_with_the_last_norm_applied(kind: str) ->
         features = model.backbone(normalised)
     patches = tokens[:, -48:]
     torch.testing.assert_close(features[:, :, 3, 4], patches[:, 3 * 6 + 4])
+
+
+def test_tokens_of_a_model_with_stages_fill_the_last_column() -> None:
+    backbone = make_model(make_recipe("focalnet")).backbone
+    pixels = torch.randn(2, 3, HEIGHT, WIDTH)
+    with torch.no_grad():
+        tokens, features = backbone.model(pixels).last_hidden_state, backbone(pixels)
+    torch.testing.assert_close(features.flatten(2).transpose(1, 2), tokens)
+
+
+def test_tokens_that_are_no_grid_are_refused() -> None:
+    kind = {"model_type": "hiera", "embed_dim": 8, "depths": [1] * 4, "num_heads": [1] * 4}
+    size = {"height": 224, "width": 224}
+    recipe = make_recipe("hiera", architecture=kind, phases=[{"epochs": 1, **size}], **size)
+    assert "hiera can do nothing with pictures of 224×224 px (its 49 tokens are no grid of 4×4)" in refuse(recipe)
 
 
 def test_norms_keep_statistics_of_many_batches() -> None:

@@ -29,7 +29,7 @@ class TransformersBackbone(nn.Module):
                 module.momentum = 0.1
         self.model = model
         self.kind = config.model_type
-        self.stride = _find_stride(config)
+        self.stride, self.has_stages = _find_stride(config)
         # CLIP normalises its class token alone; SigLIP and DINOv2 give every token normalised.
         self.has_bare_tokens = "clip" in config.model_type
         asks_to_resize = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
@@ -50,9 +50,15 @@ class TransformersBackbone(nn.Module):
             return features
         if self.has_bare_tokens:
             features = self.model.post_layernorm(features)  # type: ignore[operator]
-        h, w = pixels.shape[2] // self.stride, pixels.shape[3] // self.stride
+        h, w = self._find_grid(pixels.shape[2], pixels.shape[3])
         patches = features[:, features.shape[1] - h * w :]
         return patches.transpose(1, 2).reshape(-1, features.shape[2], h, w)
+
+    def _find_grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of tokens: what a patch does not fill is left out, or filled up by a model with stages."""
+        if self.has_stages:
+            return -(-height // self.stride), -(-width // self.stride)
+        return height // self.stride, width // self.stride
 
     def number_parts(self) -> dict[str, int]:
         """The part that each parameter belongs to, by name.
@@ -76,7 +82,11 @@ class TransformersBackbone(nn.Module):
         blank = torch.zeros(1, 3, height, width)
         try:
             self.eval()
-            self.gives_tokens = self.model(pixel_values=blank, **self.options).last_hidden_state.ndim == 3
+            given = self.model(pixel_values=blank, **self.options).last_hidden_state
+            self.gives_tokens = given.ndim == 3
+            h, w = self._find_grid(height, width)
+            if self.gives_tokens and (given.shape[1] != h * w if self.has_stages else given.shape[1] < h * w):
+                raise ValueError(f"its {given.shape[1]} tokens are no grid of {w}×{h}")
             features = self(blank)
             self.channels = int(features.shape[1])
             if not features.numel():
@@ -88,9 +98,9 @@ class TransformersBackbone(nn.Module):
             ) from error
 
 
-def _find_stride(config: PreTrainedConfig) -> int:
-    """Pixels per side of a token in the last layer; 1 for models that give maps."""
+def _find_stride(config: PreTrainedConfig) -> tuple[int, bool]:
+    """Pixels per side of a token in the last layer, 1 for models that give maps; whether stages came to it."""
     patch = getattr(config, "patch_size", 1)
     patch = patch if isinstance(patch, int) else patch[0]
-    stages = getattr(config, "depths", None) or [1]
-    return int(patch) << (len(stages) - 1)
+    stages = getattr(config, "depths", None) or []
+    return int(patch) << max(len(stages) - 1, 0), bool(stages)
