@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ pytest.importorskip("usearch", reason="the extra 'similar' is not installed")
 pytest.importorskip("onnx", reason="the extra 'train' is not installed")
 
 from vestiary.similar import Index, build_index, find_similar, locate, open_index
+from vestiary.similar.entries import Entries
 
 COLOURS = {
     "red": [(220, 0, 0)],
@@ -143,6 +145,14 @@ def test_the_photo_itself_and_any_product_can_be_left_out(predictor: Predictor, 
     assert ids(index, predictor, photo, top_k=1, exclude={"red", "twin red", "unheard of"}) == ["dark red"]
     other = paint_picture((219, 2, 1))
     assert len(ids(index, predictor, other, exclude_same=True)) == 4
+
+
+def test_one_picture_of_very_many_products_is_read_in_proportion() -> None:
+    names, n = [str(number) for number in range(60_000)], 60_000
+    plain = {"ids": names, "images": names * 2, "n_views": [2] * n, "labels": {}, "pixel_hashes": ["same"] * 2 * n}
+    before = time.process_time()
+    assert Entries(plain).rows_of_hash == {"same": list(range(n))}
+    assert time.process_time() - before < 5  # a look at all earlier products for each takes half a minute
 
 
 def test_a_photo_that_cannot_be_read_spoils_no_other(index: Index, predictor: Predictor, tmp_path: Path) -> None:

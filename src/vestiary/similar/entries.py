@@ -27,7 +27,7 @@ class Entries:
         self.rows_of_hash: dict[str, list[int]] = {}
         for row, pixel_hash in zip(self.owners, plain["pixel_hashes"], strict=True):
             rows = self.rows_of_hash.setdefault(pixel_hash, [])
-            if row not in rows:
+            if rows[-1:] != [row]:  # rows come in order, so a look at all of them would find no more
                 rows.append(row)
 
     def labels_of(self, row: int) -> dict[str, str]:
