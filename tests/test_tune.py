@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -403,6 +404,29 @@ def test_a_trial_that_cannot_be_trained_is_failed_and_the_search_goes_on(
     calls.clear()
     with pytest.raises(TrainingError, match=r"None of the 1 trials could be .*The loss is no longer a number\.$"):
         tune(tiny_catalogue, search, tmp_path / "other", cache=cache, trials=1)
+
+
+def test_a_full_disk_ends_the_search_and_costs_no_trial(
+    study: tuple[Path, list[TrialResult]],
+    tiny_catalogue: Catalogue,
+    search: Search,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(state: Any, place: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fill(number: int, progress: FitProgress) -> None:
+        if number == 2:
+            monkeypatch.setattr("torch.save", refuse)
+
+    out = tmp_path / "study"
+    with pytest.raises(TrainingError, match=r"cannot be written to .*trial-002; make room there and add --resume"):
+        tune(tiny_catalogue, search, out, cache=cache, trials=3, on_progress=fill)
+    monkeypatch.undo()
+    results = tune(tiny_catalogue, search, out, cache=cache, trials=3, resume=True)
+    assert _told(results) == _told([one for one in study[1] if one.number <= 3])
 
 
 def test_a_catalogue_with_nothing_to_measure_on_is_refused(

@@ -17,6 +17,7 @@
     ├── SimilarError            an index of similar products that cannot be opened, or belongs to another bundle
     ├── RecipeError             a training recipe with wrong keys or values, all named at once
     ├── TrainingError           a training run that cannot start, go on or be shipped
+    │   └── TrainingUnwritableError  the same, since its files cannot be written: no fault of its recipe
     ├── PrecisionError          an int8 model that answers worse than is let through: the answer is no
     ├── LedgerError             a ledger that cannot be opened, read or written
     │   └── LedgerUnavailableError  the same, but for now only: it is worth trying again later
@@ -120,6 +121,10 @@ class RecipeError(VestiaryError):
 
 class TrainingError(VestiaryError):
     """A training run that cannot start, go on or be shipped."""
+
+
+class TrainingUnwritableError(TrainingError):
+    """A training run whose files cannot be written, for want of room, say."""
 
 
 class PrecisionError(VestiaryError):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vestiary.errors import TrainingError
+from vestiary.errors import TrainingError, TrainingUnwritableError
 from vestiary.product import Split
 from vestiary.taxonomy import Taxonomy
 from vestiary.training.dataset import Samples
@@ -21,12 +21,12 @@ from vestiary.training.recipe import CHANGEABLE, Recipe
 
 
 def write_state(state: Mapping[str, Any], path: Path) -> None:
-    """Write tensors and plain values. Raises TrainingError, leaving what was there, when they cannot be written."""
+    """Write tensors and plain values. Raises TrainingUnwritableError, leaving what was there, when they cannot be written."""
     _write_whole(path, lambda part: torch.save(dict(state), part))
 
 
 def write_log(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write the log as CSV, one line an epoch. Raises TrainingError as ``write_state``."""
+    """Write the log as CSV, one line an epoch. Raises TrainingUnwritableError as ``write_state``."""
 
     def write(part: Path) -> None:
         with part.open("w", newline="", encoding="utf-8") as table:
@@ -44,7 +44,7 @@ def _write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         os.replace(part, path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         part.unlink(missing_ok=True)
-        raise TrainingError(
+        raise TrainingUnwritableError(
             f"{path.name} cannot be written to {path.parent}; make room there and add --resume to go on."
         ) from error
 

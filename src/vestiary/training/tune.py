@@ -22,7 +22,7 @@ from optuna.trial import Trial, TrialState
 
 from vestiary import __version__
 from vestiary.catalogue import Catalogue, Progress
-from vestiary.errors import TrainingError, UsageError, VestiaryError
+from vestiary.errors import TrainingError, TrainingUnwritableError, UsageError, VestiaryError
 from vestiary.product import Split
 from vestiary.taxonomy import Taxonomy
 from vestiary.training.dataset import Samples, open_samples
@@ -73,7 +73,8 @@ def tune(
     are tried again, from its last checkpoint. A trial that cannot be trained (its loss is no longer a number) is
     failed, and the search goes on. The test split is not touched. Raises UsageError for an unknown objective or
     pruner, when ``out`` holds a study and ``resume`` is not set, another study or none to resume; RecipeError when a
-    recipe does not fit the catalogue, what ``Classifier`` raises, and TrainingError when every trial failed.
+    recipe does not fit the catalogue, what ``Classifier`` raises, and TrainingError when every trial failed, or when a
+    file cannot be written: the study can be gone on with then.
     """
     _check_words(search, catalogue.taxonomy)
     _check_place(out, resume=resume)
@@ -130,6 +131,8 @@ class _Runner:
             value = self._train(trial, self.out / f"trial-{number:03}")
         except optuna.TrialPruned:
             self.study.tell(trial, state=TrialState.PRUNED)
+        except TrainingUnwritableError:
+            raise  # no fault of these parameters: they are tried again when the study is gone on with
         except (VestiaryError, torch.OutOfMemoryError) as error:
             short = "The device has too little memory for it."
             trial.set_user_attr("reason", str(error) if isinstance(error, VestiaryError) else short)
