@@ -241,7 +241,7 @@ def _describe_frames(image: Image.Image) -> str | None:
 
 
 def _describe_pages(image: Image.Image) -> str | None:
-    """Pages are not counted to the end: Pillow compares each with all before it, which a hostile file makes hours of."""
+    """Pages are not counted to the end: Pillow compares each with all before it, which may take hours."""
     pages = 1
     with contextlib.suppress(EOFError):
         while pages <= MAX_PAGES:

@@ -21,7 +21,7 @@ from vestiary.training.recipe import CHANGEABLE, Recipe
 
 
 def write_state(state: Mapping[str, Any], path: Path) -> None:
-    """Write tensors and plain values. Raises TrainingUnwritableError, leaving what was there, when they cannot be written."""
+    """Write tensors and plain values. Raises TrainingUnwritableError, leaving what was there, when that fails."""
     _write_whole(path, lambda part: torch.save(dict(state), part))
 
 
