@@ -16,11 +16,13 @@ torch = pytest.importorskip("torch", reason="the extra 'train' is not installed"
 
 from PIL import Image  # noqa: E402
 
+from vestiary.batch.formats import full_layout  # noqa: E402
 from vestiary.bundle import open_bundle  # noqa: E402
 from vestiary.catalogue import Catalogue, ingest  # noqa: E402
 from vestiary.errors import CatalogueError, TrainingError, UsageError  # noqa: E402
 from vestiary.predictor import Predictor, evaluate  # noqa: E402
 from vestiary.product import Split  # noqa: E402
+from vestiary.tags import KEPT_COLUMNS, find_clash, list_columns  # noqa: E402
 from vestiary.taxonomy import Attribute, Taxonomy  # noqa: E402
 from vestiary.training import export as export_module  # noqa: E402
 from vestiary.training import fit as fit_module  # noqa: E402
@@ -155,6 +157,27 @@ def test_an_attribute_that_every_model_has_is_refused_before_training(
     with pytest.raises(TrainingError, match=f"Attribute {name} cannot be learnt .*, such as --attribute kind={name}"):
         train(named, tiny_recipe, tmp_path / "bundle", cache=tmp_path / "cache")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("names", "clash"),
+    [(("status",), "status"), (("season", "bundle"), "bundle"), (("colour", "colour_accepted"), "colour_accepted")],
+)
+def test_an_attribute_whose_answers_would_lie_in_another_column_is_refused_before_training(
+    names: tuple[str, ...], clash: str, tiny_catalogue: Catalogue, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    named = replace(tiny_catalogue, taxonomy=Taxonomy(tuple(Attribute(name, ("a", "b")) for name in names)))
+    with pytest.raises(
+        TrainingError, match=f"Attribute {clash} cannot .* column of that name.*--attribute kind={clash}"
+    ):
+        train(named, tiny_recipe, tmp_path / "bundle", cache=tmp_path / "cache")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_columns_that_no_attribute_may_have_are_those_of_a_batch(tiny_catalogue: Catalogue) -> None:
+    columns = full_layout(tiny_catalogue.taxonomy).columns
+    assert set(columns) - set(list_columns(tiny_catalogue.taxonomy.names)) == KEPT_COLUMNS
+    assert find_clash(tiny_catalogue.taxonomy.names) is None
 
 
 def test_an_export_that_says_something_else_is_refused(

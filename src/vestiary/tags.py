@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +124,20 @@ def _unfamiliar_to_dict(unfamiliar: Unfamiliar | None) -> Mapping[str, Any] | No
     return {"score": round(unfamiliar.score, 4), "flag": unfamiliar.flag} if unfamiliar is not None else None
 
 
+KEPT_COLUMNS: Final = frozenset({"unfamiliar_score", "image_sha256", "bundle", "at", "filed"})
+"""Columns that the tables of a batch have beside those of ``list_columns``."""
+
+
 def list_columns(attributes: Iterable[str]) -> list[str]:
     """The columns of ``flatten`` in order."""
     own = [f"{name}{part}" for name in attributes for part in ("", "_confidence", "_accepted")]
     return ["id", "status", "decision", "unfamiliar", *own, "error", "note"]
+
+
+def find_clash(attributes: Sequence[str]) -> str | None:
+    """An attribute whose name is that of another column in tables of answers, if there is one."""
+    counts = Counter([*list_columns(attributes), *KEPT_COLUMNS])
+    return next((name for name in attributes if counts[name] > 1), None)
 
 
 def flatten(wire: Mapping[str, Any]) -> dict[str, Any]:

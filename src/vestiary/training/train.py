@@ -22,6 +22,7 @@ from vestiary.metrics import Scores
 from vestiary.predictor import Predictor, calibrate_bundle
 from vestiary.product import Split
 from vestiary.reports.card import describe_machine, write_card
+from vestiary.tags import find_clash
 from vestiary.taxonomy import MISSING
 from vestiary.training.dataset import Samples, open_samples
 from vestiary.training.export import export_onnx, measure_rounding, prove_parity
@@ -180,7 +181,13 @@ def _export(
 
 
 def refuse_attributes(catalogue: Catalogue) -> None:
-    """Raise TrainingError for an attribute called as what every model has, or with one value: nothing to learn."""
+    """Raise TrainingError for an attribute called as what models or tables have, or with one value."""
+    clash = find_clash(catalogue.taxonomy.names)
+    if clash is not None:
+        raise TrainingError(
+            f"Attribute {clash} cannot be learnt under this name, since tables of answers have a column of that name; "
+            f"ingest the source again with another name, such as --attribute kind={clash}."
+        )
     for attribute in catalogue.taxonomy.attributes:
         if attribute.name in ("images", "embedding"):
             raise TrainingError(
