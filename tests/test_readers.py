@@ -16,6 +16,7 @@ import pytest
 
 from conftest import paint_picture
 from vestiary.catalogue import Catalogue, Columns, Reading, ingest, load_catalogue, open_source
+from vestiary.checks import run_checks
 from vestiary.errors import CatalogueError, MissingExtraError, UsageError, VestiaryError
 from vestiary.images import read_picture
 from vestiary.taxonomy import Attribute, Taxonomy
@@ -365,6 +366,25 @@ def test_a_store_that_fails_while_a_table_is_read_is_told_in_plain_words(
         VestiaryError, match=r"^memory://failing cannot be reached; check the address and the network\.$"
     ):
         read("memory://failing/products.csv")
+
+
+def test_a_store_that_is_away_for_a_moment_costs_no_product(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="the extra 'cloud' is not installed")
+    write(shop, "products.csv", to_csv(ROWS))
+    fsspec.filesystem("memory").put(str(shop), "/away", recursive=True)
+    catalogue = read("memory://away")
+    cat_file = fsspec.get_filesystem_class("memory").cat_file
+
+    def fail(self: object, path: str, *given: Any, **named: Any) -> bytes:
+        if path.endswith("2.png"):
+            raise ConnectionError("connection reset")
+        found: bytes = cat_file(self, path, *given, **named)
+        return found
+
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.cat_file", fail)
+    for work in (lambda: read("memory://away"), lambda: run_checks(catalogue)):
+        with pytest.raises(UsageError, match=r"^memory://away cannot be reached; check the address and the network\.$"):
+            work()
 
 
 def test_an_address_nobody_can_read_is_refused_in_plain_words() -> None:

@@ -14,7 +14,7 @@ from vestiary.catalogue.readers import Reading, open_reader
 from vestiary.catalogue.rows import Reader, Reject, RejectReason, Row
 from vestiary.catalogue.sources import Source
 from vestiary.catalogue.splits import SEED, assign_splits, group_products
-from vestiary.errors import CatalogueError, UsageError, VestiaryError
+from vestiary.errors import AddressUnreachableError, CatalogueError, UsageError, VestiaryError
 from vestiary.images import read_picture
 from vestiary.product import Product, Split, fold_name
 from vestiary.taxonomy import UNKNOWN, Taxonomy
@@ -45,8 +45,8 @@ def ingest(
     rejects without a line. ``reading`` says what the source does not say itself. Without a ``taxonomy`` the values
     found become its answers; with one, a row with another value is a reject. Products known to ``earlier`` keep the
     split they had there; with ``keep_splits`` every product has the split its source names. Each picture is read once,
-    however many rows name it. Raises UsageError or CatalogueError when the source cannot be read at all, or when no
-    product is left.
+    however many rows name it. Raises UsageError or CatalogueError when the source cannot be read at all, AddressError
+    when its store stops answering on the way, and CatalogueError when no product is left.
     """
     reading = reading or Reading()
     reader = open_reader(path, replace(reading, expected=taxonomy.names) if taxonomy is not None else reading)
@@ -156,6 +156,8 @@ def _hash_pictures(source: Source, rows: Sequence[Row], progress: Progress | Non
     def look(image: str) -> str | VestiaryError:
         try:
             return read_picture(source.read(image)).hash_pixels()
+        except AddressUnreachableError:  # a store that is away for a moment must cost no product
+            raise
         except VestiaryError as error:
             error.__cause__ = error.__context__ = None  # they and the traceback keep the picture's bytes and pixels
             return error.with_traceback(None)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vestiary.catalogue import Catalogue, Progress, Source
-from vestiary.errors import PictureError, UsageError
+from vestiary.errors import AddressUnreachableError, PictureError, UsageError
 from vestiary.images import read_picture
 from vestiary.tags import Failure
 
@@ -77,7 +77,7 @@ def measure_pictures(catalogue: Catalogue, *, progress: Progress | None = None) 
     """Decode and measure every picture once: one PictureFacts a picture, product by product in catalogue order.
 
     A picture that cannot be read has a ``failure`` and stops nothing. About 2 KB of memory a picture. Raises
-    CatalogueError when the whole source is gone.
+    CatalogueError when the whole source is gone, AddressError when its store does not answer.
     """
     source = catalogue.open_source()
     present = frozenset(source.names())
@@ -105,6 +105,8 @@ def _measure_file(source: Source, present: frozenset[str], product: str, image: 
         picture = read_picture(data, size_hint=(MEASURE_SIDE, MEASURE_SIDE))
     except PictureError as error:
         return PictureFacts(product, image, n_bytes=len(data), failure=Failure(error.code, str(error)))
+    except AddressUnreachableError:  # nothing is wrong with the picture
+        raise
     except UsageError as error:
         return PictureFacts(product, image, failure=Failure("unreadable", str(error)))
     return PictureFacts(
