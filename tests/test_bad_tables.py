@@ -119,6 +119,7 @@ def test_a_table_whose_columns_say_nothing_asks_for_the_options(shop: Path) -> N
         ("[1, 2]", "line 2 is not a JSON object"),
         ('{"id": 2, "image": "1.png", "image": "2.png"}', "line 2 calls both column 2 and column 3 'image'"),
         ("[" * 100_000, "line 2"),
+        ('{"id": ' + "1" * 5000 + "}", "line 2 has a number of thousands of digits; put it in quotes."),
     ],
 )
 def test_a_malformed_json_line_is_named(shop: Path, line: str, words: str) -> None:

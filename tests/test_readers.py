@@ -227,6 +227,14 @@ def test_a_repeated_id_is_another_view(shop: Path, tmp_path: Path) -> None:
     assert load_catalogue(tmp_path / "out") == catalogue
 
 
+def test_a_key_that_only_the_last_json_line_has_is_a_column(shop: Path) -> None:
+    rows: list[dict[str, object]] = [{"id": "1", "image": "pics/1.png", "gender": "Men"}] * 1500
+    rows.append({"id": "2", "image": "pics/2.png", "gender": "Men", "baseColour": "Blue"})
+    path = write(shop, "products.jsonl", "\n".join(map(json.dumps, rows)))
+    for columns in (Columns(), Columns({"gender": "gender", "baseColour": "baseColour"})):
+        assert read(path, columns).products[-1].labels == {"gender": "Men", "baseColour": "Blue"}
+
+
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_a_list_in_a_cell_is_several_views(shop: Path, form: str) -> None:
     views = ["pics/1.png", "pics/2.png"]

@@ -33,9 +33,6 @@ TABLE_SUFFIXES = TEXT_SUFFIXES | LINE_SUFFIXES | PARQUET_SUFFIXES | EXCEL_SUFFIX
 MAX_FIELD = 10_000_000
 """Characters of one CSV field: more is an open quote that swallows the rest of the table."""
 
-PEEK = 1000
-"""JSON lines looked at for the names of columns before the rows are read."""
-
 BATCH_ROWS = 4096
 
 Cells = tuple[Any, ...]
@@ -209,10 +206,8 @@ class LinesTable:
         self._encoding = detect_encoding(self._open, name, encoding)
         self.form = f"JSON lines, {NAMES.get(self._encoding, self._encoding)}"
         found: dict[str, None] = {}
-        for number, (_, entry) in enumerate(self._entries()):
+        for _, entry in self._entries():  # all of them: a key may first be in the last line
             found.update(dict.fromkeys(entry))
-            if number == PEEK:
-                break
         self.columns: Sequence[str] = tuple(found)
         if not self.columns:
             raise CatalogueError(f"{name} has no rows; write one JSON object a line.")
@@ -232,6 +227,8 @@ class LinesTable:
                     raise CatalogueError(
                         f"{where} column {error.colno} is not JSON ({error.msg.lower()}); mend it there."
                     ) from error
+                except ValueError as error:  # Python reads no longer ones
+                    raise CatalogueError(f"{where} has a number of thousands of digits; put it in quotes.") from error
                 except RecursionError as error:
                     raise CatalogueError(f"{where} is nested too deeply; write plain values.") from error
                 if not isinstance(entry, dict):
