@@ -203,6 +203,21 @@ def test_a_taxonomy_given_keeps_its_groups_through_a_preparation(make_source: Ca
     assert prepared.taxonomy["baseColour"].groups == {"Cold": ("Blue",)}
 
 
+def test_a_question_that_nobody_answers_stays_through_a_preparation(make_source: Callable[..., Path]) -> None:
+    attributes = [
+        {"name": "baseColour", "values": ["Blue", "Red"]},
+        {"name": "season", "values": ["Winter", "Summer"], "aliases": {"Cold": "Winter"}},
+    ]
+    source = make_source([{"id": n, "baseColour": ("Blue", "Red")[n % 2], "season": "NA"} for n in range(4)])
+    catalogue = ingest(source, taxonomy=Taxonomy.from_dict({"attributes": attributes}))
+    prepared = prepare(catalogue, build_preparation(drop=["baseColour=Red"]), strict=True)
+    assert prepared.taxonomy.names == ("baseColour", "season")
+    assert prepared.taxonomy["season"] == catalogue.taxonomy["season"]
+    answered = ingest(make_source([{"id": 1, "season": "NA"}, {"id": 2, "baseColour": "Red"}]))
+    with pytest.raises(CatalogueError, match="The preparation leaves no label of season"):
+        prepare(answered, build_preparation(drop=["baseColour=Red"]), strict=True)
+
+
 # The real catalogue
 
 

@@ -75,7 +75,8 @@ def prepare(
 ) -> Catalogue:
     """The catalogue after every step; products keep their split unless a step splits anew.
 
-    The answers of each attribute become the values that products still have; merged spellings become aliases. With
+    The answers of each attribute become the values that products still have; merged spellings become aliases. A
+    question that no product answered even before keeps its values. With
     ``strict`` a step that names a value no product has is refused. A step that splits anew keeps what ``earlier`` says.
     Raises UsageError for an attribute or value that is not there, CatalogueError when no product or label is left.
     """
@@ -92,7 +93,7 @@ def prepare(
     rejects = sorted([*catalogue.rejects, *work.rejects], key=lambda reject: (reject.line is None, reject.line or 0))
     return dataclasses.replace(
         catalogue,
-        taxonomy=_rebuild_taxonomy(catalogue.taxonomy, work),
+        taxonomy=_rebuild_taxonomy(catalogue, work),
         products=tuple(work.products),
         rejects=tuple(rejects),
         split_by=work.split_by,
@@ -134,10 +135,14 @@ def relabel(
     return {product.id: product.labels for product in work.products}
 
 
-def _rebuild_taxonomy(old: Taxonomy, work: Work) -> Taxonomy:
+def _rebuild_taxonomy(catalogue: Catalogue, work: Work) -> Taxonomy:
+    old = catalogue.taxonomy
     attributes = []
     for name, title in work.titles.items():
         values = tuple(sorted(work.count(name)))
+        if not values and not any(name in product.labels for product in catalogue.products):  # as the taxonomy has it
+            renamed = work.renamed.get(name, {})
+            values = tuple(dict.fromkeys(renamed.get(value, value) for value in old[name].values))
         if not values:
             raise CatalogueError(f"The preparation leaves no label of {name}; leave the attribute out of it.")
         before = old[name] if name in old.names else Attribute(name, values, title)
