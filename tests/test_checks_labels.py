@@ -202,7 +202,7 @@ def test_a_blank_name_and_a_missing_label_are_no_disagreement() -> None:
 def colour_findings(*rows: tuple[str, str], **options: Mapping[str, str]) -> list[Finding]:
     catalogue = make_catalogue(
         [(name, {"colour": colour}) for name, colour in rows],
-        values={"colour": ("Blue", "Navy Blue", "Red", "Tan", "Multi", "Grey", "Grey Melange")},
+        values={"colour": ("Black", "black", "Blue", "Navy Blue", "Red", "Tan", "Multi", "Grey", "Grey Melange")},
         **options,  # type: ignore[arg-type]
     )
     return findings_of(catalogue, "labels.colour_word")
@@ -229,6 +229,8 @@ def test_a_colour_in_the_name_against_the_label_is_told(name: str, label: str) -
     [
         ("Navy Blue Shirt", "Navy Blue"),
         ("Blue Shirt", "Navy Blue"),
+        ("Black Shirt", "Black"),
+        ("Black Shirt", "black"),
         ("Red and Blue Shirt", "Blue"),
         ("Red Shirt", "Multi"),
         ("Standard Shirt", "Red"),

@@ -118,7 +118,7 @@ def _find_contradictions(products: Sequence[Product], name: str, spellings: dict
 
 
 def _agrees(word: str, label: str) -> bool:
-    return word == label or set(word.casefold().split()) < set(label.casefold().split())
+    return word.casefold() == label.casefold() or set(word.casefold().split()) < set(label.casefold().split())
 
 
 def _tell_colours(name: str, contradictions: list[_Contradiction]) -> Finding:
