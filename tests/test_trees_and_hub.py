@@ -140,6 +140,28 @@ def test_a_data_set_of_the_hub_is_read_with_its_pictures(hub_copy: Path, tmp_pat
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_taxonomy_names_the_columns_of_a_data_set_of_the_hub(hub_copy: Path) -> None:
+    pytest.importorskip("pyarrow")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    own = hub_copy.parent / "own"
+    own.mkdir()
+    photos = [{"bytes": paint_picture((n * 30, 9, 9)), "path": None} for n in range(2)]
+    pq.write_table(pa.table({"photo": photos, "material": ["Wool", "Silk"], "note": ["a", "b"]}), own / "train.parquet")
+    taxonomy = Taxonomy((Attribute("material", ("Silk", "Wool"), "Material"),))
+    catalogue = ingest(f"hf:{own}", taxonomy=taxonomy)
+    assert [one.labels for one in catalogue.products] == [{"material": "Wool"}, {"material": "Silk"}]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_data_set_that_only_tells_where_its_pictures_lie_is_told_as_such(hub_copy: Path, tree: Path) -> None:
+    with pytest.raises(VestiaryError) as refusal:
+        ingest(f"hf:{tree}")
+    assert "is the path of a file, which is not followed; download the data set, and name the" in str(refusal.value)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_hub_that_cannot_be_reached_is_told_with_a_remedy(hub_copy: Path) -> None:
     with pytest.raises(VestiaryError, match=r"hf:FOLDER") as refusal:
         ingest("hf:nobody/nothing-of-this-name")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -52,9 +52,10 @@ class HubSource:
     def exists(self, name: str) -> bool:
         """Whether there is a picture of that name."""
         try:
-            return self._find(name) is not None
+            cell = self._find(name)
         except UsageError:
             return False
+        return _picture_bytes(cell) is not None or _is_path_alone(cell)
 
     def open(self, name: str) -> BinaryIO:
         """A stream of one picture."""
@@ -62,7 +63,13 @@ class HubSource:
 
     def read(self, name: str, *, max_bytes: int = DEFAULT_LIMITS.max_bytes) -> bytes:
         """The bytes of one picture."""
-        data = self._find(name)
+        cell = self._find(name)
+        data = _picture_bytes(cell)
+        if _is_path_alone(cell):
+            raise UsageError(
+                f"{name} in {self.path} is the path of a file, which is not followed; download the data set, and name "
+                "the folder with the pictures without hf:."
+            )
         if data is None:
             raise UsageError(f"{name} in {self.path} holds no picture; remove the row.")
         if len(data) > max_bytes:
@@ -73,29 +80,33 @@ class HubSource:
         """None: a data set says nothing of the age of its rows."""
         return None
 
-    def _find(self, name: str) -> bytes | None:
+    def _find(self, name: str) -> Any:
         try:
             split, place, column = name.split("/", 2)
             row, _, number = place.partition(".")
             cell = self.splits[split].select_columns([column])[int(row)][column]
-            return _picture_bytes(cell[int(number)] if number else cell)
+            return cell[int(number)] if number else cell
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise UsageError(f"{name} cannot be read from {self.path}: it is not there.") from error
 
 
 class HubReader:
-    """Rows of every split; class labels come by their names. A split called train, validation or test is told."""
+    """Rows of every split; class labels come by their names. A split called train, validation or test is told.
+
+    ``expected`` are the attributes to look for when the columns name none: without it the usual ones and all classes.
+    """
 
     repeats_are_views = True
 
-    def __init__(self, source: HubSource, columns: Columns) -> None:
+    def __init__(self, source: HubSource, columns: Columns, expected: Sequence[str] = ()) -> None:
         self.source = source
         self.table = source.path
         splits = source.splits
         features = next(iter(splits.values())).features
         self._classes = {name: one for name, one in features.items() if type(one).__name__ == "ClassLabel"}
         guessed = next((name for name, one in features.items() if _holds_picture(one) or _lists_pictures(one)), None)
-        attributes = columns.attributes or {name: name for name in features if name in TITLES or name in self._classes}
+        usual = expected or (*TITLES, *self._classes)
+        attributes = columns.attributes or {name: name for name in features if name in usual}
         chosen = dataclasses.replace(columns, image=columns.image or guessed, attributes=attributes)
         self._columns = chosen.resolve(list(features), source.path)
         self._several = _lists_pictures(features[self._columns.image])
@@ -196,3 +207,8 @@ def _picture_bytes(cell: Any) -> bytes | None:
     if isinstance(cell, dict):
         cell = cell.get("bytes")
     return cell if isinstance(cell, bytes) else None
+
+
+def _is_path_alone(cell: Any) -> bool:
+    """Whether a cell tells where a picture lies and does not hold it, as in a data set of loose files."""
+    return isinstance(cell, dict) and cell.get("bytes") is None and bool(cell.get("path"))

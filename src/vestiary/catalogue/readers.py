@@ -50,7 +50,7 @@ def open_reader(path: Path | str, reading: Reading) -> Reader:
     every = {"--table": reading.table, "--images": reading.images, **text_options}
     if isinstance(source, HubSource):
         _refuse_options(text, every, "is a data set of the hub")
-        return HubReader(source, reading.columns)
+        return HubReader(source, reading.columns, reading.expected)
     names = [name for name in source.names() if not is_hidden(name)]
     ours = {PurePosixPath(name).parent for name in names if PurePosixPath(name).name == "catalogue.json"}
     tables = [name for name in names if is_table(name) and PurePosixPath(name).parent not in ours]
