@@ -209,7 +209,7 @@ def test_the_page_tells_what_the_ledger_holds(place: Path, bundle: Bundle) -> No
         assert told in cards.replace("\N{NO-BREAK SPACE}", " ")
     rows = [[cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in table_of(page, "by-day")]
     assert rows == [
-        ["Fri 20 Nov", "4", "1", "25.0 %", "0.0 %", "–", "–", "–"],
+        ["Fri 20 Nov", "4", "1", "25.0 %", "–", "–", "–", "–"],
         ["Sat 21 Nov", "100", "2", "0.0 %", "1.0 %", "50 ms", "95 ms", "99 ms"],
     ]
     assert [row[:2] for row in table_of(page, "reasons")] == [["damaged", "2"], ["too-small", "1"]]
@@ -224,6 +224,16 @@ def test_the_page_tells_what_the_ledger_holds(place: Path, bundle: Bundle) -> No
     assert "Nothing here asks for anybody's attention" in text_of(page)
     assert sum(report.histogram) == 104
     assert (report.histogram[6], report.histogram[18]) == (1, 103), "0.31 and 0.9: the least of each picture's tags"
+
+
+def test_unfamiliar_pictures_are_a_share_of_those_that_were_judged(place: Path, bundle: Bundle) -> None:
+    judged = [answer(at(21, 9), unfamiliar=number == 0) for number in range(4)]
+    with open_ledger(place) as ledger:
+        ledger.add(predictions=[answer(at(20, 9)), answer(at(21, 8)), *judged])
+    report = build(place, bundle, days=2)
+    page = parse(render_operations_report(report))
+    assert [row[4].replace("\N{NO-BREAK SPACE}", " ") for row in table_of(page, "by-day")] == ["–", "25.0 %"]
+    assert [(day["judged"], day["unfamiliar"]) for day in report.to_dict()["days"]] == [(0, 0), (4, 1)]
 
 
 def test_a_batch_report_leaves_the_service_out(place: Path, bundle: Bundle) -> None:

@@ -234,7 +234,7 @@ def build_operations_report(
         n_accepted=sum(day.accepted for day in days),
         n_failed=sum(day.failed for day in days),
         n_unfamiliar=sum(day.unfamiliar for day in days),
-        n_judged=tally.n_judged,
+        n_judged=sum(day.judged for day in days),
         sources=tuple(tally.sources.most_common()),
         bundles=tuple((name, fingerprint, n) for (name, fingerprint), n in tally.bundles.most_common()),
         days=days,

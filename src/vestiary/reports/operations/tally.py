@@ -29,12 +29,16 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class Day:
-    """What happened on one day; ``review`` are answers that a person should look at."""
+    """What happened on one day; ``review`` are answers that a person should look at.
+
+    ``unfamiliar`` are pictures unlike those of training, among the ``judged``: not every bundle tells.
+    """
 
     date: str
     accepted: int
     review: int
     failed: int
+    judged: int
     unfamiliar: int
     latency: Percentiles | None
 
@@ -80,6 +84,7 @@ class _Attribute:
 class _Day:
     accepted: int = 0
     review: int = 0
+    judged: int = 0
     unfamiliar: int = 0
     latencies: array[float] = field(default_factory=lambda: array("d"))
 
@@ -92,7 +97,6 @@ class Tally:
         self.sources: Counter[str] = Counter()
         self.bundles: Counter[tuple[str, str]] = Counter()
         self.histogram = [0] * BINS
-        self.n_judged = 0
         self.stretches: dict[tuple[str, int], Stretch] = {}
         self._days = [_Day() for _ in period.days]
         self._attributes: dict[str, _Attribute] = defaultdict(_Attribute)
@@ -111,7 +115,7 @@ class Tally:
             else:
                 day.review += 1
             day.unfamiliar += bool(record.unfamiliar)
-            self.n_judged += record.unfamiliar is not None
+            day.judged += record.unfamiliar is not None
             if record.latency_ms is not None:
                 day.latencies.append(record.latency_ms)
             self.sources[record.source] += 1
@@ -130,7 +134,15 @@ class Tally:
     def days(self, failed: Counter[int]) -> tuple[Day, ...]:
         """Every day of the period; ``failed`` counts failures by its position."""
         return tuple(
-            Day(date.isoformat(), own.accepted, own.review, failed[place], own.unfamiliar, _measure(own.latencies))
+            Day(
+                date.isoformat(),
+                own.accepted,
+                own.review,
+                failed[place],
+                own.judged,
+                own.unfamiliar,
+                _measure(own.latencies),
+            )
             for place, (date, own) in enumerate(zip(self.period.days, self._days, strict=True))
         )
 
