@@ -169,6 +169,25 @@ def test_a_value_under_two_allowed_parents_is_told_the_rarer_first() -> None:
     assert findings_of(catalogue, "labels.wrong_parent") == []
 
 
+class CountedHash(str):
+    """A text that counts how often any of its kind is looked up."""
+
+    looked_up = 0
+
+    def __hash__(self) -> int:
+        CountedHash.looked_up += 1
+        return str.__hash__(self)
+
+
+def test_a_hierarchy_of_many_values_is_looked_for_in_time_in_proportion() -> None:
+    brands = [CountedHash(f"Brand {number}") for number in range(500)]
+    rows = [("", {"style": f"Style {number}", "brand": brands[number // 2]}) for number in range(1000)]
+    catalogue = make_catalogue(rows)
+    CountedHash.looked_up = 0
+    assert find_hierarchy(catalogue) == [("style", "brand")]
+    assert CountedHash.looked_up < 10_000
+
+
 def test_without_rules_a_hierarchy_is_seen_in_the_labels() -> None:
     types = {"Shirt": "Clothes", "Dress": "Clothes", "Ring": "Jewels", "Chain": "Jewels"}
     rows = [

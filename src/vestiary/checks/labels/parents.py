@@ -44,8 +44,10 @@ def find_hierarchy(catalogue: Catalogue) -> list[tuple[str, str]]:
             counts = _count_pairs(catalogue.products, child.name, parent.name)
             total = sum(own.total() for own in counts.values())
             explained = sum(max(own.values()) for own in counts.values())
-            overall = sum(counts.values(), Counter()).most_common(1)
-            commonest = overall[0][1] if overall else 0
+            overall: Counter[str] = Counter()
+            for own in counts.values():  # adding counters up would copy the sum for each
+                overall.update(own)
+            commonest = max(overall.values(), default=0)
             if total and explained >= HIERARCHY_SHARE * total and explained - commonest >= HIERARCHY_GAIN * total:
                 pairs.append((child.name, parent.name))
     return pairs
