@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -393,6 +394,38 @@ def test_a_store_that_is_away_for_a_moment_costs_no_product(shop: Path, monkeypa
     for work in (lambda: read("memory://away"), lambda: run_checks(catalogue)):
         with pytest.raises(UsageError, match=r"^memory://away cannot be reached; check the address and the network\.$"):
             work()
+
+
+def test_a_folder_that_goes_away_meanwhile_leaves_no_catalogue_of_what_was_read(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[ingest.__module__], "AT_ONCE", 2)
+    path = write(shop, "products.csv", to_csv(ROWS))
+
+    def take_away(done: int, total: int) -> None:
+        if (done, total) == (2, 4):
+            shop.rename(shop.with_name("elsewhere"))
+            shop.mkdir()  # as a mount point stays
+
+    words = f"^{re.escape(str(shop))} is no longer there; bring it back and ingest again"
+    with pytest.raises(CatalogueError, match=words):
+        ingest(path, reading=Reading(COLUMNS), progress=take_away)
+
+
+def test_what_is_said_of_an_address_holds_no_signature(shop: Path) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="the extra 'cloud' is not installed")
+    memory = fsspec.filesystem("memory")
+    address = "memory://signed?sig=hidden"
+    memory.pipe("/signed?sig=hidden/products.csv", to_csv([("A1", "gone.png", "Shirt", "Blue", "Shirts")]).encode())
+    for options in ({}, {"table": "produkts.csv"}, {"sheet": "1"}):
+        with pytest.raises(VestiaryError) as refusal:
+            read(address, **options)
+        assert "hidden" not in str(refusal.value)
+    memory.rm("/signed?sig=hidden/products.csv")
+    for number, kind in ((1, "dress"), (2, "hat")):
+        memory.put(str(shop / "pics" / f"{number}.png"), f"/signed?sig=hidden/{kind}/{number}.png")
+    catalogue = ingest(address)
+    assert [one.source for one in catalogue.products] == ["signed?sig=***:1", "signed?sig=***:2"]
 
 
 def test_an_address_nobody_can_read_is_refused_in_plain_words() -> None:

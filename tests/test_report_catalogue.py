@@ -789,3 +789,10 @@ def test_the_real_catalogue_stays_readable(real_small: Path, tmp_path: Path) -> 
     short = {value for value in catalogue.taxonomy["articleType"].values if len(value) < 22}
     assert short <= drawn
     assert len(section(page, "samples").findall("ul/li")) == 36
+
+
+def test_a_report_about_an_address_holds_no_password(shop: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = shop.open_source()
+    monkeypatch.setattr(Catalogue, "open_source", lambda _: source)
+    report = build_catalogue_report(dataclasses.replace(shop, source="ftp://anna:secret@shop.example"), facts=[])
+    assert "secret" not in render_catalogue_report(report)

@@ -12,7 +12,7 @@ from typing import Any
 
 from vestiary.catalogue.columns import SPLITS, hierarchy_of, is_writable, title_of
 from vestiary.catalogue.rows import Reject, RejectReason, Row
-from vestiary.catalogue.sources import Source, find_pictures
+from vestiary.catalogue.sources import Source, find_pictures, hide_password
 from vestiary.errors import CatalogueError
 
 DEFAULT_ATTRIBUTE = "category"
@@ -30,7 +30,7 @@ class FolderReader:
 
     def __init__(self, source: Source, attributes: Sequence[str] = ()) -> None:
         self.source = source
-        self.table = str(source.path).replace("\\", "/").rstrip("/").rpartition("/")[2]
+        self.table = hide_password(str(source.path)).replace("\\", "/").rstrip("/").rpartition("/")[2]
         self._attributes = tuple(attributes) or (DEFAULT_ATTRIBUTE,)
         self.titles = {name: title_of(name) for name in self._attributes}
         self.hierarchy = hierarchy_of(self._attributes)
@@ -39,8 +39,8 @@ class FolderReader:
         classes = {PurePosixPath(name).parent.name for name in self._pictures} - {""}
         if len(classes) < 2:
             raise CatalogueError(
-                f"{source.path} has no styles.csv, no other table, and fewer than two folders named by class; "
-                "name a table, or a folder with a folder of pictures for each class."
+                f"{hide_password(str(source.path))} has no styles.csv, no other table, and fewer than two folders "
+                "named by class; name a table, or a folder with a folder of pictures for each class."
             )
 
     def rows(self) -> Iterator[Row | Reject]:

@@ -12,7 +12,7 @@ from vestiary.catalogue.catalogue import BY_GROUP, BY_SOURCE, Catalogue
 from vestiary.catalogue.columns import is_writable, suggest
 from vestiary.catalogue.readers import Reading, open_reader
 from vestiary.catalogue.rows import Reader, Reject, RejectReason, Row
-from vestiary.catalogue.sources import Source
+from vestiary.catalogue.sources import Source, hide_password
 from vestiary.catalogue.splits import SEED, assign_splits, group_products
 from vestiary.errors import AddressUnreachableError, CatalogueError, UsageError, VestiaryError
 from vestiary.images import read_picture
@@ -45,8 +45,8 @@ def ingest(
     rejects without a line. ``reading`` says what the source does not say itself. Without a ``taxonomy`` the values
     found become its answers; with one, a row with another value is a reject. Products known to ``earlier`` keep the
     split they had there; with ``keep_splits`` every product has the split its source names. Each picture is read once,
-    however many rows name it. Raises UsageError or CatalogueError when the source cannot be read at all, AddressError
-    when its store stops answering on the way, and CatalogueError when no product is left.
+    however many rows name it. Raises UsageError or CatalogueError when the source cannot be read at all, also
+    when it goes away meanwhile, and CatalogueError when no product is left.
     """
     reading = reading or Reading()
     reader = open_reader(path, replace(reading, expected=taxonomy.names) if taxonomy is not None else reading)
@@ -57,26 +57,30 @@ def ingest(
         _require_questions(taxonomy, reading, reader)
     rows, rejects = _gather(reader, taxonomy)
     n_rows = len(rows) + len(rejects)
+    home = _find_home(reader.source)
     hashes = _hash_pictures(reader.source, rows, progress)
+    if not all(isinstance(own, str) for own in hashes.values()) and _find_home(reader.source) != home:
+        raise CatalogueError(f"{reader.source.path} is no longer there; bring it back and ingest again.")
     rows = _drop_unreadable(rows, hashes, reader.source, rejects)
     if reader.repeats_are_views:
         rows = _merge_views(rows, rejects)
     rejects.sort(key=lambda reject: reject.line or 0)
+    shown = hide_password(str(path))
     if not n_rows:
-        raise CatalogueError(f"{reader.table} in {path} has no rows below its header; fill it in and ingest again.")
+        raise CatalogueError(f"{reader.table} in {shown} has no rows below its header; fill it in and ingest again.")
     if not rows:
         raise CatalogueError(
-            f"{path} holds no usable product: all {n_rows} rows were rejected, "
+            f"{shown} holds no usable product: all {n_rows} rows were rejected, "
             f"line {rejects[0].line} for {rejects[0].reason} ({rejects[0].detail}); correct them and ingest again."
         )
     asked = taxonomy.names if taxonomy is not None else tuple(reader.titles)
     if not any(name in row.labels for row in rows for name in asked):
-        raise CatalogueError(f"{reader.table} in {path} has no label in any row; fill in at least one column.")
+        raise CatalogueError(f"{reader.table} in {shown} has no label in any row; fill in at least one column.")
     for name, column in reading.columns.attributes.items():
         if not any(name in row.labels for row in rows):
             where = f"{name} (column {column!r})" if column != name else name
             raise UsageError(
-                f"{reader.table} in {path} has no label for the attribute {where} in any usable row; "
+                f"{reader.table} in {shown} has no label for the attribute {where} in any usable row; "
                 "fill it in, or leave this --attribute out."
             )
     if keep_splits:
@@ -172,6 +176,17 @@ def _hash_pictures(source: Source, rows: Sequence[Row], progress: Progress | Non
                 if progress is not None:
                     progress(len(found), len(images))
     return found
+
+
+def _find_home(source: Source) -> tuple[int, int] | None:
+    """Disk and number of a folder or archive here, which are others where its share is not mounted any more."""
+    if not isinstance(source.path, Path):
+        return None
+    try:
+        status = source.path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _drop_unreadable(rows: Sequence[Row], hashes: Hashes, source: Source, rejects: list[Reject]) -> list[Row]:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from vestiary.catalogue.rows import Reject, RejectReason, Row
-from vestiary.catalogue.sources import Source
+from vestiary.catalogue.sources import Source, hide_password
 from vestiary.errors import CatalogueError, UsageError
 
 COLUMNS = (
@@ -64,7 +64,8 @@ class KaggleReader:
         tables = sorted((name for name in names if PurePosixPath(name).name == "styles.csv"), key=len)
         if not tables:
             raise CatalogueError(
-                f"{source.path} has no styles.csv; name the zip or folder in Kaggle's layout (styles.csv, images/)."
+                f"{hide_password(str(source.path))} has no styles.csv; name the zip or folder in Kaggle's layout "
+                "(styles.csv, images/)."
             )
         self.table = tables[0]
         folder = PurePosixPath(self.table).parent / "images"

@@ -11,7 +11,7 @@ from vestiary.catalogue.folders import FolderReader
 from vestiary.catalogue.hub import HubReader, HubSource
 from vestiary.catalogue.kaggle import KaggleReader
 from vestiary.catalogue.rows import Reader
-from vestiary.catalogue.sources import Source, is_address, is_hidden, open_source
+from vestiary.catalogue.sources import Source, hide_password, is_address, is_hidden, open_source
 from vestiary.catalogue.table import EXCEL_SUFFIXES, PARQUET_SUFFIXES, TableReader, is_table, open_table, table_place
 from vestiary.errors import UsageError
 
@@ -39,33 +39,33 @@ def open_reader(path: Path | str, reading: Reading) -> Reader:
     In a folder or zip the first of these is taken: a table that ``reading`` names, ``styles.csv`` in Kaggle's layout,
     the only other table, a tree of class folders. Raises UsageError or CatalogueError when nothing fits.
     """
-    text = str(path)
+    text, shown = str(path), hide_password(str(path))
     address = isinstance(path, str) and is_address(path)
     if is_table(text) and (address or Path(text).is_file()):
         folder, name = table_place(text) if address else (str(Path(text).parent), Path(text).name)
-        _refuse_options(text, {"--table": reading.table}, "is the table itself")
+        _refuse_options(shown, {"--table": reading.table}, "is the table itself")
         return _read_table(open_source(folder if address else Path(folder)), name, reading, pointed_at=True)
     source = open_source(path)
     text_options = {"--sheet": reading.sheet, "--encoding": reading.encoding}
     every = {"--table": reading.table, "--images": reading.images, **text_options}
     if isinstance(source, HubSource):
-        _refuse_options(text, every, "is a data set of the hub")
+        _refuse_options(shown, every, "is a data set of the hub")
         return HubReader(source, reading.columns, reading.expected)
     names = [name for name in source.names() if not is_hidden(name)]
     ours = {PurePosixPath(name).parent for name in names if PurePosixPath(name).name == "catalogue.json"}
     tables = [name for name in names if is_table(name) and PurePosixPath(name).parent not in ours]
     if reading.table is not None:
         if reading.table not in names:
-            raise UsageError(f"{path} has no table {reading.table!r}; {suggest(reading.table, tables)}")
+            raise UsageError(f"{shown} has no table {reading.table!r}; {suggest(reading.table, tables)}")
         return _read_table(source, reading.table, reading, pointed_at=False)
     if any(PurePosixPath(name).name == "styles.csv" for name in names) and _fits_kaggle(reading):
-        _refuse_options(text, text_options, "is in Kaggle's layout, whose styles.csv is UTF-8")
+        _refuse_options(shown, text_options, "is in Kaggle's layout, whose styles.csv is UTF-8")
         return KaggleReader(source, reading.columns.attributes)
     if tables:
-        return _read_table(source, _only_table(tables, str(path)), reading, pointed_at=False)
+        return _read_table(source, _only_table(tables, shown), reading, pointed_at=False)
     if reading.columns.names_a_table:
-        raise UsageError(f"{path} has no table, so no column can be named; name a table or leave the columns out.")
-    _refuse_options(text, every, "has no table")
+        raise UsageError(f"{shown} has no table, so no column can be named; name a table or leave the columns out.")
+    _refuse_options(shown, every, "has no table")
     alone = reading.expected if len(reading.expected) == 1 else ()
     return FolderReader(source, tuple(reading.columns.attributes) or alone)
 

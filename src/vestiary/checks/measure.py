@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vestiary.catalogue import Catalogue, Progress, Source
+from vestiary.catalogue.sources import hide_password
 from vestiary.errors import AddressUnreachableError, PictureError, UsageError
 from vestiary.images import read_picture
 from vestiary.tags import Failure
@@ -98,7 +99,8 @@ def measure_pictures(catalogue: Catalogue, *, progress: Progress | None = None) 
 
 def _measure_file(source: Source, present: frozenset[str], product: str, image: str) -> PictureFacts:
     if image not in present and not source.exists(image):  # those that came with corrections are in no listing
-        return PictureFacts(product, image, failure=Failure("missing", f"{image} is not in {Path(source.path).name}."))
+        place = Path(hide_password(str(source.path))).name
+        return PictureFacts(product, image, failure=Failure("missing", f"{image} is not in {place}."))
     data = b""
     try:
         data = source.read(image)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from vestiary import __version__
 from vestiary.catalogue import Catalogue, Progress
 from vestiary.catalogue.catalogue import BY_GROUP
+from vestiary.catalogue.sources import hide_password
 from vestiary.charts import NARROW, plot_counts, plot_crosstab, render_svg
 from vestiary.checks import Finding, PictureFacts, Severity, measure_pictures
 from vestiary.reports.advice import Advice, advise
@@ -124,7 +125,7 @@ def build_catalogue_report(
     counts = catalogue.counts
     colours = [own for own in distributions if is_colour(own)]
     return CatalogueReport(
-        source=Path(catalogue.source).name,
+        source=Path(hide_password(str(catalogue.source))).name,
         fingerprint=catalogue.fingerprint,
         made_at=made_at or datetime.now(UTC),
         n_rows=counts["rows"],

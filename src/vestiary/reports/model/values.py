@@ -12,6 +12,7 @@ import numpy as np
 
 from vestiary.bundle import Bundle
 from vestiary.catalogue import Catalogue, Progress
+from vestiary.catalogue.sources import hide_password
 from vestiary.metrics import (
     Comparison,
     Evaluation,
@@ -118,7 +119,7 @@ def build_model_report(
     album.tell()
     return ModelReport(
         bundle=bundle,
-        catalogue=Path(catalogue.source).name,
+        catalogue=Path(hide_password(str(catalogue.source))).name,
         catalogue_fingerprint=catalogue.fingerprint,
         trained_on_it=catalogue.fingerprint in bundle.learnt_from,
         calibrated_on_it=bundle.calibrated_on == catalogue.fingerprint,
