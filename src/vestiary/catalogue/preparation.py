@@ -140,7 +140,7 @@ def _rebuild_taxonomy(catalogue: Catalogue, work: Work) -> Taxonomy:
     attributes = []
     for name, title in work.titles.items():
         values = tuple(sorted(work.count(name)))
-        if not values and not any(name in product.labels for product in catalogue.products):  # as the taxonomy has it
+        if not values and name in old.names and not any(name in product.labels for product in catalogue.products):
             renamed = work.renamed.get(name, {})
             values = tuple(dict.fromkeys(renamed.get(value, value) for value in old[name].values))
         if not values:
