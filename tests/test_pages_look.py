@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,14 @@ from vestiary.pages.model.evaluation import (
     share_untouched,
 )
 from vestiary.pages.model.page import prepare_card
+from vestiary.pages.monitor import page as monitor
 from vestiary.pages.monitor.page import choose_dates, list_concerns
 from vestiary.pages.monitor.watch import Watch, look
 from vestiary.pages.shelf import Shelf, cross, match_text, open_shelf
 from vestiary.predictor import Predictor, collect_embeddings, evaluate
 from vestiary.product import Split
 from vestiary.reports.gallery import Photo, Swatch
-from vestiary.reports.operations import choose_period
+from vestiary.reports.operations import Period, choose_period
 from vestiary.taxonomy import Taxonomy
 
 LIGHT_AND_DARK = ("#ffffff", "#17181a")
@@ -546,6 +548,27 @@ def test_wrong_labels_that_could_not_be_looked_for_are_when_somebody_looks_again
     assert "The photos are away" in app.error[0].value
     monkeypatch.setattr("vestiary.pages.catalogue.page.survey_labels", lambda *_: ())
     wait_until(lambda: not app.run().error)
+
+
+class Tomorrow(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Tomorrow:
+        return super().now(tz) + timedelta(days=1)
+
+
+def test_the_monitor_left_open_over_midnight_follows_to_the_new_day(
+    run_page: Callable[..., AppTest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Period] = []
+    parts: list[Any] = []
+    monkeypatch.setattr(monitor.WATCH, "latest", lambda ledger, bundle, period: asked.append(period))
+    live = monitor._show_live
+    monkeypatch.setattr(monitor, "_show_live", lambda *given: parts.append(given) or live(*given))
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        assert not run_page("monitor", ledger=ledger).exception
+        monkeypatch.setattr("vestiary.reports.operations.period.datetime", Tomorrow)
+        inspect.unwrap(live)(*parts[-1])  # as the page does by itself, every few seconds
+    assert asked[-1].days[-1] == asked[0].days[-1] + timedelta(days=1)
 
 
 def test_the_monitor_reads_the_days_that_are_chosen(run_page: Callable[..., AppTest], tmp_path: Path) -> None:

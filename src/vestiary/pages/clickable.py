@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import streamlit as st
 
 from vestiary.charts import PICKED, let_pick, to_screen
+from vestiary.pages.look import keep_plain
 
 if TYPE_CHECKING:
     import altair
@@ -53,7 +54,7 @@ def ask_side(words: str, values: Sequence[str], key: str, name: str) -> str | No
         clear_click(name)
         st.session_state.update(ask_for(name, True))
 
-    chosen: str | None = st.selectbox(words, values, index=None, placeholder="any", key=key, on_change=take)
+    chosen: str | None = st.selectbox(keep_plain(words), values, index=None, placeholder="any", key=key, on_change=take)
     return chosen
 
 

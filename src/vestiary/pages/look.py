@@ -91,7 +91,7 @@ def add_style() -> None:
 def show_title(title: str, line: str) -> None:
     """The title of a page, and in a line what it is about."""
     st.title(title, anchor=False)
-    st.caption(line)
+    st.caption(keep_plain(line))
 
 
 def find_band(confidence: float) -> Band:

@@ -52,7 +52,7 @@ def show_colours(shelf: Shelf) -> None:
     key = ("colours", shelf.key, name)
     chore = CHORES.ask(key, lambda progress: survey_colours(shelf, own, progress))
     if not chore.is_done:
-        wait_for(chore, f"The colours of {own.title} are measured in some photos of each, once.")
+        wait_for(chore, f"The colours of {keep_plain(own.title)} are measured in some photos of each, once.")
         return
     try:
         _show_swatches(shelf, own, chore.result())

@@ -99,7 +99,7 @@ def _show_values(shelf: Shelf) -> None:
         _draw_values(own, used, chart, value_key)
     with right:
         value = st.selectbox(
-            f"Photos of {own.title}",
+            f"Photos of {keep_plain(own.title)}",
             [value for value, _ in used],
             index=None,
             placeholder="Click a bar, or choose here",

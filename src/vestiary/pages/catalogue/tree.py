@@ -36,13 +36,13 @@ def show_tree(shelf: Shelf) -> None:
             "does: marked as unusual."
         )
     path = " › ".join(map(shelf.title_of, levels))
-    st.caption(f"{path}, with the number of products.{told} Press one for its photos.")
+    st.caption(f"{keep_plain(path)}, with the number of products.{told} Press one for its photos.")
     if not tree:
         nothing_yet(f"No product has a label for {shelf.title_of(levels[0])}.")
         return
     branches = {branch.value: branch for branch in tree}
     top = st.pills(
-        shelf.title_of(levels[0]),
+        keep_plain(shelf.title_of(levels[0])),
         list(branches),
         default=tree[0].value,
         required=True,

@@ -12,7 +12,7 @@ from vestiary.errors import VestiaryError
 from vestiary.metrics import AttributeComparison, Comparison, Evaluation, compare
 from vestiary.pages.background import CHORES, wait_for
 from vestiary.pages.desk import current_desk
-from vestiary.pages.look import nothing_yet, refuse
+from vestiary.pages.look import keep_plain, nothing_yet, refuse
 from vestiary.pages.model.evaluation import ask_evaluation, find_turned
 from vestiary.pages.model.outcomes import show_rows
 from vestiary.pages.shelf import Shelf
@@ -111,7 +111,8 @@ def _show_changes(shelf: Shelf, comparison: Comparison, now: Evaluation, then: E
     own = comparison.attributes[name]
     for words, changes in (("Better on", own.better[:5]), ("Worse on", own.worse[:5])):
         if changes:
-            st.write(f"{words} " + ", ".join(f"{one.value} ({one.change:+d} of {one.n:,})" for one in changes) + ".")
+            told = ", ".join(f"{one.value} ({one.change:+d} of {one.n:,})" for one in changes)
+            st.write(keep_plain(f"{words} {told}."))
     sides = {"Only this bundle is right": True, "Only the other is right": False}
     side = st.segmented_control("Photos", list(sides), key="compare-side")
     if side is not None:

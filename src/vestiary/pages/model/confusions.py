@@ -12,6 +12,7 @@ from vestiary.metrics import Confusion, Evaluation
 from vestiary.pages.clickable import Point, ask_for, ask_side, show_clickable, was_asked
 from vestiary.pages.desk import current_desk
 from vestiary.pages.gallery import name_cell, open_gallery
+from vestiary.pages.look import keep_plain
 from vestiary.pages.model.evaluation import find_rows
 from vestiary.pages.model.outcomes import choose_attribute, list_rows
 from vestiary.pages.shelf import Shelf, match_text
@@ -79,7 +80,7 @@ def _choose_part(matrix: Matrix, name: str) -> Matrix:
         return matrix
     sizes = {WHOLE: len(matrix.values)} | {own: band.n for own, band in bands.items()}
     chosen = st.selectbox(
-        f"Part, by {' and '.join(matrix.levels)}",
+        keep_plain(f"Part, by {' and '.join(matrix.levels)}"),
         list(sizes),
         format_func=lambda own: f"{own} ({sizes[own]} values)",
         key=f"confusions-part-{name}",

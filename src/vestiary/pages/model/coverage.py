@@ -10,6 +10,7 @@ from vestiary.charts import plot_risk_coverage
 from vestiary.metrics import Evaluation, Outcome, format_percent, trace_risk_coverage
 from vestiary.pages.clickable import show_chart
 from vestiary.pages.desk import current_desk
+from vestiary.pages.look import keep_plain
 from vestiary.pages.model.evaluation import SPLIT, ease_at, share_untouched
 from vestiary.pages.model.outcomes import choose_attribute
 from vestiary.pages.shelf import Shelf
@@ -28,7 +29,7 @@ def show_ease(shelf: Shelf, evaluation: Evaluation) -> None:
     precision = percent / 100
     name = choose_attribute(evaluation, "ease-attribute")
     own = ease_at(evaluation.outcomes[name], precision)
-    st.markdown(f"#### {describe_ease(bundle.taxonomy.titles[name], precision, own.coverage)}")
+    st.markdown(f"#### {keep_plain(describe_ease(bundle.taxonomy.titles[name], precision, own.coverage))}")
     left, right = st.columns(2, gap="medium")
     with left:
         _draw_curve(evaluation.outcomes[name], precision, own.coverage)

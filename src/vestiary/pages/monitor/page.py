@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
+from functools import partial
 from typing import Final
 
 import streamlit as st
@@ -12,7 +14,7 @@ from vestiary.errors import VestiaryError
 from vestiary.health import State
 from vestiary.pages.clickable import show_chart
 from vestiary.pages.desk import Desk, current_desk
-from vestiary.pages.look import nothing_yet, refuse, show_title
+from vestiary.pages.look import keep_plain, nothing_yet, refuse, show_title
 from vestiary.pages.monitor.watch import TICK_S, Sight, Watch
 from vestiary.reports.operations import OperationsReport, Period, choose_period
 from vestiary.reports.operations.page import name_days
@@ -38,22 +40,26 @@ def show() -> None:
         nothing_yet("The service was started without a ledger, so nothing is written down; start it with one.")
         return
     try:
-        period = _choose_days()
+        find = _choose_days()
     except VestiaryError as error:
         refuse(str(error))
         return
-    if period is not None:
-        _show_live(desk, period)
+    if find is not None:
+        _show_live(desk, find)
 
 
-def _choose_days() -> Period | None:
-    """The calendar days that the visitor chooses; None while only the first of them is chosen."""
+def _choose_days() -> Callable[[], Period] | None:
+    """What gives the calendar days that the visitor chooses; None while only the first of them is chosen.
+
+    A page may be open for days, and "today" is another one after midnight.
+    """
     chosen = st.segmented_control("Days", [*_LENGTHS, _OTHER], default="7 days", required=True, key="monitor-days")
     if chosen in _LENGTHS:
-        return choose_period(_LENGTHS[chosen])
+        return partial(choose_period, _LENGTHS[chosen])
     today = choose_period(1).days[-1]
     given = st.date_input("From and to", (today, today), max_value=today, key="monitor-dates")
-    return choose_dates(given)
+    period = choose_dates(given)
+    return None if period is None else lambda: period
 
 
 def choose_dates(given: date | tuple[date, ...]) -> Period | None:
@@ -65,8 +71,9 @@ def choose_dates(given: date | tuple[date, ...]) -> Period | None:
 
 
 @st.fragment(run_every=TICK_S)
-def _show_live(desk: Desk, period: Period) -> None:
+def _show_live(desk: Desk, find: Callable[[], Period]) -> None:
     assert desk.ledger is not None
+    period = find()
     try:
         sight = WATCH.latest(desk.ledger, desk.bundle, period)
     except VestiaryError as error:
@@ -89,7 +96,7 @@ def _show_live(desk: Desk, period: Period) -> None:
 
 def _show_report(report: OperationsReport) -> None:
     for sentence in list_concerns(report):
-        st.warning(sentence, icon=":material/warning:")
+        st.warning(keep_plain(sentence), icon=":material/warning:")
     for metrics in (_count(report), _measure(report)):
         with st.container(horizontal=True):
             for title, value, told in metrics:
@@ -202,17 +209,17 @@ def _show_health(sight: Sight) -> None:
     for check in sight.checks:
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             st.markdown(f"{_MARKS[check.state]} **{check.name}**", width="content")
-            st.caption(check.line, width="content")
+            st.caption(keep_plain(check.line), width="content")
 
 
 def _show_drift(report: OperationsReport) -> None:
     st.subheader("Drift")
-    st.write(report.drift.sentence)
+    st.write(keep_plain(report.drift.sentence))
     own = report.drift.report
     if own is None or not own.is_judged:
         return
     for sentence in (*own.alarms, *own.remarks()):
-        st.caption(sentence)
+        st.caption(keep_plain(sentence))
     with st.expander("Every figure"):
         rows = [
             {"figure": one.title, "of": one.attribute, "distance": one.distance, "limit": one.limit, "over": one.alarm}

@@ -250,7 +250,7 @@ def _show_choices(title: str, values: Sequence[str], turn: Turn) -> None:
     with st.container(horizontal=True, key="review_choices"):
         for number, (value, confidence) in enumerate(turn.choices, 1):
             st.button(
-                f"{number} · {value} · {100 * confidence:.0f} %",
+                f"{number} · {keep_plain(value)} · {100 * confidence:.0f} %",
                 type="primary" if value == turn.value else "secondary",
                 key=f"review_choice_{number}",
                 on_click=_do,
@@ -272,7 +272,7 @@ def _show_other(title: str, name: str, turn: Turn) -> None:
     tag, value = turn.item.tags[name], turn.values[name]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"review_row_{name}"):
         st.button(
-            title,
+            keep_plain(title),
             key=f"review_go_{name}",
             type="tertiary",
             icon=":material/visibility:" if name in turn.item.open else None,
@@ -314,7 +314,7 @@ def _show_agreement(desk: Desk, ledger: Ledger) -> None:
         return
     st.table(
         {
-            "Attribute": [titles.get(own.attribute, own.attribute) for own in measured],
+            "Attribute": [keep_plain(titles.get(own.attribute, own.attribute)) for own in measured],
             "Answers that two looked at": [f"{own.n:,}" for own in measured],
             "They say the same": [f"{100 * own.share:.0f} %" for own in measured],
             "Beyond chance (kappa)": ["–" if own.kappa is None else f"{own.kappa:.2f}" for own in measured],
