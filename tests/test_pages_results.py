@@ -20,13 +20,14 @@ from streamlit.testing.v1 import AppTest
 from conftest import paint_picture
 from vestiary.bundle import open_bundle
 from vestiary.errors import LedgerUnavailableError, UsageError
-from vestiary.ledger import Ledger, PredictionRecord, open_ledger
+from vestiary.ledger import Ledger, PredictionRecord, Verdict, open_ledger
 from vestiary.pages import look
 from vestiary.pages.desk import Answered, Desk
 from vestiary.pages.tag import results
 from vestiary.pages.tag.page import Visit
-from vestiary.pages.tag.uploads import Upload
+from vestiary.pages.uploads import Upload
 from vestiary.predictor import Predictor
+from vestiary.taxonomy import Taxonomy
 
 RED, GREEN = paint_picture((250, 5, 5)), paint_picture((5, 250, 5))
 
@@ -97,6 +98,8 @@ def test_a_correction_changes_what_is_copied_and_is_known_again(
             ("a.png", "Blue", "Summer"),
             ("b.png", "Green", "Summer"),
         ]
+        assert told["tags"]["baseColour"]["confidence"] is None  # the model was sure of Red, and says nothing of Blue
+        assert [row["baseColour_confidence"] for row in rows] == ["", "0.9991"]
         [again, unknown] = results.answer_photos(desk, [("z.png", RED), ("y.png", GREEN)], first_number=2)
         assert again.corrections == {
             "season": results.Correction("Summer", "Ada"),
@@ -114,6 +117,63 @@ def test_what_cannot_be_corrected_says_why(make_desk: Callable[[Ledger | None], 
     with pytest.raises(UsageError, match="Type your name first"):
         results.correct(desk, result, "season", "Winter", "")
     assert result.corrections == {}
+
+
+def show_visit(desk: Desk, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setattr("vestiary.pages.desk._held", [desk])
+    app = AppTest.from_string("from vestiary.pages.tag import show\nshow()", default_timeout=120)
+    app.session_state["tag_visit"] = visit
+    app.run()
+    assert not app.exception
+    return app
+
+
+def test_a_value_that_the_bundle_does_not_know_is_shown_as_it_was_said(
+    make_desk: Callable[[Ledger | None], Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        desk = make_desk(ledger)
+        [result] = results.answer_photos(desk, [("a.png", RED)], first_number=0)
+        given = {"attribute": "baseColour", "value": "Crimson", "previous_value": "Red", "reviewer": "Ada"}
+        ledger.add_verdict(Verdict(prediction_id=str(result.answered.prediction_id), **given))
+        [again] = results.answer_photos(desk, [("a.png", RED)], first_number=0)
+        app = show_visit(desk, Visit(results=[again], n_taken=1, n_of_batch=1, open=0), monkeypatch)
+        assert any("Crimson" in own.proto.body for own in app.get("html"))
+        assert (app.selectbox(key="better-0-baseColour").value, app.button(key="save-0-baseColour").disabled) == (
+            None,
+            True,
+        )
+        app.selectbox(key="better-0-baseColour").select("Blue").run()
+        assert not app.button(key="save-0-baseColour").disabled
+
+
+def test_photos_that_had_to_make_room_are_told(
+    make_desk: Callable[[Ledger | None], Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = replace(make_desk(None), max_upload_files=2)
+    earlier = results.answer_photos(desk, [("a.png", RED), ("b.png", GREEN)], first_number=0)
+    photo: Any = SimpleNamespace(getvalue=lambda: RED, file_id="c")
+    visit = Visit(results=earlier, n_taken=2, waiting=[Upload("c.png", photo)], n_of_batch=1)
+    app = show_visit(desk, visit, monkeypatch)
+    assert [own.name for own in visit.results] == ["c.png", "a.png"]
+    assert any("1 earlier photo is gone from here" in own.value for own in app.caption)
+    app.button[-1].click().run()
+    assert (visit.results, visit.n_gone) == ([], 0)
+
+
+def test_titles_of_attributes_are_no_markup(
+    make_desk: Callable[[Ledger | None], Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = make_desk(None)
+    first, second = desk.bundle.taxonomy.attributes
+    odd = Taxonomy((replace(first, title="Price $5 or $6"), replace(second, title="*S* [x](y)")))
+    desk = replace(desk, bundle=replace(desk.bundle, taxonomy=odd))
+    found = results.answer_photos(desk, [("a.png", RED)], first_number=0)
+    app = show_visit(desk, Visit(results=found, n_taken=1, n_of_batch=1, open=0), monkeypatch)
+    [why] = app.button_group
+    assert why.options == [r"Price \$5 or \$6", r"\*S\* \[x\]\(y\)"]
+    assert app.selectbox(key="better-0-season").label == r"\*S\* \[x\]\(y\): the right value"
+    assert r"price \$5 or \$6 and \*s\*" in app.caption[0].value
 
 
 def test_a_file_that_is_no_picture_has_a_sentence_and_a_row(make_desk: Callable[[Ledger | None], Desk]) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
+from vestiary.checks.wording import verb
 from vestiary.errors import ServiceError, VestiaryError
 from vestiary.pages import look
 from vestiary.pages.desk import Desk, current_desk
@@ -25,9 +26,10 @@ from vestiary.pages.tag.results import (
     render_curl,
     render_json,
 )
-from vestiary.pages.tag.uploads import Upload
 from vestiary.pages.thumbnails import draw_thumbnail
+from vestiary.pages.uploads import Upload
 from vestiary.predictor.heatmap import draw_over, explain
+from vestiary.reports.page import format_number
 from vestiary.tags import Failure, Tag
 
 AT_ONCE: Final = 8
@@ -39,12 +41,16 @@ _PAUSE_S: Final = 0.5
 
 @dataclass(slots=True)
 class Visit:
-    """What one visitor has on this page. ``open`` is the number of the photo that is looked at closely."""
+    """What one visitor has on this page.
+
+    ``open`` is the number of the photo that is looked at closely; ``n_gone`` photos had to make room for later ones.
+    """
 
     waiting: list[Upload] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     n_taken: int = 0
     n_of_batch: int = 0
+    n_gone: int = 0
     open: int | None = None
     round: int = 0
     refusal: str | None = None
@@ -113,7 +119,7 @@ def _take(desk: Desk, visit: Visit, key: str) -> None:
     if len(uploads) > room:
         visit.refusal = (
             f"{len(uploads)} photos are more than this page takes at once: the first {room} are answered; "
-            "hand over the others afterwards, or use the page Batch."
+            "download them before you hand over the others, or use the page Batch."
         )
         for upload in uploads[room:]:
             upload.free()
@@ -141,6 +147,7 @@ def _answer_some(desk: Desk, visit: Visit) -> None:
     place = visit.n_of_batch - len(visit.waiting)
     visit.results[place:place] = answered
     visit.n_taken += len(answered)
+    visit.n_gone += max(0, len(visit.results) - desk.max_upload_files)
     del visit.results[desk.max_upload_files :]
     _drop(visit, some)
 
@@ -194,7 +201,7 @@ def _show_photo(desk: Desk, result: Result) -> None:
     chosen = st.pills(
         "Why? Show on the photo where it was seen",
         [*titles],
-        format_func=titles.__getitem__,
+        format_func=lambda name: look.keep_plain(titles[name]),
         key=f"why-{result.number}",
         wrap=True,
     )
@@ -210,9 +217,9 @@ def _show_photo(desk: Desk, result: Result) -> None:
         found, drawn = None, None
     if drawn is None or found is None or isinstance(found, Failure):
         photo.image(result.photo, width="stretch", alt=f"The photo {result.name}")
-        st.caption(f"This bundle cannot show where it saw the {titles[chosen].lower()}.")
+        st.caption(f"This bundle cannot show where it saw the {look.keep_plain(titles[chosen].lower())}.")
         return
-    said = f"The brighter and yellower, the more it spoke for “{found.value}”."
+    said = f"The brighter and yellower, the more it spoke for “{look.keep_plain(found.value)}”."
     photo.image(drawn, width="stretch", alt=f"Heat map over {result.name}: where “{found.value}” was seen")
     st.caption(said)
 
@@ -225,7 +232,7 @@ def _show_decision(desk: Desk, result: Result) -> None:
             icon=":material/visibility:",
         )
     if prediction.note:
-        st.caption(f"{prediction.note.capitalize()}.")
+        st.caption(look.keep_plain(f"{prediction.note.capitalize()}."))
     still = [titles[name] for name in result.open_attributes]
     if still:
         st.html(f"<p><strong>For review:</strong> {html.escape(', '.join(still))}.</p>")
@@ -258,8 +265,10 @@ def _ask_better(desk: Desk, visit: Visit, result: Result, tag: Tag, title: str) 
     key = f"{result.number}-{tag.attribute}"
     values = sorted(desk.bundle.taxonomy[tag.attribute].values, key=str.casefold)
     now = result.value_of(tag.attribute)
-    st.selectbox(f"{title}: the right value", values, index=values.index(now), key=f"better-{key}")
-    st.button("Save", key=f"save-{key}", on_click=_save, args=(desk, visit, result, tag.attribute, title))
+    usual = values.index(now) if now in values else None  # what was said of another bundle's answer may be unknown here
+    better = st.selectbox(f"{look.keep_plain(title)}: the right value", values, index=usual, key=f"better-{key}")
+    taken = (desk, visit, result, tag.attribute, title)
+    st.button("Save", key=f"save-{key}", on_click=_save, args=taken, disabled=better is None)
     if said := st.session_state.pop(f"refused-{key}", None):
         look.refuse(said)
 
@@ -299,6 +308,11 @@ def _show_all(desk: Desk, visit: Visit) -> None:
     if n_refused:
         said.append(f"{n_refused} could not be read")
     st.caption(" · ".join(said))
+    if visit.n_gone:
+        st.caption(
+            f"{format_number(visit.n_gone, 'earlier photo')} {verb(visit.n_gone, 'is', 'are')} gone from here: the "
+            f"page keeps {desk.max_upload_files:,}, and the files below have those."
+        )
     cards = st.container(horizontal=True, gap="small", key="cards")
     # The control is below, since above it would push the cards down, and away from a click, while more come.
     part = choose_part(len(visit.results), PER_PAGE, "photo", key=_PAGE)
@@ -340,6 +354,6 @@ def _open(visit: Visit, number: int) -> None:
 
 
 def _clear(visit: Visit) -> None:
-    visit.results, visit.open = [], None
+    visit.results, visit.open, visit.n_gone = [], None, 0
     st.session_state[_PAGE] = 0
     visit.refusal = visit.said = None

@@ -176,11 +176,15 @@ def correct(desk: Desk, result: Result, attribute: str, value: str, reviewer: st
 
 
 def describe(result: Result) -> dict[str, Any]:
-    """The answer JSON-ready, as ``vestiary tag --format json`` gives it, with what was corrected in place."""
+    """The answer JSON-ready, as ``vestiary tag --format json`` gives it, with what was corrected in place.
+
+    A value that a person gave has no confidence: the model's is in what was ``answered``.
+    """
     wire = result.answered.prediction.to_dict() | {"id": result.name}
     for name, given in result.corrections.items():
         own = wire["tags"][name]
-        wire["tags"][name] = {**own, "value": given.value, "accepted": True, "answered": own["value"]}
+        said = {"value": given.value, "confidence": None, "accepted": True, "answered": own["value"]}
+        wire["tags"][name] = own | said
     if result.corrections:
         wire["decision"] = "review" if result.open_attributes else "auto"
     return wire
