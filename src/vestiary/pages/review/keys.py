@@ -2,11 +2,13 @@
 
 Streamlit's own shortcuts press a button, and two presses while a page is being made become one; which of two buttons
 was first is lost, too. Here the browser keeps a log of what was pressed, and before which photo, and hands all of it
-over each time; what has been seen before is left out by its number.
+over each time; what has been seen before is left out by its number, and by its visit what an earlier session has seen:
+the log outlives the session where the service is restarted, or the connection was away for long.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
@@ -29,7 +31,7 @@ export default function ({ data, setStateValue }) {
     if (event.target.closest?.(FIELDS)) return;
     event.preventDefault();
     own.last = Math.max(own.last + 1, Date.now());
-    own.log = [...own.log, [own.last, own.data.photo, key]].slice(-own.data.most);
+    own.log = [...own.log, [own.last, own.data.visit, own.data.photo, key]].slice(-own.data.most);
     own.isWaiting = !own.send;
     own.send?.();
   };
@@ -50,15 +52,17 @@ def listen(photo: str, keys: list[str], press: Callable[[str, str], None], *, ke
 
     Names of keys are those of the browser (``ArrowDown``), letters small. In a field, keys are left to the field.
     """
+    visit = st.session_state.setdefault(f"{key}_visit", secrets.token_hex(8))
 
     def take() -> None:
         seen = st.session_state.get(f"{key}_seen", 0)
-        for number, shown, pressed in st.session_state[key].get("log") or []:
-            if number > seen:
+        for number, own, shown, pressed in st.session_state[key].get("log") or []:
+            if number > seen and own == visit:
                 st.session_state[f"{key}_seen"] = number
                 press(str(shown), str(pressed))
 
-    _register()(key=key, data={"photo": photo, "keys": keys, "most": MOST}, on_log_change=take, height=1)
+    data = {"visit": visit, "photo": photo, "keys": keys, "most": MOST}
+    _register()(key=key, data=data, on_log_change=take, height=1)
 
 
 @cache
