@@ -6,6 +6,7 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from vestiary.pages.batch.downloads import draw_report, pack_photos, write_table
 from vestiary.pages.batch.rows import Row, Wanted, choose_rows, count_decisions, list_values, read_rows, save_edits
 from vestiary.predictor import Predictor
 from vestiary.reports.operations import Kind, build_operations_report, choose_period
+from vestiary.taxonomy import Attribute, Taxonomy
 
 NAMES = ("b/red.png", "a/green.png", "blue.png", "b/blue.png")
 COLOURS = ((250, 5, 5), (5, 250, 5), (5, 5, 250), (5, 5, 220))
@@ -175,6 +177,29 @@ def test_photos_are_packed_by_their_value_as_corrected(answered: Batches, tmp_pa
         paint_picture(COLOURS[2]),
         paint_picture(COLOURS[3]),
     }
+
+
+def test_a_photo_whose_name_is_no_utf8_is_packed_with_a_mark(answered: Batches, tmp_path: Path) -> None:
+    (red,) = [row for row in rows_of(answered) if row.name == "b/red.png"]
+    odd = replace(red, record=replace(red.record, name="b/caf\udce9.png"))
+    packed = pack_photos([odd], tmp_path / "photos.zip", attribute="baseColour", find=lambda record: b"photo")
+    assert packed.n == 1
+    with zipfile.ZipFile(tmp_path / "photos.zip") as archive:
+        assert archive.namelist() == ["Red/caf\N{REPLACEMENT CHARACTER}.png"]
+
+
+def test_what_the_bundle_of_a_batch_did_not_know_cannot_be_corrected_in_it(answered: Batches) -> None:
+    rows = rows_of(answered)
+    fit = Attribute("fit", ("Slim", "Wide"), "Fit")
+    newer = Taxonomy((*answered.bundle.taxonomy.attributes, fit))
+    place = names(rows).index("blue.png")
+    with pytest.raises(UsageError, match=r"blue\.png has no answer for Fit, .* answer the photos again"):
+        save_edits(answered.ledger, rows, {place: {"season": "Winter", "fit": "Slim"}}, taxonomy=newer, reviewer="Ada")
+    assert list(answered.ledger.verdicts()) == []
+
+
+def test_photos_without_an_answer_come_first_so_that_a_part_of_a_large_batch_has_them(answered: Batches) -> None:
+    assert [row.decision == "failed" for row in rows_of(answered)] == [True, False, False, False, False, False]
 
 
 def test_too_many_photos_for_a_browser_are_refused_with_the_way_out(answered: Batches, tmp_path: Path) -> None:

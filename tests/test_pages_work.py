@@ -7,22 +7,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from batches import paint_folder
 from conftest import paint_picture
-from reviews import make_record
+from reviews import make_record, make_tag
 from vestiary.album import Album
 from vestiary.batch import run_batch
 from vestiary.bundle import open_bundle
 from vestiary.ledger import Job, now, open_ledger, prune
-from vestiary.pages.batch.jobs import Standing
+from vestiary.pages.batch.jobs import Jobs, Standing
 from vestiary.pages.batch.page import tell_progress
 from vestiary.pages.desk import Desk, set_desk
 from vestiary.pages.look import keep_plain
 from vestiary.predictor import Predictor
 from vestiary.review import Queue
+from vestiary.taxonomy import Taxonomy
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="the extra 'ui' is not installed")
 
@@ -243,6 +246,78 @@ def test_who_comes_back_late_is_told_and_shown_the_next_photo(desk: Desk, monkey
     next(own for own in shown.button if own.label.startswith("Accept")).click().run()
     assert "Another reviewer" not in text(shown)
     assert list(desk.ledger.verdicts())
+
+
+def test_titles_and_values_are_no_markup(desk: Desk) -> None:
+    colour, season = desk.bundle.taxonomy.attributes
+    sizes = ("$5 or $6", "*S*", "[x](y)")
+    odd = Taxonomy((replace(colour, values=sizes, aliases={}, groups={}), replace(season, title="_Season_ :red[x]")))
+    assert desk.ledger is not None
+    own = make_tag(sizes[0], 0.4, **{sizes[1]: 0.3, sizes[2]: 0.3})
+    desk.ledger.add([make_record(1, {"baseColour": own, "season": make_tag("Summer", 0.95)})])
+    set_desk(replace(desk, bundle=replace(desk.bundle, taxonomy=odd)))
+    shown = run("review")
+    shown.text_input[0].input("Anna").run()
+    assert [shown.button(key=f"review_choice_{number}").label for number in (1, 2, 3)] == [
+        r"1 · \$5 or \$6 · 40 %",
+        r"2 · \*S\* · 30 %",
+        r"3 · \[x\]\(y\) · 30 %",
+    ]
+    assert shown.button(key="review_go_season").label == r"\_Season\_ \:red\[x\]"
+
+
+def test_keys_of_an_earlier_session_are_not_pressed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The browser's log of keys outlives the session when the service is restarted under the reviewer's hands."""
+    from vestiary.pages.review import keys
+
+    pressed: list[str] = []
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(keys, "_register", lambda: lambda **parts: given.update(parts))
+
+    def begin_session() -> tuple[dict[str, Any], str]:
+        state: dict[str, Any] = {}
+        monkeypatch.setattr(keys, "st", SimpleNamespace(session_state=state))
+        keys.listen("p", ["u", "n"], lambda photo, key: pressed.append(key), key="own")
+        return state, given["data"]["visit"]
+
+    state, first = begin_session()
+    state["own"] = {"log": [[1, first, "p", "u"]]}
+    given["on_log_change"]()
+    assert pressed == ["u"]
+    state, second = begin_session()
+    state["own"] = {"log": [[1, first, "p", "u"], [2, second, "p", "n"]]}
+    given["on_log_change"]()
+    assert pressed == ["u", "n"]
+
+
+def test_photos_that_were_handed_over_leave_memory_when_their_batch_begins(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed: list[str] = []
+    monkeypatch.setattr(Jobs, "go_on", lambda *given: None)
+    manager = "streamlit.runtime.memory_uploaded_file_manager.MemoryUploadedFileManager"
+    monkeypatch.setattr(f"{manager}.remove_file", lambda self, session_id, file_id: freed.append(file_id))
+    shown = run("batch")
+    photo = paint_picture((250, 5, 5))
+    shown.file_uploader[0].set_value([("a.png", photo, "image/png"), ("b.png", photo, "image/png")]).run()
+    assert freed == []
+    shown.button(key="batch_start").click().run()
+    assert not shown.exception
+    assert len(set(freed)) == 2
+
+
+def test_figures_of_a_batch_too_large_for_the_table_say_what_they_are_of(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(desk, tmp_path, [f"{number}.png" for number in range(4)])
+    monkeypatch.setattr("vestiary.pages.batch.page.MOST_ROWS", 3)
+    monkeypatch.setattr("vestiary.pages.batch.table.MOST_ROWS", 3)
+    shown = run("batch")
+    assert [own.value for own in shown.metric] == ["6", "2", "0", "1"]
+    assert "are of 3 of these photos, those that were not answered first" in text(shown)
+    shown.text_input(key="batch_words").input("unsure").run()  # one that the table has no room for
+    assert "None of the 3 photos of the table is like that; the files look through all." in text(shown)
+    assert shown.get("download_button")
 
 
 def test_progress_is_told_in_words() -> None:

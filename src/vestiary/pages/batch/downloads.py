@@ -14,6 +14,7 @@ from vestiary.batch.filing import choose_place, to_folder
 from vestiary.batch.formats import FORMATS, Layout, full_layout
 from vestiary.batch.formats import Row as Plain
 from vestiary.bundle import Bundle
+from vestiary.charts import keep_text
 from vestiary.errors import UsageError
 from vestiary.ledger import Job, Ledger, PredictionRecord
 from vestiary.ledger.summaries import last_sign
@@ -108,7 +109,7 @@ def pack_photos(
                         f"The photos have more than {most_bytes // 1_000_000:,} MB, too many for a browser; choose "
                         "fewer of them, or file them on the server with: vestiary batch … --file-by."
                     )
-                wanted = f"{to_folder(value)}/{PurePosixPath(row.name).name}"
+                wanted = keep_text(f"{to_folder(value)}/{PurePosixPath(row.name).name}")
                 archive.writestr(choose_place(wanted, taken), data)
                 n += 1
                 show(n + n_missing)

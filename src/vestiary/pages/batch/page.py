@@ -22,6 +22,7 @@ from vestiary.pages.batch.table import MOST_ROWS, show_answers
 from vestiary.pages.desk import Desk, current_desk
 from vestiary.pages.dropzone import watch_field
 from vestiary.pages.look import nothing_yet, refuse, show_title, tell_error
+from vestiary.pages.uploads import Upload
 from vestiary.reports.page import format_number
 from vestiary.review import find_photo
 
@@ -101,6 +102,8 @@ def _show_new(desk: Desk, jobs: Jobs, *, is_open: bool) -> None:
             except (VestiaryError, OSError) as error:
                 refuse(tell_error(error, "The photos cannot be kept here"))
                 return
+            for upload in uploads:
+                Upload(upload.name, upload).free()
             st.session_state["batch_uploads"] = version + 1
             st.query_params["batch"] = begun
             st.session_state.pop("batch_chosen", None)
@@ -197,15 +200,19 @@ def _read_rows(_ledger: Ledger, job_id: str, n_settled: int, verdicts: tuple[int
 
 
 def _show_counts(standing: Standing, rows: Sequence[Row]) -> None:
-    counts = count_decisions(rows)
+    counts, is_part = count_decisions(rows), len(rows) == MOST_ROWS
+    n = max(standing.n_settled, MOST_ROWS) if is_part else len(rows)
     with st.container(horizontal=True, key="batch_counts"):
-        st.metric("Photos", f"{len(rows):,}", width=150)
+        st.metric("Photos", f"{n:,}", width=150)
         for decision in DECISIONS:
             st.metric(WORDS[decision].capitalize(), f"{counts[decision]:,}", width=150)
     if standing.is_at_work:
         st.caption("These are the answers so far; the table is made anew when the batch ends.")
-    elif standing.n_settled > len(rows) and len(rows) == MOST_ROWS:
-        st.caption(f"The table has {MOST_ROWS:,} of {standing.n_settled:,} photos; the files have all.")
+    if n > len(rows):
+        st.caption(
+            f"The table, and how many are sure or for review, are of {MOST_ROWS:,} of these photos, those that were "
+            "not answered first; the files have all."
+        )
 
 
 def _show_remove(jobs: Jobs, standing: Standing) -> None:

@@ -84,13 +84,13 @@ class Row:
 
 
 def read_rows(ledger: Ledger, job_id: str) -> Iterator[Row]:
-    """Every photo of a batch that is answered or given up, as the ledger gives them: a stream."""
+    """Every photo of a batch: those that were given up, then those answered, as the ledger gives them: a stream."""
+    yield from map(Row, ledger.failures(job=job_id))
     said: dict[str, dict[str, Verdict]] = {}
     for verdict in list_job_verdicts(ledger, job_id):
         said.setdefault(verdict.prediction_id, {})[verdict.attribute] = verdict
     for record in ledger.predictions(job=job_id):
         yield Row(record, said.get(record.id, {}))
-    yield from map(Row, ledger.failures(job=job_id))
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,8 @@ def save_edits(
 ) -> int:
     """Write edited cells, by position of the row and attribute, as verdicts of ``reviewer``; how many there were.
 
-    Raises UsageError, before anything is written, without a reviewer's name, for a photo without answers and for a
-    value that the attribute does not have; LedgerError when the ledger does not take them.
+    Raises UsageError, before anything is written, without a reviewer's name, for a photo without an answer for the
+    attribute and for a value that it does not have; LedgerError when the ledger does not take them.
     """
     if not reviewer.strip():
         raise UsageError("A correction needs a name; write yours into the field Your name, and correct it again.")
@@ -192,6 +192,11 @@ def save_edits(
         for attribute, value in changes.items():
             if row.answer is None:
                 raise UsageError(f"{row.name} could not be answered, so there is nothing to correct in it.")
+            if attribute not in row.answer.tags:
+                raise UsageError(
+                    f"{row.name} has no answer for {taxonomy.titles[attribute]}, which the bundle of this batch did "
+                    "not know; answer the photos again in a new batch."
+                )
             if value not in taxonomy[attribute].values:
                 raise UsageError(f"{taxonomy.titles[attribute]} has no value {value!r}; choose one of the list.")
             verdicts.append(

@@ -55,12 +55,15 @@ def show_answers(ledger: Ledger, job: Job, title: str, rows: Sequence[Row], *, b
     chosen = choose_rows(rows, wanted, order=order, attribute=by, is_down=is_down)
     if len(chosen) < len(rows):
         st.caption(f"{len(chosen):,} of {len(rows):,} photos.")
-    if not chosen:
+    if not chosen and len(rows) < MOST_ROWS:
         nothing_yet("No photo is like that; choose something else above.")
         return
     if st.session_state.get("batch_asked") != (asked := (job.id, wanted, order, is_down)):
         st.session_state["batch_asked"], st.session_state["batch_page"] = asked, 0
-    _show_table(ledger, chosen, taxonomy, find, wanted.attribute)
+    if chosen:
+        _show_table(ledger, chosen, taxonomy, find, wanted.attribute)
+    else:
+        nothing_yet(f"None of the {MOST_ROWS:,} photos of the table is like that; the files look through all.")
     st.subheader("Download", anchor=False)
     st.caption("The photos that are chosen above, with all corrections so far.")
     stem = "".join(letter if letter.isalnum() else "-" for letter in Path(title).stem) or "batch"
@@ -228,3 +231,5 @@ def _show_packing(give: Callable[[], Iterable[Row]], taxonomy: Taxonomy, find: F
         _offer(
             f"Download {packed.n:,} photo{'' if packed.n == 1 else 's'}", data, f"{stem}-by-{by}.zip", "application/zip"
         )
+    elif not packed.n_missing:
+        nothing_yet(f"None of these photos has an answer for {titles[by]}, so there is nothing to pack.")
