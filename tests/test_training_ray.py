@@ -163,5 +163,5 @@ def test_teachers_are_found_from_the_folder_where_the_command_was_given(
     assert done.err.count("taught by tiny (") == 1 and "through its checkpoint" in done.err
     teacher = open_bundle(trained_bundle)
     assert open_bundle(tmp_path / "pupil").training["teachers"] == [
-        {"name": "tiny", "fingerprint": teacher.fingerprint}
+        {"name": "tiny", "fingerprint": teacher.fingerprint, "catalogues": sorted(teacher.learnt_from)}
     ]
