@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import paint_picture
+from conftest import Vestiary, paint_picture
 from vestiary.catalogue import Catalogue, Columns, Reading, ingest, load_catalogue, open_source
 from vestiary.checks import run_checks
 from vestiary.errors import CatalogueError, MissingExtraError, UsageError, VestiaryError
@@ -412,7 +412,7 @@ def test_a_folder_that_goes_away_meanwhile_leaves_no_catalogue_of_what_was_read(
         ingest(path, reading=Reading(COLUMNS), progress=take_away)
 
 
-def test_what_is_said_of_an_address_holds_no_signature(shop: Path) -> None:
+def test_what_is_said_of_an_address_holds_no_signature(shop: Path, vestiary: Vestiary, tmp_path: Path) -> None:
     fsspec = pytest.importorskip("fsspec", reason="the extra 'cloud' is not installed")
     memory = fsspec.filesystem("memory")
     address = "memory://signed?sig=hidden"
@@ -426,6 +426,8 @@ def test_what_is_said_of_an_address_holds_no_signature(shop: Path) -> None:
         memory.put(str(shop / "pics" / f"{number}.png"), f"/signed?sig=hidden/{kind}/{number}.png")
     catalogue = ingest(address)
     assert [one.source for one in catalogue.products] == ["signed?sig=***:1", "signed?sig=***:2"]
+    catalogue.save(tmp_path / "out")
+    assert json.loads(vestiary("inspect", tmp_path / "out", "--json").out)["source"] == "memory://signed?sig=***"
 
 
 def test_an_address_nobody_can_read_is_refused_in_plain_words() -> None:

@@ -51,10 +51,13 @@ def detect_encoding(open_stream: Callable[[], BinaryIO], where: str, wanted: str
             "".encode(wanted)  # refuses what is no encoding of text, such as base64
         except (LookupError, UnicodeError) as error:
             raise UsageError(f"--encoding {wanted} is not known; write utf-8, cp1252 or shift_jis, say.") from error
-        candidates = [codecs.lookup(wanted).name]
-        if not head.startswith(_MARKS.get(candidates[0], b"")):
-            other = f"--encoding {candidates[0]}-le, or -be, instead"
+        name = codecs.lookup(wanted).name
+        base = name.removesuffix("-le").removesuffix("-be")
+        has_mark = base in _MARKS and head.startswith(_MARKS[base])
+        if name in _MARKS and not has_mark:
+            other = f"--encoding {name}-le, or -be, instead"
             raise UsageError(f"{where} does not begin with the mark of {wanted}; write {other}.")
+        candidates = [base if has_mark else name]  # else the mark would be a letter of the first column
     elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         candidates = ["utf-16"]
     else:

@@ -22,6 +22,7 @@ def run(
     """Tell what a bundle or a catalogue holds."""
     from vestiary.bundle import open_bundle
     from vestiary.catalogue import load_catalogue
+    from vestiary.catalogue.sources import hide_password
     from vestiary.cli.output import print_json
     from vestiary.errors import UsageError
 
@@ -30,7 +31,7 @@ def run(
         if as_json:
             print_json(
                 {
-                    "source": str(catalogue.source),
+                    "source": hide_password(str(catalogue.source)),
                     "reading": dict(catalogue.reading),
                     "fingerprint": catalogue.fingerprint,
                     "split": {"seed": catalogue.split_seed, "by": catalogue.split_by},
