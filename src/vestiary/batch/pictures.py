@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from vestiary.catalogue import Columns, Reject, Source, open_source
 from vestiary.catalogue.columns import IMAGE_NAMES, RowBuilder, guess_column, suggest
-from vestiary.catalogue.sources import FolderSource, find_pictures, is_address, is_hidden
+from vestiary.catalogue.sources import FolderSource, find_home, find_pictures, is_address, is_hidden
 from vestiary.catalogue.table import BATCH_ROWS, Table, is_table, open_table, table_place
 from vestiary.errors import UsageError, VestiaryError
 from vestiary.images import SUFFIXES
@@ -74,10 +74,7 @@ class Pictures:
 
     def find_home(self) -> tuple[int, int] | None:
         """Disk and number of the folder, which are others where a share is not mounted; None where it is no folder."""
-        if self.folder is None:
-            return None
-        status = self.folder.stat()
-        return status.st_dev, status.st_ino
+        return None if self.folder is None else find_home(self.folder)
 
     def read(self, name: str) -> tuple[bytes, str | None]:
         """The bytes of a picture and their stamp.

@@ -12,7 +12,7 @@ from vestiary.catalogue.catalogue import BY_GROUP, BY_SOURCE, Catalogue
 from vestiary.catalogue.columns import is_writable, suggest
 from vestiary.catalogue.readers import Reading, open_reader
 from vestiary.catalogue.rows import Reader, Reject, RejectReason, Row
-from vestiary.catalogue.sources import Source, hide_password
+from vestiary.catalogue.sources import Source, find_home, hide_password
 from vestiary.catalogue.splits import SEED, assign_splits, group_products
 from vestiary.errors import AddressUnreachableError, CatalogueError, UsageError, VestiaryError
 from vestiary.images import read_picture
@@ -179,14 +179,13 @@ def _hash_pictures(source: Source, rows: Sequence[Row], progress: Progress | Non
 
 
 def _find_home(source: Source) -> tuple[int, int] | None:
-    """Disk and number of a folder or archive here, which are others where its share is not mounted any more."""
+    """What ``find_home`` tells of a folder or archive here; None for an address, and for what is gone."""
     if not isinstance(source.path, Path):
         return None
     try:
-        status = source.path.stat()
+        return find_home(source.path)
     except OSError:
         return None
-    return status.st_dev, status.st_ino
 
 
 def _drop_unreadable(rows: Sequence[Row], hashes: Hashes, source: Source, rejects: list[Reject]) -> list[Row]:

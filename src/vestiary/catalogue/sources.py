@@ -311,6 +311,12 @@ def stamp_file(path: Path) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
+def find_home(path: Path) -> tuple[int, int]:
+    """Disk and number of a folder or file here: others where its share is not mounted. Raises OSError when missing."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
 def is_address(text: str) -> bool:
     """Whether a text names a place by a protocol (``s3://…``) rather than a path on this machine."""
     return "://" in text
@@ -325,6 +331,11 @@ def hide_password(place: str) -> str:
         return place
     place = re.sub(r"(://[^/:@]*):(?:[^/]*@|(?!\d+(?:/|$)).*@)", r"\1:***@", place)
     return re.sub(r"([?&][^=&#?]*=)[^&#]*", r"\1***", place)
+
+
+def name_place(place: Path | str) -> str:
+    """The last part of a place, as people may read it."""
+    return Path(hide_password(str(place))).name
 
 
 def is_outside(name: str) -> bool:

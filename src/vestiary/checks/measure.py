@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vestiary.catalogue import Catalogue, Progress, Source
-from vestiary.catalogue.sources import hide_password
+from vestiary.catalogue.sources import name_place
 from vestiary.errors import AddressUnreachableError, PictureError, UsageError
 from vestiary.images import read_picture
 from vestiary.tags import Failure
@@ -99,7 +98,7 @@ def measure_pictures(catalogue: Catalogue, *, progress: Progress | None = None) 
 
 def _measure_file(source: Source, present: frozenset[str], product: str, image: str) -> PictureFacts:
     if image not in present and not source.exists(image):  # those that came with corrections are in no listing
-        place = Path(hide_password(str(source.path))).name
+        place = name_place(source.path)
         return PictureFacts(product, image, failure=Failure("missing", f"{image} is not in {place}."))
     data = b""
     try:

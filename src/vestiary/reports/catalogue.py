@@ -6,13 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 from vestiary import __version__
 from vestiary.catalogue import Catalogue, Progress
 from vestiary.catalogue.catalogue import BY_GROUP
-from vestiary.catalogue.sources import hide_password
+from vestiary.catalogue.sources import name_place
 from vestiary.charts import NARROW, plot_counts, plot_crosstab, render_svg
 from vestiary.checks import Finding, PictureFacts, Severity, measure_pictures
 from vestiary.reports.advice import Advice, advise
@@ -125,7 +124,7 @@ def build_catalogue_report(
     counts = catalogue.counts
     colours = [own for own in distributions if is_colour(own)]
     return CatalogueReport(
-        source=Path(hide_password(str(catalogue.source))).name,
+        source=name_place(catalogue.source),
         fingerprint=catalogue.fingerprint,
         made_at=made_at or datetime.now(UTC),
         n_rows=counts["rows"],

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from pathlib import Path
 from typing import Final, TypeVar
 
 import streamlit as st
 
 from vestiary.bundle import Bundle
-from vestiary.catalogue.sources import hide_password
+from vestiary.catalogue.sources import name_place
 from vestiary.charts import plot_counts, plot_crosstab
 from vestiary.checks import Finding, Severity, sort_findings
 from vestiary.errors import VestiaryError
@@ -80,7 +79,7 @@ def describe_catalogue(shelf: Shelf) -> str:
     counts = shelf.catalogue.counts
     splits = ", ".join(f"{n:,} in {split}" for split, n in counts["splits"].items())
     left_out = f" Rows left out: {counts['rejected_rows']:,}." if counts["rejected_rows"] else ""
-    source = Path(hide_password(str(shelf.catalogue.source))).name
+    source = name_place(shelf.catalogue.source)
     return f"{counts['products']:,} products of {source}: {splits}.{left_out}"
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vestiary.bundle import Bundle
 from vestiary.catalogue import Catalogue, Progress
-from vestiary.catalogue.sources import hide_password
+from vestiary.catalogue.sources import name_place
 from vestiary.metrics import (
     Comparison,
     Evaluation,
@@ -119,7 +118,7 @@ def build_model_report(
     album.tell()
     return ModelReport(
         bundle=bundle,
-        catalogue=Path(hide_password(str(catalogue.source))).name,
+        catalogue=name_place(catalogue.source),
         catalogue_fingerprint=catalogue.fingerprint,
         trained_on_it=catalogue.fingerprint in bundle.learnt_from,
         calibrated_on_it=bundle.calibrated_on == catalogue.fingerprint,
