@@ -22,6 +22,7 @@ FLOORS = {
     "tags": 1,
     "interruption": 1,
     "priority": 1,
+    "utf8": 1,
     "cluster": 1,
     "metrics": 2,
     "calibration": 2,

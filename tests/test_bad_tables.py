@@ -98,6 +98,14 @@ def test_unicode_without_its_mark_is_read_when_its_order_is_named(shop: Path, na
         assert product.id == GOOD.split(",")[0]
 
 
+@pytest.mark.parametrize("told", ["sep=;\r\n", '"SEP=;"\n', "\ufeffsep=;\n"])
+def test_a_first_line_that_tells_excel_the_delimiter_is_no_header(shop: Path, told: str) -> None:
+    table = "id;image;base,Colour,s;articleType\n1;1.png;Blue;Shirts\n1;2.png;Red;Caps\n"
+    catalogue = read(shop, told + table, attributes={"colour": "base,Colour,s"})
+    assert [(product.id, product.labels["colour"]) for product in catalogue.products] == [("1", "Blue")]
+    assert rejects_of(catalogue) == [(4, "duplicate id")]
+
+
 @pytest.mark.parametrize(
     ("columns", "words"),
     [

@@ -283,6 +283,22 @@ def test_the_verbs_look_after_the_ledger_that_the_variable_names(
     assert json.loads(run("export", str(tmp_path / "x"), "--ledger", other, "--json"))["rows"]["predictions"] == 2
 
 
+def test_pruning_another_ledger_leaves_the_photos_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, album = str(tmp_path / "own.db"), Album(tmp_path / "album")
+    monkeypatch.setenv("VESTIARY_LEDGER_URL", place)
+    monkeypatch.setenv("VESTIARY_KEEP_PICTURES", str(album.folder))
+    sha256 = hashlib.sha256(b"photo").hexdigest()
+    os.utime(album.keep(sha256, b"photo"), (START.timestamp(), START.timestamp()))
+    with open_ledger() as ledger:
+        ledger.add([make_prediction(0, now(), image_sha256=sha256)])
+    other = ("prune", "--keep", "1d", "--ledger", str(tmp_path / "other.db"))
+    assert "0 photos" in run(*other)
+    assert album.find(sha256) is not None
+    with open_ledger() as ledger:
+        prune(ledger, now() + timedelta(days=1))
+    assert "1 photos" in run("prune", "--keep", "1d", "--ledger", place), "named, it is the same ledger"
+
+
 @pytest.mark.parametrize("keep", ["90", "0d", "d", "-3d", "1y"])
 def test_a_length_of_time_that_is_none_is_refused(keep: str) -> None:
     with pytest.raises(UsageError, match="must be a length of time such as 90d, 36h, 30m or 2w"):

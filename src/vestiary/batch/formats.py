@@ -12,10 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from vestiary.catalogue.columns import is_writable
 from vestiary.errors import require
 from vestiary.tags import flatten, list_columns, to_cell
 from vestiary.taxonomy import Taxonomy
+from vestiary.utf8 import is_writable, make_writable
 
 Row = Mapping[str, Any]
 Write = Callable[[Row], None]
@@ -97,7 +97,7 @@ def write_csv(file: Path, earlier: Path | None, layout: Layout) -> Iterator[Writ
             writer.writeheader()
 
         def write(answer: Row) -> None:
-            writer.writerow({name: _printable(to_cell(value)) for name, value in layout.to_row(answer).items()})
+            writer.writerow({name: make_writable(to_cell(value)) for name, value in layout.to_row(answer).items()})
 
         yield write
 
@@ -115,7 +115,7 @@ def write_parquet(file: Path, earlier: Path | None, layout: Layout) -> Iterator[
     def to_native(kind: str, value: Any) -> Any:
         if kind == "time" and value is not None:
             return datetime.fromisoformat(value)
-        return _printable(value) if isinstance(value, str) else value
+        return make_writable(value) if isinstance(value, str) else value
 
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         if earlier is not None:
@@ -153,10 +153,6 @@ def _continue_text(file: Path, earlier: Path | None) -> Iterator[TextIO]:
             with earlier.open("r", encoding="utf-8", newline="") as before:
                 shutil.copyfileobj(before, text)
         yield text
-
-
-def _printable(text: str) -> str:
-    return text if is_writable(text) else text.encode("utf-8", "backslashreplace").decode()
 
 
 def read_lines(files: Iterable[Path]) -> Iterator[Row]:

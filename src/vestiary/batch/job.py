@@ -33,6 +33,7 @@ from vestiary.errors import BatchError, LedgerError, UsageError
 from vestiary.ledger import Ledger, now
 from vestiary.ledger.jobs import OPEN, Item, JobItems, identify
 from vestiary.predictor import Predictor, count_cores, count_threads
+from vestiary.utf8 import make_writable
 
 BLOCK: Final = 512
 """Pictures that are taken into the ledger together; fewer when they take more than BLOCK_S seconds."""
@@ -373,7 +374,7 @@ class _Job:
         counts = tally.to_dict()
         return {
             "job": self.job.id,
-            "source": self.pictures.place.encode("utf-8", "backslashreplace").decode(),
+            "source": make_writable(self.pictures.place),
             "bundle": {"name": self.bundle.name, "fingerprint": self.bundle.fingerprint},
             "timestamp": now().isoformat(timespec="seconds"),
             "total_processed": counts["pictures"],

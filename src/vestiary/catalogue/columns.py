@@ -19,6 +19,7 @@ from vestiary.catalogue.rows import Reject, RejectReason, Row
 from vestiary.catalogue.sources import is_address
 from vestiary.errors import CatalogueError, UsageError
 from vestiary.product import Split
+from vestiary.utf8 import is_writable
 
 EXCEL_ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"})
 NO_LABEL = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL"}) | EXCEL_ERRORS
@@ -309,15 +310,6 @@ def _read_list(text: str) -> list[Any] | None:
         if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
             return None
     return found if isinstance(found, list) else None
-
-
-def is_writable(text: str) -> bool:
-    """Whether a text can be written as UTF-8: file names that are plain bytes, and halves of characters, cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def guess_column(names: Sequence[str], header: Sequence[str]) -> str | None:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from vestiary.catalogue.columns import is_writable, suggest, to_text
+from vestiary.catalogue.columns import suggest, to_text
 from vestiary.catalogue.rows import Reject, RejectReason
 from vestiary.catalogue.sources import ADDED, FolderSource, Source
 from vestiary.catalogue.table import Table, is_table, open_table
@@ -21,6 +21,7 @@ from vestiary.errors import UsageError, VestiaryError
 from vestiary.images import read_picture
 from vestiary.product import Product, Split
 from vestiary.taxonomy import MISSING, ParentRule
+from vestiary.utf8 import is_writable
 
 if TYPE_CHECKING:
     from vestiary.catalogue.catalogue import Catalogue

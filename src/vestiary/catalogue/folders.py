@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from vestiary.catalogue.columns import SPLITS, hierarchy_of, is_writable, title_of
+from vestiary.catalogue.columns import SPLITS, hierarchy_of, title_of
 from vestiary.catalogue.rows import Reject, RejectReason, Row
 from vestiary.catalogue.sources import Source, find_pictures, hide_password
 from vestiary.errors import CatalogueError
+from vestiary.utf8 import is_writable, make_writable
 
 DEFAULT_ATTRIBUTE = "category"
 
@@ -50,7 +51,7 @@ class FolderReader:
         for line, name in enumerate(self._pictures, start=1):
             if not is_writable(name):
                 detail = "its name holds bytes that are not UTF-8; rename it"
-                yield Reject(line, name.encode("utf-8", "backslashreplace").decode(), RejectReason.BAD_VALUE, detail)
+                yield Reject(line, make_writable(name), RejectReason.BAD_VALUE, detail)
                 continue
             folders = PurePosixPath(name).parts[:-1]
             values = tuple(folders[len(folders) - depth :])

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vestiary.catalogue.catalogue import BY_GROUP, BY_SOURCE, Catalogue
-from vestiary.catalogue.columns import is_writable, suggest
+from vestiary.catalogue.columns import suggest
 from vestiary.catalogue.readers import Reading, open_reader
 from vestiary.catalogue.rows import Reader, Reject, RejectReason, Row
 from vestiary.catalogue.sources import Source, find_home, hide_password
@@ -18,6 +18,7 @@ from vestiary.errors import AddressUnreachableError, CatalogueError, UsageError,
 from vestiary.images import read_picture
 from vestiary.product import Product, Split, fold_name
 from vestiary.taxonomy import UNKNOWN, Taxonomy
+from vestiary.utf8 import is_writable, make_writable
 
 Progress = Callable[[int, int], None]
 """Called with (pictures done, pictures in all)."""
@@ -52,7 +53,7 @@ def ingest(
     reader = open_reader(path, replace(reading, expected=taxonomy.names) if taxonomy is not None else reading)
     for place in (str(reader.source.path), reader.table):
         if not is_writable(place):
-            raise UsageError(f"{_printable(place)} has bytes in its name that are not UTF-8; rename it.")
+            raise UsageError(f"{make_writable(place)} has bytes in its name that are not UTF-8; rename it.")
     if taxonomy is not None:
         _require_questions(taxonomy, reading, reader)
     rows, rejects = _gather(reader, taxonomy)
@@ -85,7 +86,9 @@ def ingest(
             )
     if keep_splits:
         _require_splits(rows, reader.table)
-    rejects += [Reject(None, _printable(key), RejectReason.NO_ROW, _printable(name)) for key, name in reader.orphans()]
+    rejects += [
+        Reject(None, make_writable(key), RejectReason.NO_ROW, make_writable(name)) for key, name in reader.orphans()
+    ]
     taxonomy = taxonomy or Taxonomy.from_labels((row.labels for row in rows), reader.titles, reader.hierarchy)
     placed = _keep_splits(rows, hashes) if keep_splits else _deal_splits(rows, hashes, taxonomy, seed, earlier)
     return Catalogue(
@@ -113,11 +116,6 @@ def _require_questions(taxonomy: Taxonomy, reading: Reading, reader: Reader) -> 
             f"The taxonomy asks about {name!r}, which {reader.table} does not answer; "
             f"name its column with --attribute {name}=COLUMN, {suggest(name, list(reader.titles))}"
         )
-
-
-def _printable(name: str) -> str:
-    """A file name as text: bytes that are not UTF-8, which a folder may hold, become escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _gather(reader: Reader, taxonomy: Taxonomy | None) -> tuple[list[Row], list[Reject]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -34,6 +35,9 @@ MAX_FIELD = 10_000_000
 """Characters of one CSV field: more is an open quote that swallows the rest of the table."""
 
 BATCH_ROWS = 4096
+
+_TOLD_DELIMITER = re.compile(r'"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)
+"""The first line of a CSV that tells Excel what stands between its fields."""
 
 Cells = tuple[Any, ...]
 
@@ -113,16 +117,24 @@ def open_table(source: Source, name: str, *, encoding: str | None = None, sheet:
 
 
 class TextTable:
-    """CSV or TSV: the delimiter is the one of comma, semicolon, tab and bar that the header has most of."""
+    """CSV or TSV.
+
+    The delimiter is what a first line ``sep=;`` tells, else that of comma, semicolon, tab and bar which the header has
+    most of.
+    """
 
     def __init__(self, source: Source, name: str, encoding: str | None = None) -> None:
         self._name = name
         self._source = source
         csv.field_size_limit(MAX_FIELD)
         self._encoding = detect_encoding(self._open, name, encoding)
+        self._n_before = 0
+        with self._text() as text:
+            told = _TOLD_DELIMITER.fullmatch(text.readline())
+        self._n_before = 0 if told is None else 1
         with self._text() as text:
             header_line = next((line for line in text if line.strip()), "")
-        self._delimiter = _detect_delimiter(header_line)
+        self._delimiter = _detect_delimiter(header_line) if told is None else told[1]
         self.columns: Sequence[str] = ()
         with self._text() as text:
             for number, fields in self._records(text):
@@ -148,14 +160,17 @@ class TextTable:
         return self._source.open(self._name)
 
     def _text(self) -> io.TextIOWrapper:
-        return io.TextIOWrapper(self._open(), encoding=self._encoding, newline="")
+        """The table's text, without the line that tells the delimiter."""
+        text = io.TextIOWrapper(self._open(), encoding=self._encoding, newline="")
+        for _ in range(self._n_before):
+            text.readline()
+        return text
 
     def _records(self, text: io.TextIOWrapper) -> Iterator[tuple[int, list[str]]]:
         """Number of the first line, and the fields, of every record that is not blank."""
         reader = csv.reader(text, delimiter=self._delimiter, strict=True, skipinitialspace=True)
-        start = 1
         while True:
-            start = reader.line_num + 1
+            start = self._n_before + reader.line_num + 1
             try:
                 fields = next(reader)
             except StopIteration:

@@ -55,14 +55,18 @@ def prune_old(
     """Remove predictions, failures and ended jobs that are older; what people have reviewed stays."""
     from dataclasses import asdict
 
-    from vestiary.album import open_album
+    from vestiary.album import VARIABLE, open_album
     from vestiary.cli.durations import parse_duration
-    from vestiary.cli.output import print_json
-    from vestiary.ledger import now, open_ledger, prune
+    from vestiary.cli.output import print_json, say
+    from vestiary.ledger import is_default, now, open_ledger, prune
 
     before = now() - parse_duration(keep, "--keep")
+    photos = open_album(album)
+    if photos is not None and album is None and not is_default(ledger):
+        say(f"{VARIABLE} is for the photos of another ledger, so they stay; name those of this one with --album.")
+        photos = None
     with open_ledger(ledger) as opened:
-        pruned = prune(opened, before, reviewed=reviewed, album=open_album(album))
+        pruned = prune(opened, before, reviewed=reviewed, album=photos)
     if as_json:
         print_json({"before": before.isoformat(), "removed": asdict(pruned)})
         return

@@ -3,6 +3,7 @@
 from vestiary.ledger.copies import back_up, restore
 from vestiary.ledger.exports import export
 from vestiary.ledger.ledger import Ledger, open_ledger, write_records
+from vestiary.ledger.opening import is_default
 from vestiary.ledger.records import FailureRecord, Job, PredictionRecord, TagRecord, Verdict, make_id, needs_look, now
 from vestiary.ledger.retention import Pruned, prune
 
@@ -16,6 +17,7 @@ __all__ = [
     "Verdict",
     "back_up",
     "export",
+    "is_default",
     "make_id",
     "needs_look",
     "now",

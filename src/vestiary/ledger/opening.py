@@ -57,6 +57,15 @@ def resolve_url(given: str | Path | None = None) -> URL:
     return _file_url(Path(url.database))
 
 
+def is_default(place: str | Path | None) -> bool:
+    """Whether this is the ledger that is used where none is named. Raises what ``resolve_url`` raises for ``place``."""
+    url = resolve_url(place)
+    try:
+        return url == resolve_url()
+    except UsageError:
+        return False
+
+
 def _file_url(path: Path) -> URL:
     path = path.expanduser().absolute()
     if path.is_dir():

@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from vestiary.errors import DeliveryError, UsageError
 from vestiary.notices.reasons import TIMEOUT_S, describe_broken
+from vestiary.utf8 import make_writable
 
 PREFIX = "VESTIARY_SMTP_"
 SETTINGS = ("HOST", "PORT", "SECURITY", "FROM", "USER", "PASSWORD")
@@ -107,20 +108,15 @@ def _compose(settings: MailSettings, recipients: Iterable[str], mail: Mail) -> t
     to = list(recipients)
     message = EmailMessage()
     message["From"], message["To"] = settings.sender, ", ".join(to)
-    message["Subject"] = _printable(" ".join(mail.subject.split()))
+    message["Subject"] = make_writable(" ".join(mail.subject.split()))
     message["Date"] = formatdate()
     message["Message-ID"] = make_msgid(domain=settings.sender.rpartition("@")[2])
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(_printable(mail.text))
+    message.set_content(make_writable(mail.text))
     for name, content in mail.files.items():
         main, sub = ("application", "pdf") if name.endswith(".pdf") else ("text", "html")
-        message.add_attachment(content, maintype=main, subtype=sub, filename=_printable(name))
+        message.add_attachment(content, maintype=main, subtype=sub, filename=make_writable(name))
     return message, to
-
-
-def _printable(text: str) -> str:
-    """The text, with escapes for bytes that are no UTF-8, which the name of a file may have."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _connect(settings: MailSettings) -> smtplib.SMTP:

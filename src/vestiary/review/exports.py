@@ -18,6 +18,7 @@ from vestiary.ledger import Ledger
 from vestiary.ledger.copies import new_file
 from vestiary.review.judgements import read_judged, settle
 from vestiary.review.photos import find_photo
+from vestiary.utf8 import make_writable
 
 TABLE: Final = "corrections.csv"
 PICTURES: Final = "pictures"
@@ -80,9 +81,9 @@ def export_corrections(
         row = {name: getattr(verdict, name) for name in ("attribute", "value", "previous_value")}
         row |= {"image_sha256": record.image_sha256 or "", "product_id": "", "picture": pictures[photo]}
         row |= {
-            "reviewer": _printable(verdict.reviewer),
+            "reviewer": make_writable(verdict.reviewer),
             "at": verdict.at.isoformat(timespec="seconds"),
-            "name": _printable(record.name),
+            "name": make_writable(record.name),
         }
         writer.writerow(row | {"prediction_id": record.id, "bundle": record.bundle})
     with new_file(out / TABLE, overwrite=True) as part:
@@ -115,7 +116,3 @@ def write_picture(folder: Path, sha256: str | None, data: bytes | None) -> str:
         with new_file(folder / name, overwrite=True) as part:
             part.write_bytes(data)
     return f"{folder.name}/{name}"
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()
