@@ -24,7 +24,7 @@ from vestiary.calibration import (
     softmax,
 )
 from vestiary.metrics import expected_calibration_error
-from vestiary.taxonomy import MISSING, UNKNOWN, Attribute, Taxonomy
+from vestiary.taxonomy import MISSING, UNKNOWN, Attribute, ParentRule, Taxonomy
 
 APART = Hierarchy(())
 """Every attribute answered on its own."""
@@ -313,3 +313,18 @@ def test_the_best_value_stays_the_best_however_far_a_curve_falls() -> None:
     assert found[0, 1] / found[0, 2] == pytest.approx(1.5)
     with pytest.raises(ValueError, match="does not rise"):
         Curve((0.3, 0.2), (0.1, 0.2))
+
+
+def test_attributes_that_are_answered_together_are_as_sure_as_right_on_average() -> None:
+    rule = ParentRule("type", "kind", {"Boot": ("Shoe",), "Heel": ("Shoe",), "Tote": ("Bag",), "Clutch": ("Bag",)})
+    kind, articles = Attribute("kind", ("Shoe", "Bag")), Attribute("type", ("Boot", "Heel", "Tote", "Clutch"))
+    taxonomy = Taxonomy((kind, articles), (rule,))
+    rng = np.random.default_rng(5)
+    true = rng.integers(4, size=400)
+    evidence = 4.0 * np.eye(4)[true] + rng.normal(0, 2.0, (400, 4))
+    named = np.where(rng.random(400) < 0.1, true ^ 1, true)  # staff take one for the other, however plain the photo
+    logits = {"kind": np.stack([evidence[:, :2].max(1), evidence[:, 2:].max(1)], 1), "type": evidence}
+    labels = {"kind": (true // 2).astype(np.int64), "type": named.astype(np.int64)}
+    found = answer(logits, calibrate(logits, labels, taxonomy), Hierarchy.of(taxonomy))
+    for name, own in found.items():
+        assert own.confidence.mean() == pytest.approx((own.indices == labels[name]).mean(), abs=0.005), name

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vestiary.calibration.candidates import SET_COVERAGE, find_candidates, fit_limit
-from vestiary.calibration.curves import Curve, fit_curve
+from vestiary.calibration.curves import Curve, fit_curve, fit_shift
 from vestiary.calibration.hierarchy import Hierarchy
 from vestiary.calibration.temperatures import Floats, Labels, fit_joint_temperatures, fit_temperature, softmax
 from vestiary.calibration.thresholds import TARGET_PRECISION, fit_threshold
@@ -148,7 +148,7 @@ def calibrate(
         temperatures |= fit_joint_temperatures(group, logits, labels)
     plain = Calibration(temperatures, dict.fromkeys(temperatures))
     found = plain.probabilities(logits, hierarchy)
-    curves = _fit_curves(found, labels, groups)
+    curves = _fit_curves(found, labels, groups, hierarchy)
     found = replace(plain, curves=curves).probabilities(logits, hierarchy)
     return Calibration(
         temperatures=temperatures,
@@ -165,14 +165,21 @@ def calibrate(
 
 
 def _fit_curves(
-    found: Mapping[str, NDArray[np.float64]], labels: Labels, groups: NDArray[np.int64] | None
+    found: Mapping[str, NDArray[np.float64]], labels: Labels, groups: NDArray[np.int64] | None, hierarchy: Hierarchy
 ) -> dict[str, Curve]:
-    """The curves of the attributes that need one."""
+    """The curves of the attributes that need one.
+
+    Of those that are answered together, whose temperatures make labels likeliest and do not promise the mean, each has
+    at least the shift that does.
+    """
+    tied = {name for group in hierarchy.groups for name in group.names}
     curves = {}
     for name, own in found.items():
         known = labels[name] != MISSING
-        right = own.argmax(axis=1) == labels[name]
-        curve = fit_curve(own.max(axis=1)[known], right[known], None if groups is None else groups[known])
+        confidence, right = own.max(axis=1)[known], (own.argmax(axis=1) == labels[name])[known]
+        curve = fit_curve(confidence, right, None if groups is None else groups[known])
+        if curve is None and name in tied and len(right):
+            curve = fit_shift(confidence, right)
         if curve is not None:
             curves[name] = curve
     return curves

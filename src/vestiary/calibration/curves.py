@@ -90,6 +90,19 @@ def fit_curve(
     return _draw(confidence, right) if gains.sum() > CERTAIN * deviation else None
 
 
+def fit_shift(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Curve:
+    """The curve of one point, all log odds moved alike, that makes the mean confidence the share of right answers.
+
+    ``confidence`` is ``float64 [n]`` of the answers, ``right`` ``bool [n]``; n is not 0.
+    """
+    share = _share((0.0, float(right.sum()), len(right)))
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        shift = Curve((0.5,), ((low + high) / 2,))
+        low, high = (low, shift.after[0]) if shift.tell(confidence).mean() > share else (shift.after[0], high)
+    return shift
+
+
 def _draw(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Curve:
     """Mean confidence and share of right answers in crowds of one size, in order; crowds that fall are joined."""
     order = np.argsort(confidence, kind="stable")
