@@ -321,10 +321,13 @@ def test_attributes_that_are_answered_together_are_as_sure_as_right_on_average()
     taxonomy = Taxonomy((kind, articles), (rule,))
     rng = np.random.default_rng(5)
     true = rng.integers(4, size=400)
-    evidence = 4.0 * np.eye(4)[true] + rng.normal(0, 2.0, (400, 4))
-    named = np.where(rng.random(400) < 0.1, true ^ 1, true)  # staff take one for the other, however plain the photo
+    evidence = 6.0 * np.eye(4)[true] + rng.normal(0, 2.0, (400, 4))
+    named = np.where(rng.random(400) < 0.05, true ^ 1, true)  # staff take one for the other, however plain the photo
+    sorted_as = np.where(rng.random(400) < 0.05, 1 - true // 2, true // 2)
     logits = {"kind": np.stack([evidence[:, :2].max(1), evidence[:, 2:].max(1)], 1), "type": evidence}
-    labels = {"kind": (true // 2).astype(np.int64), "type": named.astype(np.int64)}
+    labels = {"kind": sorted_as.astype(np.int64), "type": named.astype(np.int64)}
     found = answer(logits, calibrate(logits, labels, taxonomy), Hierarchy.of(taxonomy))
-    for name, own in found.items():
-        assert own.confidence.mean() == pytest.approx((own.indices == labels[name]).mean(), abs=0.005), name
+    sure = np.concatenate([own.confidence for own in found.values()])
+    right = np.concatenate([own.indices == labels[name] for name, own in found.items()])
+    assert sure.mean() == pytest.approx(right.mean(), abs=0.002)
+    assert (found["kind"].confidence >= found["type"].confidence).all()

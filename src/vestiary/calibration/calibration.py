@@ -169,17 +169,19 @@ def _fit_curves(
 ) -> dict[str, Curve]:
     """The curves of the attributes that need one.
 
-    Of those that are answered together, whose temperatures make labels likeliest and do not promise the mean, each has
-    at least the shift that does.
+    Those that are answered together have temperatures that make labels likeliest, which promises no mean. So they are
+    shifted until the mean is true: all of a group alike, since no answer may become surer than the parents it implies.
     """
-    tied = {name for group in hierarchy.groups for name in group.names}
-    curves = {}
+    answers = {}
     for name, own in found.items():
         known = labels[name] != MISSING
-        confidence, right = own.max(axis=1)[known], (own.argmax(axis=1) == labels[name])[known]
-        curve = fit_curve(confidence, right, None if groups is None else groups[known])
-        if curve is None and name in tied and len(right):
-            curve = fit_shift(confidence, right)
-        if curve is not None:
-            curves[name] = curve
+        right = own.argmax(axis=1) == labels[name]
+        answers[name] = (own.max(axis=1)[known], right[known], None if groups is None else groups[known])
+    fitted = {name: fit_curve(*own) for name, own in answers.items()}
+    curves = {name: curve for name, curve in fitted.items() if curve is not None}
+    for group in hierarchy.groups:
+        plain = [name for name in group.names if name not in curves]
+        sure, right = (np.concatenate([np.empty(0), *(answers[name][part] for name in plain)]) for part in (0, 1))
+        if len(right):
+            curves |= dict.fromkeys(plain, fit_shift(sure, right.astype(bool)))
     return curves
