@@ -465,7 +465,7 @@ def test_inspect_tells_what_a_bundle_is(vestiary: Vestiary, trained_bundle: Path
     for words in ("articleType", "40", "tiny", "fingerprint"):
         assert words in brief.out
     told = json.loads(vestiary("inspect", trained_bundle, "--json").out)
-    assert told["format"] == 2 and told["calibration"]["joint"] is True
+    assert told["format"] == 3 and told["calibration"]["joint"] is True
     assert set(told["files"]) == {"model.onnx", "card.md"}
 
 

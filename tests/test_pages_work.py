@@ -21,6 +21,7 @@ from vestiary.bundle import open_bundle
 from vestiary.ledger import Job, now, open_ledger, prune
 from vestiary.pages.batch.jobs import Jobs, Standing
 from vestiary.pages.batch.page import tell_progress
+from vestiary.pages.batch.rows import DECISIONS, count_decisions, read_rows
 from vestiary.pages.desk import Desk, set_desk
 from vestiary.pages.look import keep_plain
 from vestiary.predictor import Predictor
@@ -65,12 +66,14 @@ def text(shown: testing.AppTest) -> str:
     return "\n".join([own.value for own in told] + [own.proto.body for own in shown.get("html")])
 
 
-def answer(desk: Desk, tmp_path: Path, names: list[str]) -> None:
+def answer(desk: Desk, tmp_path: Path, names: list[str]) -> str:
+    """Run a batch of so many photos, one that is unsure and one that is none; the id of the job."""
     folder = paint_folder(tmp_path / "photos", names)
     (folder / "unsure.png").write_bytes(paint_picture((62, 60, 122)))
     (folder / "broken.png").write_bytes(b"no photo")
     assert desk.ledger is not None
     run_batch(str(folder), tmp_path / "out", bundle=desk.bundle, ledger=desk.ledger, sleep=lambda seconds: None)
+    return next(desk.ledger.jobs(kind="batch")).id
 
 
 @pytest.mark.parametrize("page", ["batch", "review"])
@@ -309,13 +312,17 @@ def test_photos_that_were_handed_over_leave_memory_when_their_batch_begins(
 def test_figures_of_a_batch_too_large_for_the_table_say_what_they_are_of(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer(desk, tmp_path, [f"{number}.png" for number in range(4)])
+    job_id = answer(desk, tmp_path, [f"{number}.png" for number in range(4)])
+    assert desk.ledger is not None
+    rows = list(read_rows(desk.ledger, job_id))  # those answered at one moment in any order
     monkeypatch.setattr("vestiary.pages.batch.page.MOST_ROWS", 3)
     monkeypatch.setattr("vestiary.pages.batch.table.MOST_ROWS", 3)
     shown = run("batch")
-    assert [own.value for own in shown.metric] == ["6", "2", "0", "1"]
+    counts = count_decisions(rows[:3])
+    assert [own.value for own in shown.metric] == ["6", *(str(counts[decision]) for decision in DECISIONS)]
+    assert counts["failed"] == 1
     assert "are of 3 of these photos, those that were not answered first" in text(shown)
-    shown.text_input(key="batch_words").input("unsure").run()  # one that the table has no room for
+    shown.text_input(key="batch_words").input(rows[-1].name).run()  # one that the table has no room for
     assert "None of the 3 photos of the table is like that; the files look through all." in text(shown)
     assert shown.get("download_button")
 

@@ -345,9 +345,9 @@ def test_a_bundle_with_both_models_is_read_as_it_was_written_and_replaced_as_a_b
     assert not (tmp_path / "again" / INT8).exists()
 
 
-def test_readers_from_before_find_no_file_they_do_not_know(quantised: Path) -> None:
-    manifest = json.loads((quantised / MANIFEST).read_text(encoding="utf-8"))
-    assert manifest["format"] <= 2
+def test_readers_from_before_find_no_file_they_do_not_know(quantised: Path, trained_bundle: Path) -> None:
+    manifest, before = (json.loads((own / MANIFEST).read_text(encoding="utf-8")) for own in (quantised, trained_bundle))
+    assert manifest["format"] == before["format"]
     assert set(manifest["files"]) == {MODEL, CARD}
 
 

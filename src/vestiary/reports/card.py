@@ -199,8 +199,8 @@ def _describe_calibration(bundle: Bundle, evaluation: Evaluation) -> str:
                 _with_interval(own, "accepted_accuracy"),
             )
         )
-    if calibration.curves:
-        lines += ["", f"The confidences of {', '.join(calibration.curves)} follow a curve besides the temperature."]
+    if bent := [name for name in bundle.taxonomy.names if name in calibration.curves]:
+        lines += ["", f"The confidences of {', '.join(bent)} follow a curve besides the temperature."]
     if calibration.limits is not None:
         lines += [
             "",
