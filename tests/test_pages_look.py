@@ -518,6 +518,20 @@ def test_a_catalogue_of_other_attributes_is_refused_by_the_model_page(
     assert "has gender, but tiny answers baseColour, season" in app.error[0].value
 
 
+def test_a_catalogue_without_a_label_to_measure_on_is_refused_by_the_model_page(
+    run_page: Callable[..., AppTest], tiny_catalogue: Catalogue, tmp_path: Path
+) -> None:
+    colours = Taxonomy((tiny_catalogue.taxonomy["baseColour"],))
+    products = tuple(
+        replace(own, labels={"baseColour": own.labels["baseColour"]} if own.split == Split.TRAIN else {})
+        for own in tiny_catalogue.products
+    )
+    replace(tiny_catalogue, taxonomy=colours, products=products).save(tmp_path / "other")
+    app = run_page("model", catalogue=tmp_path / "other")
+    wait_until(lambda: bool(app.run().error))
+    assert "No product of the validation split has a label of baseColour" in app.error[0].value
+
+
 def miss_photos(*given: object) -> None:
     raise CatalogueError("The photos are away; mount their disk.")
 

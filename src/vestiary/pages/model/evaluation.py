@@ -33,10 +33,15 @@ def evaluate_bundle(bundle: Bundle, catalogue: Catalogue, progress: Progress | N
     products = catalogue.select(SPLIT)
     if not products:
         raise CatalogueError(f"The {SPLIT} split of this catalogue has no products; ingest the source again.")
-    if not set(bundle.taxonomy.names) & set(catalogue.taxonomy.names):
+    shared = [name for name in bundle.taxonomy.names if name in catalogue.taxonomy.names]
+    if not shared:
         raise CatalogueError(
             f"The catalogue has {', '.join(catalogue.taxonomy.names)}, but {bundle.name} answers "
             f"{', '.join(bundle.taxonomy.names)}; look at it with a catalogue that has one of these."
+        )
+    if not any(name in product.labels for product in products for name in shared):
+        raise CatalogueError(
+            f"No product of the {SPLIT} split has a label of {', '.join(shared)}; ingest a source where more have one."
         )
 
     def make() -> bytes:
