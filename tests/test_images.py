@@ -322,6 +322,17 @@ def test_a_nearly_black_16_bit_picture_stays_nearly_black() -> None:
     assert pixels_of(encode(Image.fromarray(np.full((16, 16), 200, np.uint16)), "PNG")).max() == 0
 
 
+def test_12_bit_grey_becomes_8_bit_grey() -> None:
+    """Two values of 12 bits in three bytes, a form that Pillow reads but does not write."""
+    pixels = bytes.fromhex("fff808") * (16 * 8)
+    tags = ((256, 16), (257, 16), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 16), (279, len(pixels)))
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(pixels))
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    data = head + pixels + struct.pack("<H", len(tags)) + entries + bytes(4)
+    assert set(pixels_of(data)[:, ::2].ravel()) == {255}
+    assert set(pixels_of(data)[:, 1::2].ravel()) == {0x808 * 255 // 4095}
+
+
 @pytest.mark.parametrize("top", [1.0, 255.0, 65535.0])
 def test_float_pictures_are_read_in_the_range_they_use(top: float) -> None:
     slope = np.linspace(0, top, 256, dtype=np.float32).reshape(16, 16)

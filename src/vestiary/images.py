@@ -62,6 +62,8 @@ _TURNS: Final = {
 }
 """What sets a picture upright, by its EXIF orientation."""
 
+_BITS_PER_SAMPLE: Final = 258
+"""The tag of TIFF 6.0 that says so, one number for each channel."""
 _KEPT: Final = ("icc_profile", "transparency")
 """What else Pillow knows of a picture that was turned; the rest might say that it still is to be."""
 
@@ -267,7 +269,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     image.load()
     profile = image.info.get("icc_profile")
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _from_deep(np.asarray(image))
+        return _from_deep(np.asarray(image), bits=min(getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))))
     if image.has_transparency_data:
         layers = image.convert("RGBA")
         white = Image.new("RGBA", layers.size, (255, 255, 255, 255))
@@ -279,12 +281,15 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _from_deep(pixels: NDArray[Any]) -> Image.Image:
-    """One-channel pictures of 16 or 32 bits: a range of 0..1, 0..255 or 0..65535 is told by the largest value."""
+def _from_deep(pixels: NDArray[Any], *, bits: int) -> Image.Image:
+    """One-channel pictures of up to 32 bits: of 0..1, 0..255 and 0..65535 the largest value tells the range.
+
+    Where there are fewer than 16 ``bits``, as in TIFFs of 12, those tell it.
+    """
     values = np.nan_to_num(pixels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max(initial=0.0))
     if pixels.dtype == np.uint16 or top > 255:
-        values = values / 257.0
+        values = values * 255.0 / (2 ** min(bits, 16) - 1)
     elif pixels.dtype.kind == "f" and top <= 1:
         values = values * 255.0
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")
