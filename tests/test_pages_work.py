@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from textwrap import dedent
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +26,8 @@ from vestiary.pages.batch.page import tell_progress
 from vestiary.pages.batch.rows import DECISIONS, count_decisions, read_rows
 from vestiary.pages.desk import Desk, set_desk
 from vestiary.pages.look import keep_plain
+from vestiary.pages.review import keys, page
+from vestiary.pages.review.turn import Turn
 from vestiary.predictor import Predictor
 from vestiary.review import Queue
 from vestiary.taxonomy import Taxonomy
@@ -235,8 +239,8 @@ def test_who_comes_back_late_is_told_and_shown_the_next_photo(desk: Desk, monkey
     shown.text_input[0].input("Anna").run()
     real = claims.now
     monkeypatch.setattr(claims, "now", lambda: real() + timedelta(minutes=16))
-    (first, *_), ben = shown.session_state["review_items"], Queue(desk.ledger, desk.bundle, reviewer="Ben")
-    record = shown.session_state["review_turn"].item.record
+    (first, *_), ben = shown.session_state["review_sitting"].items, Queue(desk.ledger, desk.bundle, reviewer="Ben")
+    record = shown.session_state["review_sitting"].turn.item.record
     seen = record.id
     theirs = {own.record.id for own in ben.next_items(4)}
     assert theirs >= {seen, first.record.id}
@@ -245,10 +249,79 @@ def test_who_comes_back_late_is_told_and_shown_the_next_photo(desk: Desk, monkey
         "which is not the photo that is shown now"
     )
     assert not list(desk.ledger.verdicts())
-    assert shown.session_state["review_turn"].item.record.id not in theirs
+    assert shown.session_state["review_sitting"].turn.item.record.id not in theirs
     next(own for own in shown.button if own.label.startswith("Accept")).click().run()
     assert "Another reviewer" not in text(shown)
     assert list(desk.ledger.verdicts())
+
+
+def test_each_key_is_heard_once_also_when_its_run_is_broken_off() -> None:
+    """As Streamlit breaks a run off for a newer one: half of what was pressed is heard by then."""
+    app = """
+        import streamlit as st
+        from vestiary.pages.review.keys import hear
+
+        def press(photo, key):
+            st.session_state.pressed.append((photo, key))
+            if key == "n":
+                st.rerun()
+
+        st.session_state.setdefault("pressed", [])
+        hear(press, key="keys")
+    """
+    shown = testing.AppTest.from_string(dedent(app)).run()
+    visit = shown.session_state["keys_heard"].visit
+    log = [[1, visit, "p", "2"], [2, visit, "p", "n"], [3, "another visit", "p", "u"], [4, visit, "q", "a"]]
+    shown.session_state["keys"] = {"log": log}
+    assert shown.run().session_state["pressed"] == [("p", "2"), ("p", "n"), ("q", "a")]
+    shown.session_state["keys"] = {"log": [*log, [5, visit, "q", "s"]]}
+    assert shown.run().session_state["pressed"] == [("p", "2"), ("p", "n"), ("q", "a"), ("q", "s")]
+    assert not shown.exception
+
+
+def test_keys_of_two_runs_that_overlap_are_pressed_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Streamlit begins a newer run before the one that it breaks off has ended."""
+    state: dict[str, Any] = {}
+    monkeypatch.setattr(keys, "st", SimpleNamespace(session_state=state))
+    began, may_end, pressed = threading.Event(), threading.Event(), []
+
+    def press(photo: str, key: str) -> None:
+        if key == "2":
+            began.set()
+            may_end.wait(10)
+        pressed.append(key)
+
+    keys.hear(press, key="keys")
+    state["keys"] = {"log": [[number, state["keys_heard"].visit, "p", key] for number, key in ((1, "2"), (2, "a"))]}
+    older, newer = (threading.Thread(target=keys.hear, args=(press,), kwargs={"key": "keys"}) for _ in range(2))
+    older.start()
+    assert began.wait(10)
+    newer.start()
+    newer.join(0.2)  # it waits for the older one
+    may_end.set()
+    older.join()
+    newer.join()
+    assert pressed == ["2", "a"]
+
+
+def test_what_a_key_does_touches_nothing_where_streamlit_would_break_it_off(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert desk.ledger is not None
+    desk.ledger.add([make_record(n, id=f"{n}{31 * 'f'}", data=bytes([n])) for n in (1, 2)])
+    queue = Queue(desk.ledger, desk.bundle, reviewer="Ada")
+    first, second = queue.next_items(2)
+    sitting = page.Sitting(items=[second], turn=Turn(queue, first))
+    monkeypatch.setattr(page, "st", None)
+    for key in ("n", "2", "ArrowDown", "ArrowUp", "a"):
+        page._press(sitting, queue, first.record.id, key)
+    assert sitting.turn is None
+    assert {verdict.prediction_id for verdict in desk.ledger.verdicts()} == {first.record.id}
+    page._press(sitting, queue, "", "u")
+    assert sitting.turn is not None
+    assert (sitting.turn.item.record.id, sitting.items, sitting.problem) == (first.record.id, [second], "")
+    page._press(sitting, queue, "", "u")
+    assert sitting.had_none_to_undo
 
 
 def test_titles_and_values_are_no_markup(desk: Desk) -> None:

@@ -9,8 +9,10 @@ the log outlives the session where the service is restarted, or the connection w
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any, Final
 
 import streamlit as st
@@ -47,22 +49,43 @@ export default function ({ data, setStateValue }) {
 """
 
 
+@dataclass
+class _Heard:
+    """What one session has heard so far: the number of its last key. Its visit tells its keys from an older one's."""
+
+    visit: str = field(default_factory=lambda: secrets.token_hex(8))
+    last: int = 0
+    in_turn: threading.Lock = field(default_factory=threading.Lock)
+
+
+def hear(press: Callable[[str, str], None], *, key: str) -> None:
+    """Have ``press`` called with the photo and each key that was pressed since, as ``listen`` took them down.
+
+    To be called before the page looks at what they change. Streamlit may break off a run or a callback wherever it
+    touches ``st``, for a newer one; so ``press`` must not, or what it does to a key may be lost halfway. The newer run
+    does not wait for that: keys of both are pressed in turn.
+    """
+    heard = _recall(key)
+    log = (st.session_state.get(key) or {}).get("log") or []
+    with heard.in_turn:
+        for number, visit, photo, pressed in log:
+            if number > heard.last and visit == heard.visit:
+                heard.last = number
+                press(str(photo), str(pressed))
+
+
 def listen(photo: str, keys: list[str], press: Callable[[str, str], None], *, key: str) -> None:
-    """Have ``press`` called with each of ``keys`` that is pressed, and the ``photo`` that was shown by then.
+    """Have the browser take down which of ``keys`` are pressed, and that this ``photo`` was shown by then.
 
     Names of keys are those of the browser (``ArrowDown``), letters small. In a field, keys are left to the field.
     """
-    visit = st.session_state.setdefault(f"{key}_visit", secrets.token_hex(8))
+    data = {"visit": _recall(key).visit, "photo": photo, "keys": keys, "most": MOST}
+    _register()(key=key, data=data, on_log_change=partial(hear, press, key=key), height=1)
 
-    def take() -> None:
-        seen = st.session_state.get(f"{key}_seen", 0)
-        for number, own, shown, pressed in st.session_state[key].get("log") or []:
-            if number > seen and own == visit:
-                st.session_state[f"{key}_seen"] = number
-                press(str(shown), str(pressed))
 
-    data = {"visit": visit, "photo": photo, "keys": keys, "most": MOST}
-    _register()(key=key, data=data, on_log_change=take, height=1)
+def _recall(key: str) -> _Heard:
+    heard: _Heard = st.session_state.setdefault(f"{key}_heard", _Heard())
+    return heard
 
 
 @cache

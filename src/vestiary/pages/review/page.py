@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Any, Final
@@ -27,7 +28,7 @@ from vestiary.pages.look import (
     tell_error,
 )
 from vestiary.pages.review.corrections import pack_corrections, tell_corrections
-from vestiary.pages.review.keys import listen
+from vestiary.pages.review.keys import hear, listen
 from vestiary.pages.review.turn import CHOICES, Turn
 from vestiary.pages.thumbnails import recall_thumbnail, to_data_url
 from vestiary.review import BANDS, Item, Queue, measure_agreement
@@ -42,6 +43,21 @@ BAND_WORDS: Final = {
     band.name: word for band, word in zip(BANDS, ("under 70 %", "70 to 85 %", "85 % and more"), strict=True)
 }
 BY_MODEL, BY_BAND, BY_PRECISION = "What the model left for review", "By confidence", "By precision wanted"
+
+
+@dataclass
+class Sitting:
+    """What is before one reviewer, from one run of the page to the next.
+
+    Steps change this alone: Streamlit may break a callback off wherever it touches ``st``, and half a step is none.
+    """
+
+    wanted: tuple[str, str] | None = None
+    items: list[Item] = field(default_factory=list)
+    turn: Turn | None = None
+    until: float = 0.0
+    problem: str = ""
+    had_none_to_undo: bool = False
 
 
 def show() -> None:
@@ -64,15 +80,17 @@ def _show(desk: Desk, ledger: Ledger) -> None:
         return
     st.query_params["reviewer"] = reviewer
     queue = Queue(ledger, desk.bundle, reviewer=reviewer, album=desk.album)
-    turn = _find_turn(queue, reviewer, asked)
-    listen(turn.item.record.id if turn is not None else "", KEYS, partial(_press, queue), key="review_keys")
-    if problem := st.session_state.pop("review_problem", None):
-        refuse(problem)
+    sitting: Sitting = st.session_state.setdefault("review_sitting", Sitting())
+    press = partial(_press, sitting, queue)
+    hear(press, key="review_keys")
+    turn = _find_turn(sitting, queue, reviewer, asked)
+    listen(turn.item.record.id if turn is not None else "", KEYS, press, key="review_keys")
+    _tell(sitting)
     if turn is None:
         nothing_yet("Nothing waits for a look. Answers that the model is not sure of come here by themselves.")
-        _show_undo(queue)
+        _show_undo(sitting, queue)
     else:
-        _show_turn(desk, queue, turn)
+        _show_turn(desk, sitting, queue, turn)
     _show_progress(desk, ledger, queue)
 
 
@@ -124,74 +142,81 @@ def _ask_name() -> str:
     return name
 
 
-def _find_turn(queue: Queue, reviewer: str, asked: dict[str, Any]) -> Turn | None:
+def _tell(sitting: Sitting) -> None:
+    """What the last steps have to say."""
+    problem, sitting.problem = sitting.problem, ""
+    had_none, sitting.had_none_to_undo = sitting.had_none_to_undo, False
+    if problem:
+        refuse(problem)
+    if had_none:
+        st.toast("There is nothing to undo.")
+
+
+def _find_turn(sitting: Sitting, queue: Queue, reviewer: str, asked: dict[str, Any]) -> Turn | None:
     """The photo that is before the reviewer; others when they want to see something else."""
-    state = st.session_state
     wanted = (reviewer, repr(sorted(asked.items())))
-    if state.get("review_wanted") != wanted:
-        state["review_wanted"], state["review_items"], state["review_turn"] = wanted, [], None
-    if state["review_turn"] is None:
-        items: list[Item] = state["review_items"] if monotonic() < state.get("review_until", 0) else []
+    if sitting.wanted != wanted:
+        sitting.wanted, sitting.items, sitting.turn = wanted, [], None
+    if sitting.turn is None:
+        items = sitting.items if monotonic() < sitting.until else []
         if not items:
-            state["review_until"] = monotonic() + HOLD.total_seconds()
+            sitting.until = monotonic() + HOLD.total_seconds()
             items = queue.next_items(AHEAD, **asked)
-        state["review_items"] = items[1:]
-        state["review_turn"] = Turn(queue, items[0]) if items else None
-    turn: Turn | None = state["review_turn"]
-    return turn
+        sitting.items = items[1:]
+        sitting.turn = Turn(queue, items[0]) if items else None
+    return sitting.turn
 
 
-def _do(step: Callable[[], None], *, finishes: bool = False) -> None:
+def _do(sitting: Sitting, step: Callable[[], None], *, finishes: bool = False) -> None:
     """One step of the reviewer; what the ledger does not take is told, and the photo stays, if it is theirs still."""
     try:
         step()
     except VestiaryError as error:
-        st.session_state["review_problem"] = str(error)
+        sitting.problem = str(error)
         if isinstance(error, UsageError):  # it is with another by now, or pruned, and those next to it may be, too
-            st.session_state["review_items"], st.session_state["review_turn"] = [], None
+            sitting.items, sitting.turn = [], None
         return
     if finishes:
-        st.session_state["review_turn"] = None
+        sitting.turn = None
 
 
-def _undo(queue: Queue) -> None:
+def _undo(sitting: Sitting, queue: Queue) -> None:
     try:
         item = queue.undo()
     except VestiaryError as error:
-        st.session_state["review_problem"] = str(error)
+        sitting.problem = str(error)
         return
     if item is None:
-        st.toast("There is nothing to undo.")
+        sitting.had_none_to_undo = True
         return
-    turn: Turn | None = st.session_state.get("review_turn")
-    waiting = [own for own in st.session_state.get("review_items", []) if own.record.id != item.record.id]
-    if turn is not None and turn.item.record.id != item.record.id:
-        waiting.insert(0, turn.item)
-    st.session_state["review_items"], st.session_state["review_turn"] = waiting, Turn(queue, item)
+    waiting = [own for own in sitting.items if own.record.id != item.record.id]
+    if sitting.turn is not None and sitting.turn.item.record.id != item.record.id:
+        waiting.insert(0, sitting.turn.item)
+    sitting.items, sitting.turn = waiting, Turn(queue, item)
 
 
-def _show_undo(queue: Queue) -> None:
-    st.button("Undo (U)", on_click=_undo, args=(queue,), key="review_undo", icon=":material/undo:")
+def _show_undo(sitting: Sitting, queue: Queue) -> None:
+    st.button("Undo (U)", on_click=_undo, args=(sitting, queue), key="review_undo", icon=":material/undo:")
 
 
-def _press(queue: Queue, photo: str, key: str) -> None:
+def _press(sitting: Sitting, queue: Queue, photo: str, key: str) -> None:
     """What a key does; one that was pressed before another photo than that of now does nothing."""
-    turn: Turn | None = st.session_state.get("review_turn")
+    turn = sitting.turn
     if key == "u":
-        _undo(queue)
+        _undo(sitting, queue)
     elif turn is None or turn.item.record.id != photo:
         return
     elif key in ("a", "s"):
-        _do(turn.accept if key == "a" else turn.skip, finishes=True)
+        _do(sitting, turn.accept if key == "a" else turn.skip, finishes=True)
     elif key in ("ArrowDown", "ArrowUp"):
-        _do(partial(turn.move, 1 if key == "ArrowDown" else -1))
+        _do(sitting, partial(turn.move, 1 if key == "ArrowDown" else -1))
     elif key == "n":
         turn.take_next()
     elif int(key) <= len(turn.choices):
         turn.choose(turn.choices[int(key) - 1][0])
 
 
-def _show_turn(desk: Desk, queue: Queue, turn: Turn) -> None:
+def _show_turn(desk: Desk, sitting: Sitting, queue: Queue, turn: Turn) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         _show_photo(turn.item)
@@ -202,20 +227,20 @@ def _show_turn(desk: Desk, queue: Queue, turn: Turn) -> None:
                 key=f"review_accept_{turn.item.record.id}",
                 icon=":material/check:",
                 on_click=_do,
-                args=(turn.accept,),
+                args=(sitting, turn.accept),
                 kwargs={"finishes": True},
             )
-            st.button("Next value (N)", key="review_next", on_click=_do, args=(turn.take_next,))
+            st.button("Next value (N)", key="review_next", on_click=_do, args=(sitting, turn.take_next))
             st.button(
                 "Skip (S)",
                 key=f"review_skip_{turn.item.record.id}",
                 on_click=_do,
-                args=(turn.skip,),
+                args=(sitting, turn.skip),
                 kwargs={"finishes": True},
             )
-            _show_undo(queue)
+            _show_undo(sitting, queue)
     with right:
-        _show_attributes(desk, turn)
+        _show_attributes(desk, sitting, turn)
 
 
 def _show_photo(item: Item) -> None:
@@ -230,21 +255,21 @@ def _show_photo(item: Item) -> None:
         st.warning("This photo is unlike those that the model learnt from.", icon=":material/help:")
 
 
-def _show_attributes(desk: Desk, turn: Turn) -> None:
+def _show_attributes(desk: Desk, sitting: Sitting, turn: Turn) -> None:
     with st.container(horizontal=True, key="review_moves"):
-        st.button("Previous attribute (↑)", key="review_up", on_click=_do, args=(partial(turn.move, -1),))
-        st.button("Next attribute (↓)", key="review_down", on_click=_do, args=(partial(turn.move, 1),))
+        st.button("Previous attribute (↑)", key="review_up", on_click=_do, args=(sitting, partial(turn.move, -1)))
+        st.button("Next attribute (↓)", key="review_down", on_click=_do, args=(sitting, partial(turn.move, 1)))
     with st.container(gap=None, key="review_rows"):
         for name in turn.names:
             title = desk.bundle.taxonomy.titles[name]
             if name == turn.attribute:
                 with st.container(border=True, gap="small", key="review_here"):
-                    _show_choices(title, desk.bundle.taxonomy[name].values, turn)
+                    _show_choices(sitting, title, desk.bundle.taxonomy[name].values, turn)
             else:
-                _show_other(title, name, turn)
+                _show_other(sitting, title, name, turn)
 
 
-def _show_choices(title: str, values: Sequence[str], turn: Turn) -> None:
+def _show_choices(sitting: Sitting, title: str, values: Sequence[str], turn: Turn) -> None:
     """The attribute that the reviewer is at: its likeliest values, each with a key, and all others."""
     st.markdown(f"**{keep_plain(title)}: {keep_plain(turn.value)}**")
     with st.container(horizontal=True, key="review_choices"):
@@ -254,13 +279,13 @@ def _show_choices(title: str, values: Sequence[str], turn: Turn) -> None:
                 type="primary" if value == turn.value else "secondary",
                 key=f"review_choice_{number}",
                 on_click=_do,
-                args=(partial(turn.choose, value),),
+                args=(sitting, partial(turn.choose, value)),
             )
     key = f"review_other_{turn.item.record.id}_{turn.attribute}_{turn.value}"
 
     def take() -> None:
         if st.session_state[key] is not None:
-            _do(partial(turn.choose, st.session_state[key]))
+            _do(sitting, partial(turn.choose, st.session_state[key]))
 
     likely = {value for value, _ in turn.choices}
     rest = sorted(value for value in values if value not in likely)
@@ -268,7 +293,7 @@ def _show_choices(title: str, values: Sequence[str], turn: Turn) -> None:
         st.selectbox("Another value", rest, index=None, placeholder="Type to search", key=key, on_change=take)
 
 
-def _show_other(title: str, name: str, turn: Turn) -> None:
+def _show_other(sitting: Sitting, title: str, name: str, turn: Turn) -> None:
     tag, value = turn.item.tags[name], turn.values[name]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"review_row_{name}"):
         st.button(
@@ -277,7 +302,7 @@ def _show_other(title: str, name: str, turn: Turn) -> None:
             type="tertiary",
             icon=":material/visibility:" if name in turn.item.open else None,
             on_click=_do,
-            args=(partial(turn.go_to, name),),
+            args=(sitting, partial(turn.go_to, name)),
             width=150,
         )
         st.markdown(f"**{keep_plain(value)}**", width=120)
