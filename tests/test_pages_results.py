@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,38 @@ def test_a_photo_is_answered_once_and_shown_while_the_ledger_is_away(
     assert not app.exception
     assert [own.value for own in app.header] == ["shirt"]
     assert asked == [1]
+
+
+def test_photos_are_answered_once_where_a_click_begins_a_newer_run_meanwhile(
+    make_desk: Callable[[Ledger | None], Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Streamlit does: the run that it breaks off goes on until it touches Streamlit again."""
+    desk, began, may_end, asked = make_desk(None), threading.Event(), threading.Event(), []
+
+    def answer(pictures: Sequence[tuple[str, bytes]]) -> list[Answered]:
+        asked.extend(name for name, _ in pictures)
+        began.set()
+        may_end.wait(60)
+        return desk.answer(pictures)
+
+    monkeypatch.setattr("vestiary.pages.desk._held", [replace(desk, answer=answer)])
+    names = [f"{number}.png" for number in range(10)]
+    photo: Any = SimpleNamespace(getvalue=lambda: RED, file_id="red")
+    visit = Visit(waiting=[Upload(name, photo) for name in names], n_of_batch=len(names))
+    runs = []
+    for _ in range(2):
+        app = AppTest.from_string("from vestiary.pages.tag import show\nshow()", default_timeout=120)
+        app.session_state["tag_visit"] = visit
+        runs.append(threading.Thread(target=app.run))
+    runs[0].start()
+    assert began.wait(60)
+    runs[1].start()
+    runs[1].join(0.5)  # it waits for the older one
+    may_end.set()
+    for run in runs:
+        run.join()
+    assert asked == names
+    assert [result.name for result in visit.results] == names
 
 
 def test_a_correction_changes_what_is_copied_and_is_known_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ class Visit:
     """What one visitor has on this page.
 
     ``open`` is the number of the photo that is looked at closely; ``n_gone`` photos had to make room for later ones.
+    Who answers some holds ``in_turn``: a click begins a newer run before the one that it breaks off has ended.
     """
 
     waiting: list[Upload] = field(default_factory=list)
@@ -55,6 +57,7 @@ class Visit:
     round: int = 0
     refusal: str | None = None
     said: str | None = None
+    in_turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
 
 def show() -> None:
@@ -66,8 +69,9 @@ def show() -> None:
     _ask_photos(desk, visit)
     if visit.refusal:
         look.refuse(visit.refusal)
-    if visit.waiting:
-        _answer_some(desk, visit)
+    with visit.in_turn:
+        if visit.waiting:
+            _answer_some(desk, visit)
     if visit.waiting:
         done, whole = visit.n_of_batch - len(visit.waiting), visit.n_of_batch
         st.progress(done / whole, text=f"{done} of {whole} photos answered")
