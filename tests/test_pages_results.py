@@ -24,7 +24,7 @@ from vestiary.errors import LedgerUnavailableError, UsageError
 from vestiary.ledger import Ledger, PredictionRecord, Verdict, open_ledger
 from vestiary.pages import look
 from vestiary.pages.desk import Answered, Desk
-from vestiary.pages.tag import results
+from vestiary.pages.tag import page, results
 from vestiary.pages.tag.page import Visit
 from vestiary.pages.uploads import Upload
 from vestiary.predictor import Predictor
@@ -86,30 +86,34 @@ def test_photos_are_answered_once_where_a_click_begins_a_newer_run_meanwhile(
     make_desk: Callable[[Ledger | None], Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As Streamlit does: the run that it breaks off goes on until it touches Streamlit again."""
-    desk, began, may_end, asked = make_desk(None), threading.Event(), threading.Event(), []
+    own, began, may_end, asked = make_desk(None), threading.Event(), threading.Event(), []
 
     def answer(pictures: Sequence[tuple[str, bytes]]) -> list[Answered]:
         asked.extend(name for name, _ in pictures)
         began.set()
         may_end.wait(60)
-        return desk.answer(pictures)
+        return own.answer(pictures)
 
-    monkeypatch.setattr("vestiary.pages.desk._held", [replace(desk, answer=answer)])
+    desk = replace(own, answer=answer)
+    monkeypatch.setattr("vestiary.pages.desk._held", [desk])
     names = [f"{number}.png" for number in range(10)]
     photo: Any = SimpleNamespace(getvalue=lambda: RED, file_id="red")
     visit = Visit(waiting=[Upload(name, photo) for name in names], n_of_batch=len(names))
-    runs = []
-    for _ in range(2):
-        app = AppTest.from_string("from vestiary.pages.tag import show\nshow()", default_timeout=120)
-        app.session_state["tag_visit"] = visit
-        runs.append(threading.Thread(target=app.run))
-    runs[0].start()
+
+    def break_off() -> None:
+        with visit.in_turn:
+            page._answer_some(desk, visit)
+
+    app = AppTest.from_string("from vestiary.pages.tag import show\nshow()", default_timeout=120)
+    app.session_state["tag_visit"] = visit
+    older, newer = threading.Thread(target=break_off), threading.Thread(target=app.run)
+    older.start()
     assert began.wait(60)
-    runs[1].start()
-    runs[1].join(0.5)  # it waits for the older one
+    newer.start()
+    newer.join(0.5)  # it waits for the older one
     may_end.set()
-    for run in runs:
-        run.join()
+    older.join()
+    newer.join()
     assert asked == names
     assert [result.name for result in visit.results] == names
 

@@ -382,6 +382,27 @@ def test_photos_that_were_handed_over_leave_memory_when_their_batch_begins(
     assert len(set(freed)) == 2
 
 
+def test_a_second_click_begins_no_second_batch(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit begins a run for it before the one that it breaks off has ended."""
+    paint_folder(desk.jobs / "inbox" / "march", ["a.png"])
+    begun: list[str] = []
+    monkeypatch.setattr(Jobs, "begin_inbox", lambda self, name: begun.append(name) or "another batch")
+    shown = run("batch")
+    shown.selectbox(key="batch_inbox").select("march").run()
+    handing = shown.session_state["batch_handing"]
+    with handing.in_turn:  # as the run of the first click has it, which is about to begin
+        second = threading.Thread(target=shown.button(key="batch_start").click().run)
+        second.start()
+        second.join(0.5)
+        handing.begun = "the batch"
+    second.join()
+    assert not shown.exception
+    assert (begun, shown.query_params["batch"]) == ([], "the batch")
+    assert shown.selectbox(key="batch_inbox").value == "march"
+    shown.button(key="batch_start").click().run()
+    assert (begun, shown.query_params["batch"]) == (["march"], "another batch")
+
+
 def test_figures_of_a_batch_too_large_for_the_table_say_what_they_are_of(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -70,7 +72,27 @@ def _open_jobs(place: Path, _ledger: Ledger, fingerprint: str) -> Jobs:
     )
 
 
+@dataclass
+class _Handing:
+    """What one visitor hands over: the id of the batch that was begun of it, until the field is empty again.
+
+    Who begins one holds ``in_turn``: a second click begins a newer run before the one that it breaks off has ended.
+    """
+
+    begun: str | None = None
+    in_turn: threading.Lock = field(default_factory=threading.Lock)
+
+
 def _show_new(desk: Desk, jobs: Jobs, *, is_open: bool) -> None:
+    handing: _Handing = st.session_state.setdefault("batch_handing", _Handing())
+    with handing.in_turn:
+        begun = handing.begun
+    if begun is not None:
+        st.session_state["batch_uploads"] = st.session_state.get("batch_uploads", 0) + 1
+        st.query_params["batch"] = begun
+        st.session_state.pop("batch_chosen", None)
+        handing.begun = None
+        st.rerun()
     with st.expander("New batch", expanded=is_open, icon=":material/add_photo_alternate:"):
         version = st.session_state.setdefault("batch_uploads", 0)
         uploads = st.file_uploader(
@@ -94,19 +116,18 @@ def _show_new(desk: Desk, jobs: Jobs, *, is_open: bool) -> None:
         is_ready = bool(uploads or chosen)  # photos are there when all of them have arrived
         if st.button("Answer these photos", type="primary", key="batch_start", disabled=not is_ready):
             try:
-                begun = (
-                    jobs.begin_inbox(chosen)
-                    if chosen and not uploads
-                    else jobs.begin_uploads(uploads, most=desk.max_upload_files)
-                )
+                with handing.in_turn:
+                    if handing.begun is None:
+                        handing.begun = (
+                            jobs.begin_inbox(chosen)
+                            if chosen and not uploads
+                            else jobs.begin_uploads(uploads, most=desk.max_upload_files)
+                        )
+                        for upload in uploads:
+                            Upload(upload.name, upload).free()
             except (VestiaryError, OSError) as error:
                 refuse(tell_error(error, "The photos cannot be kept here"))
                 return
-            for upload in uploads:
-                Upload(upload.name, upload).free()
-            st.session_state["batch_uploads"] = version + 1
-            st.query_params["batch"] = begun
-            st.session_state.pop("batch_chosen", None)
             st.rerun()
 
 
