@@ -417,6 +417,20 @@ def make_source(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+def run_overlapping(
+    older: Callable[[], object], newer: Callable[[], object], began: threading.Event, may_end: threading.Event
+) -> None:
+    """Run both in threads to their end, the newer one from when the older has set ``began`` and until it may end."""
+    first, second = threading.Thread(target=older), threading.Thread(target=newer)
+    first.start()
+    assert began.wait(60)
+    second.start()
+    second.join(0.5)  # one that waits for the older has not ended by then
+    may_end.set()
+    first.join()
+    second.join()
+
+
 def wait_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
     """Look again and again until it is so; an AssertionError when it still is not after that time."""
     until = time.monotonic() + seconds

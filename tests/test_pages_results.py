@@ -18,7 +18,7 @@ pytest.importorskip("streamlit", reason="the extra 'ui' is not installed")
 
 from streamlit.testing.v1 import AppTest
 
-from conftest import paint_picture
+from conftest import paint_picture, run_overlapping
 from vestiary.bundle import open_bundle
 from vestiary.errors import LedgerUnavailableError, UsageError
 from vestiary.ledger import Ledger, PredictionRecord, Verdict, open_ledger
@@ -106,14 +106,7 @@ def test_photos_are_answered_once_where_a_click_begins_a_newer_run_meanwhile(
 
     app = AppTest.from_string("from vestiary.pages.tag import show\nshow()", default_timeout=120)
     app.session_state["tag_visit"] = visit
-    older, newer = threading.Thread(target=break_off), threading.Thread(target=app.run)
-    older.start()
-    assert began.wait(60)
-    newer.start()
-    newer.join(0.5)  # it waits for the older one
-    may_end.set()
-    older.join()
-    newer.join()
+    run_overlapping(break_off, app.run, began, may_end)
     assert asked == names
     assert [result.name for result in visit.results] == names
 

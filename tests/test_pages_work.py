@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from batches import paint_folder
-from conftest import paint_picture
+from conftest import paint_picture, run_overlapping
 from reviews import make_record, make_tag
 from vestiary.album import Album
 from vestiary.batch import run_batch
@@ -288,19 +289,12 @@ def test_keys_of_two_runs_that_overlap_are_pressed_in_their_order(monkeypatch: p
     def press(photo: str, key: str) -> None:
         if key == "2":
             began.set()
-            may_end.wait(10)
+            may_end.wait(60)
         pressed.append(key)
 
     keys.hear(press, key="keys")
     state["keys"] = {"log": [[number, state["keys_heard"].visit, "p", key] for number, key in ((1, "2"), (2, "a"))]}
-    older, newer = (threading.Thread(target=keys.hear, args=(press,), kwargs={"key": "keys"}) for _ in range(2))
-    older.start()
-    assert began.wait(10)
-    newer.start()
-    newer.join(0.2)  # it waits for the older one
-    may_end.set()
-    older.join()
-    newer.join()
+    run_overlapping(partial(keys.hear, press, key="keys"), partial(keys.hear, press, key="keys"), began, may_end)
     assert pressed == ["2", "a"]
 
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from vestiary.errors import (
     DamagedPictureError,
@@ -62,8 +62,6 @@ _TURNS: Final = {
 }
 """What sets a picture upright, by its EXIF orientation."""
 
-_BITS_PER_SAMPLE: Final = 258
-"""The tag of TIFF 6.0 that says so, one number for each channel."""
 _KEPT: Final = ("icc_profile", "transparency")
 """What else Pillow knows of a picture that was turned; the rest might say that it still is to be."""
 
@@ -269,7 +267,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     image.load()
     profile = image.info.get("icc_profile")
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _from_deep(np.asarray(image), bits=min(getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))))
+        bits = getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (16,))  # of TIFFs, a number a channel
+        return _from_deep(np.asarray(image), bits=min(bits))
     if image.has_transparency_data:
         layers = image.convert("RGBA")
         white = Image.new("RGBA", layers.size, (255, 255, 255, 255))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -63,6 +63,11 @@ class Calibration:
         if self.curves:
             plain["curves"] = {name: asdict(curve) for name, curve in self.curves.items()}
         return plain
+
+    def describe_curves(self, names: Sequence[str]) -> str:
+        """Which of the attributes ``names``, in their order, follow a curve, for people."""
+        bent = ", ".join(name for name in names if name in self.curves)
+        return f"The confidences of {bent} follow a curve besides the temperature."
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Calibration:

@@ -163,8 +163,8 @@ def _describe_confidence(bundle: Bundle) -> Iterator[str]:
         yield f"{' and '.join([', '.join(group.names[:-1]), group.names[-1]])} are answered together: {told}."
     if not calibration.joint and bundle.taxonomy.parents:
         yield "Its parent rules are not applied to answers; vestiary calibrate makes a bundle where they are."
-    if bent := [name for name in bundle.taxonomy.names if name in calibration.curves]:
-        yield f"The confidences of {', '.join(bent)} follow a curve besides the temperature."
+    if calibration.curves:
+        yield calibration.describe_curves(bundle.taxonomy.names)
     if calibration.limits is not None:
         yield f"The candidates of a tag hold the true value in {100 * calibration.set_coverage:.0f} % of the cases."
     if bundle.familiarity is not None:

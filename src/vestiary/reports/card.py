@@ -199,8 +199,8 @@ def _describe_calibration(bundle: Bundle, evaluation: Evaluation) -> str:
                 _with_interval(own, "accepted_accuracy"),
             )
         )
-    if bent := [name for name in bundle.taxonomy.names if name in calibration.curves]:
-        lines += ["", f"The confidences of {', '.join(bent)} follow a curve besides the temperature."]
+    if calibration.curves:
+        lines += ["", calibration.describe_curves(bundle.taxonomy.names)]
     if calibration.limits is not None:
         lines += [
             "",
